@@ -1,0 +1,215 @@
+"""Encoded bytes out of whatever the caller holds: a path, bytes, a file object, a data URI, a URL.
+
+Nothing here looks inside an image. This module answers one question only, "which bytes did you mean?",
+and it answers it under two rules: no source may make the program hang (a named pipe, a device, an endless
+stream), and every way of failing is an `ImageError` that says what to do next.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+import stat
+from pathlib import PurePath
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from faithful_decide.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SOURCE_BYTES = 256 * 2**20
+"""The largest encoded image that is read at all, wherever it comes from."""
+
+_CHUNK = 2**20
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read_source(source: object, *, allow_urls: bool = False) -> bytes:
+    """Return the encoded bytes that `source` stands for.
+
+    Args:
+        source: A path, bytes, a binary file object, a data URI, or (if allowed) an http(s) URL.
+        allow_urls: Whether an http(s) URL may be fetched.
+
+    Returns:
+        The bytes, never empty and never more than `MAX_SOURCE_BYTES`.
+
+    Raises:
+        ImageError: The source is of an unknown kind, cannot be read, is empty, or is too large.
+    """
+    if isinstance(source, str):
+        data = _from_text(source, allow_urls=allow_urls)
+    elif isinstance(source, bytes):
+        data = source
+    elif isinstance(source, (bytearray, memoryview)):
+        data = bytes(source)
+    elif isinstance(source, os.PathLike):
+        data = _from_path(source)
+    elif callable(getattr(source, "read", None)):
+        data = _from_file(source)  # type: ignore[arg-type]  # it has a read method; the rest is checked there
+    else:
+        raise ImageError(
+            f"an object of type {type(source).__name__} is not an image",
+            hint="Pass a path, bytes, a binary file object, a PIL image, a uint8 numpy array (height, width, channels) "
+            "or a data URI.",
+        )
+    if not data:
+        raise ImageError(
+            "the image has zero bytes",
+            hint="Check that the file was written completely; rewind a file object with seek(0) before passing it.",
+        )
+    return _within_limit(data)
+
+
+def _within_limit(data: bytes) -> bytes:
+    if len(data) > MAX_SOURCE_BYTES:
+        raise ImageError(
+            f"the image is larger than {MAX_SOURCE_BYTES // 2**20} MiB",
+            hint="Save a smaller or more strongly compressed copy and pass that.",
+        )
+    return data
+
+
+def _from_text(text: str, *, allow_urls: bool) -> bytes:
+    if text[:5].lower() == "data:":
+        return _from_data_uri(text)
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return _from_path(text)
+    if scheme[1].lower() not in {"http", "https"}:
+        raise ImageError(
+            f"URLs of the kind {scheme[1].lower()}:// are not supported",
+            hint="Read the image yourself and pass its bytes, or pass the path of a local file without a scheme.",
+        )
+    if not allow_urls:
+        raise ImageError(
+            "the image is a URL, and URLs are refused by default",
+            hint="Download the image and pass its bytes, or pass allow_urls=True to have it fetched from here "
+            "(public addresses only).",
+        )
+    # Only those who ask for a download pay for loading ssl and http.
+    from faithful_decide._fetch import fetch
+
+    return fetch(text)
+
+
+def _from_path(path: str | os.PathLike[Any]) -> bytes:
+    try:
+        name = os.fsdecode(path)
+        shown = _shorten(name)
+        # Looked at before it is opened, because opening a device can already do something ...
+        _refuse_special(os.stat(name).st_mode, shown)
+        # ... and opened without blocking, so that a pipe put in its place meanwhile cannot hang us either.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(name, flags), "rb") as file:
+            _refuse_special(os.fstat(file.fileno()).st_mode, shown)
+            return file.read(MAX_SOURCE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"there is no file {shown}",
+            hint=f"Check the path; relative paths start at the current directory, {_shorten(os.getcwd())}."
+            if not PurePath(name).is_absolute()
+            else "Check the path.",
+        ) from error
+    except PermissionError as error:
+        raise ImageError(
+            f"the file {shown} may not be read",
+            hint="Give this user permission to read the file, or pass its bytes.",
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        # ValueError: a NUL or a lone surrogate in the name. TypeError: a __fspath__ that returns nonsense.
+        raise ImageError(
+            f"the path {_shorten(str(path))} cannot be opened: {reason(error)}",
+            hint="Pass the path of an image file; base64 text needs the form data:image/png;base64,...",
+        ) from error
+
+
+def _refuse_special(mode: int, shown: str) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((word for test, word in _KINDS if test(mode)), "not a regular file")
+    raise ImageError(
+        f"{shown} is {kind}, not an image file",
+        hint="Pass the path of one image file; what comes from a pipe or device can be passed as bytes "
+        "or as an open binary file.",
+    )
+
+
+def _from_file(file: IO[bytes]) -> bytes:
+    """Read from the current position to the end, then put a seekable file back where it was.
+
+    Putting it back lets the same object be passed twice; a stream that cannot seek is left at its end.
+    """
+    hint = "Pass a readable file opened in binary mode, for example open(path, 'rb')."
+    try:
+        start = file.tell() if file.seekable() else None
+    except Exception:  # noqa: BLE001  # a foreign object may raise anything; it then counts as a plain stream
+        start = None
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while size <= MAX_SOURCE_BYTES:
+            part: object = file.read(_CHUNK)
+            if not isinstance(part, (bytes, bytearray, memoryview)):
+                kind = "text" if isinstance(part, str) else f"{type(part).__name__} objects"
+                raise ImageError(f"the file object gives {kind}, not bytes", hint=hint)
+            if not part:
+                break
+            parts.append(bytes(part))
+            size += len(parts[-1])
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(f"the file object cannot be read: {reason(error)}", hint=hint) from error
+    finally:
+        if start is not None:
+            with contextlib.suppress(Exception):
+                file.seek(start)
+    return b"".join(parts)
+
+
+def _from_data_uri(uri: str) -> bytes:
+    header, comma, payload = uri.partition(",")
+    if not comma:
+        raise ImageError(
+            "the data URI has no comma, so no data",
+            hint="Write it as data:image/png;base64,... or pass the bytes.",
+        )
+    if len(payload) > 2 * MAX_SOURCE_BYTES:
+        return _within_limit(payload.encode("ascii", "replace"))
+    try:
+        if not header.lower().endswith(";base64"):
+            return unquote_to_bytes(payload)
+        compact = "".join(unquote(payload).split())
+        # Padding is optional in practice, and its absence is not ambiguous.
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(
+            f"the data URI does not hold valid base64: {reason(error)}",
+            hint="Encode the file with base64.b64encode, or pass the bytes themselves.",
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return _shorten(str(text), quote=False)
+
+
+def _shorten(text: str, *, quote: bool = True, limit: int = 120) -> str:
+    """Make text from outside safe to print: one line, printable, of bounded length."""
+    if len(text) > limit:
+        text = text[: limit - 3] + "..."
+    text = ascii(text) if not text.isprintable() else f"'{text}'" if quote else text
+    return text
