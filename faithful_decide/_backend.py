@@ -1,0 +1,117 @@
+"""The seam between deciding and running a model.
+
+A backend makes one call: `Request` in, `Reply` out. It does not retry, does not judge the text and
+does not know what a verdict is; all of that lives above it, once, for every backend. What it can
+and cannot do it says in `Capabilities`, so that a caller who asks too much is told before any call.
+
+To write a backend, read this module and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from faithful_decide._types import Enforcement, Finish, Reply, Token, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._image import ImageLimits, PreparedImage
+
+__all__ = [
+    "AsyncBackend",
+    "Backend",
+    "Capabilities",
+    "Finish",
+    "Reply",
+    "Request",
+    "Token",
+    "Usage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do. The defaults promise nothing."""
+
+    enforcement: Enforcement = "prompt"
+    """How the schema of a request is enforced."""
+    order: bool = False
+    """Whether the enforcement also fixes the order of the keys."""
+    prefix: bool = False
+    """Whether a reply can be forced to start with `Request.prefix`."""
+    logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "none"
+    """Whether `Reply.tokens` can be had, and if its numbers are from before or after the grammar
+    removed illegal tokens."""
+    thinking: Literal["none", "hidden", "unknown"] = "unknown"
+    """Whether the model may reason out of sight before the reply."""
+    schema_in_prompt: bool = False
+    """Whether the model is shown the schema, and with it any constant in it."""
+    decoder: Literal["autoregressive", "diffusion", "unknown"] = "unknown"
+    """The order of keys proves something only if text is generated left to right."""
+    image_limits: ImageLimits | None = None
+    """The images that are passed through unchanged; None if there is no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a model: instructions, an image, a text after it, and the shape of the reply.
+
+    The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
+    have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
+    exactly that text and the schema describes the whole, prefix included. `top_logprobs` asks for
+    that many alternatives per generated token in `Reply.tokens`. Temperature 0 is greedy.
+    """
+
+    system: str
+    image: PreparedImage | None
+    text: str
+    schema: Mapping[str, Any] | None
+    max_tokens: int
+    prefix: str = ""
+    temperature: float = 0.0
+    seed: int | None = None
+    top_logprobs: int = 0
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Runs a model. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The model spec that names this backend, for receipts: `embedded`, `openai/...`."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do; constant over its life."""
+        ...
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry.
+
+        Args:
+            request: What to send. Never more than `capabilities` promises.
+
+        Returns:
+            The reply as it came, whatever it says: a refusal is a `Reply` too.
+
+        Raises:
+            BackendError: If no reply came back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class AsyncBackend(Backend, Protocol):
+    """A backend whose own client is asynchronous; others are run in a thread."""
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Do what `generate` does, awaited."""
+        ...

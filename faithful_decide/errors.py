@@ -1,0 +1,161 @@
+"""Everything this library raises on purpose, and when.
+
+FaithfulDecideError (.hint)
++ UsageError                 the caller's mistake, found before any model is called
+| - QuestionError            blank, fewer than two verdicts, verdicts that look alike
+| - ImageError               unreadable, unsupported, too large
+| - UnsupportedError         this backend cannot do what was asked
+| - MissingExtraError        an optional dependency is missing; prints the install line
++ BackendError               the engine or the server failed
+| - TransientError           timeout, 429, 5xx: the only error that waiting can cure
+| - AuthError                no key, or a key that was refused
++ ReplyError (.reply)        the model replied, but not with a verdict that can be used
+  - TruncatedError           stopped before the reply was complete
+  - RefusedError             the model or a content filter declined
+  - ContractError            the text is not the one JSON object that was asked for
+  - OrderError               complete, but the verdict was not written last
+
+A verdict is never guessed from a broken reply: what does not verify is raised, with the
+reply attached, so that the text can still be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from faithful_decide._types import Reply
+
+__all__ = [
+    "AuthError",
+    "BackendError",
+    "ContractError",
+    "FaithfulDecideError",
+    "ImageError",
+    "MissingExtraError",
+    "OrderError",
+    "QuestionError",
+    "RefusedError",
+    "ReplyError",
+    "TransientError",
+    "TruncatedError",
+    "UnsupportedError",
+    "UsageError",
+]
+
+
+class FaithfulDecideError(Exception):
+    """The root of the hierarchy; `hint` says what to do next."""
+
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep the hint as an attribute and as a note, so that a traceback shows it.
+
+        Args:
+            message: What went wrong, in one sentence.
+            hint: What to do next; the class has a general one where this is left out.
+        """
+        super().__init__(message)
+        self.hint = hint or self.default_hint
+        if self.hint:
+            self.add_note(f"hint: {self.hint}")
+
+
+class UsageError(FaithfulDecideError):
+    """The call cannot work as written; no model was called."""
+
+
+class QuestionError(UsageError):
+    """The question or its verdicts cannot be asked."""
+
+
+class ImageError(UsageError):
+    """The image cannot be read."""
+
+
+class UnsupportedError(UsageError):
+    """The backend cannot do what was asked of it."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, extra: str, *, needed_for: str) -> None:
+        """Build the install line from the name of the extra.
+
+        Args:
+            extra: The name of the extra, as in `pyproject.toml`.
+            needed_for: What the caller wanted to do, as a noun phrase.
+        """
+        super().__init__(
+            f"{needed_for} needs an optional dependency that is not installed.",
+            hint=f'install it with: pip install "faithful-decide[{extra}]"',
+        )
+        self.extra = extra
+        self.needed_for = needed_for
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the arguments of this class, not by the message."""
+        return _missing_extra, (self.extra, self.needed_for)
+
+
+def _missing_extra(extra: str, needed_for: str) -> MissingExtraError:
+    return MissingExtraError(extra, needed_for=needed_for)
+
+
+class BackendError(FaithfulDecideError):
+    """The engine or the server failed."""
+
+
+class TransientError(BackendError):
+    """A failure that may pass by itself: a timeout, too many requests, a server error."""
+
+    default_hint = "send the same request again after a pause"
+
+
+class AuthError(BackendError):
+    """The server wants a key, or refused the one it was given."""
+
+
+class ReplyError(FaithfulDecideError):
+    """The model replied, but the reply holds no verdict that can be used."""
+
+    def __init__(self, message: str, *, reply: Reply | None = None, hint: str = "") -> None:
+        """Attach the reply that failed.
+
+        Args:
+            message: What is wrong with the reply.
+            reply: The reply itself; its `text` is the raw text of the model.
+            hint: What to do next.
+        """
+        super().__init__(message, hint=hint)
+        self.reply = reply
+
+
+class TruncatedError(ReplyError):
+    """The reply stopped before it was complete."""
+
+    default_hint = "raise max_tokens, or ask a narrower question"
+
+
+class RefusedError(ReplyError):
+    """The model, or a filter in front of it, declined to reply."""
+
+    default_hint = "a refusal is not a verdict; read .reply, and reword the question if it is fair"
+
+
+class ContractError(ReplyError):
+    """The text is not the one JSON object that was asked for."""
+
+    default_hint = (
+        "look at .reply.text; a backend that enforces a grammar does not produce such replies"
+    )
+
+
+class OrderError(ReplyError):
+    """The verdict stands before its reasons, so they cannot have influenced it."""
+
+    default_hint = (
+        "do not use this verdict: something between you and the model sorted or ignored the schema"
+    )
