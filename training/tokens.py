@@ -1,0 +1,76 @@
+"""The tokenizer: byte-level pieces, every word of the world one token, the wire format a few.
+
+A small decoder spends its capacity on what it must write one token after the other, so the fixed pieces of
+the reply (``", "seen": "`` and the like) are single tokens, and so is every word of the world with and
+without a leading blank. All 256 bytes are there, so any question can be read. The splitting is GPT-2's,
+which llama.cpp and Hugging Face both implement.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from training.dialogue import WEIGHTS, write
+from training.unknown import ask_unknown
+from training.world import make_scene
+
+PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
+SPECIAL = (PAD, USER, ASSISTANT, END, IMAGE)
+PIECES = (
+    '{"observations": [{"about": "', '", "seen": "', '"}, {"about": "', '"}], "reasoning": "', '", "verdict": "', '"}]}', '"}',
+    '", "relies_on": [', '], "reservation": "', "Question: ", '\nVerdicts: "', '", "', "Describe: ", "cannot_tell",
+)  # fmt: skip
+VOCAB = 1536
+FILE = Path(__file__).with_name("tokenizer.json")
+
+
+def corpus(count: int = 30_000) -> list[str]:
+    """Text to merge pieces from: pages of the world, and foreign questions."""
+    rng, lines = Random(1), []
+    forms = tuple(WEIGHTS)
+    for i in range(count):
+        page = write(rng, make_scene(i), rng.choice(forms))
+        if page is not None:
+            lines.append(f"{page.prompt} {page.given}{page.learnt}")
+        if i % 4 == 0:
+            lines.append(ask_unknown(rng).text)
+    return lines
+
+
+def build() -> Tokenizer:
+    """Train the tokenizer and write it beside this file."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    cut = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex("|".join(_literal(piece) for piece in PIECES)), "removed"), tokenizer.pre_tokenizer]
+    )
+    whole = tokenizer.pre_tokenizer
+    tokenizer.pre_tokenizer = cut
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB - len(PIECES),
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.pre_tokenizer = whole
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in PIECES])
+    tokenizer.save(str(FILE))
+    return tokenizer
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{c}" if not c.isalnum() and c not in "\n " else c for c in text)
+
+
+def load() -> Tokenizer:
+    """The tokenizer that the model is trained with."""
+    return Tokenizer.from_file(str(FILE))
+
+
+if __name__ == "__main__":
+    print(build().get_vocab_size())

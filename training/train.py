@@ -1,0 +1,194 @@
+"""Training of the embedded model, stage by stage, from nothing to the shipped weights.
+
+    python -m training.train            # all stages, resuming wherever an earlier run stopped
+    python -m training.train vision     # one stage
+
+Every stage is seeded, writes its state every ``--every`` steps to ``training/runs/`` by an atomic rename,
+and goes on from there when started again. ``training/runs/*.log`` of the shipped weights is kept in the
+repository; the state files are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.data import ahead
+from training.joint import joint_batch, pull
+from training.language import Oracle, Pages, exactness, language_batch, page_loss, tokenizer
+from training.model import Model, Sizes
+from training.tokens import USER
+from training.vision import Heads, pixels, vision_accuracy, vision_batch, vision_loss
+
+RUNS = Path(__file__).with_name("runs")
+SEED = 20_000_000  # scenes below this number are never trained on
+
+
+class Run:
+    """A resumable loop: its modules, its optimiser, its place, and its log."""
+
+    def __init__(self, name: str, modules: dict[str, nn.Module], rate: float, steps: int) -> None:
+        RUNS.mkdir(exist_ok=True)
+        self.name, self.modules, self.rate, self.steps = name, modules, rate, steps
+        self.path = RUNS / f"{name}.pt"
+        self.step = 0
+        self.started = time.time()
+        self.spent = 0.0
+        weights = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
+        plain = [p for p in weights if p.dim() < 2]
+        decayed = [p for p in weights if p.dim() >= 2]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        self.weights = weights
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            for key, module in modules.items():
+                module.load_state_dict(state[key])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.spent = state["step"], state["spent"]
+
+    def schedule(self) -> float:
+        """Linear warm-up, then a cosine down to a tenth."""
+        warm = min(1.0, (self.step + 1) / 100)
+        fall = 0.55 + 0.45 * math.cos(math.pi * min(1.0, self.step / self.steps))
+        return self.rate * warm * fall
+
+    def advance(self, loss: torch.Tensor) -> None:
+        """One step of the optimiser."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule()
+        self.optimiser.step()
+        self.step += 1
+
+    def log(self, **figures: Any) -> None:
+        """Append a line of figures."""
+        row = {"step": self.step, "seconds": round(self.spent + time.time() - self.started), **figures}
+        row = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+        with (RUNS / f"{self.name}.log").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def save(self) -> None:
+        """Write the state beside and rename it into place."""
+        state: dict[str, Any] = {key: module.state_dict() for key, module in self.modules.items()}
+        state |= {"optimiser": self.optimiser.state_dict(), "step": self.step}
+        state["spent"] = self.spent + time.time() - self.started
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.path)
+
+
+def vision(steps: int, every: int) -> None:
+    """Stage one: the tower alone, on the dense truth of every patch."""
+    torch.manual_seed(1)
+    sizes = Sizes()
+    modules = {"tower": Model(sizes).tower, "heads": Heads(sizes.vision)}
+    run = Run("vision", modules, rate=1.5e-3, steps=steps)
+    batches = ahead(lambda seed: vision_batch(seed, 64), SEED // 64 + run.step)
+    while run.step < steps:
+        pictures, labels = next(batches)  # type: ignore[misc]
+        logits = modules["heads"](modules["tower"](pixels(pictures)))
+        loss = vision_loss(logits, labels)
+        run.advance(loss)
+        if run.step % 20 == 0 or run.step == steps:
+            run.log(loss=loss.item(), **vision_accuracy(logits, labels))
+        if run.step % every == 0 or run.step == steps:
+            run.save()
+
+
+def read_and_answer(
+    model: Model, image: torch.Tensor, batches: list[Pages], marks: dict[str, list[bool]]
+) -> torch.Tensor:
+    """Mean loss of the pages about some images; adds to ``marks`` which pages were right."""
+    read = model.read(image, torch.tensor([tokenizer().token_to_id(USER)]))
+    total, count = torch.zeros(()), 0
+    for pages in batches:
+        hidden = model.answers(read, pages.of, pages.tokens)
+        loss, tokens, right = page_loss(hidden, model.decoder.embed.weight, pages)
+        total, count = total + loss, count + tokens
+        for family, mark in zip(pages.families, right.tolist(), strict=True):
+            marks.setdefault(family, []).append(mark)
+    return total / count
+
+
+def language(steps: int, every: int) -> None:
+    """Stage two: the decoder, on the oracle's word."""
+    torch.manual_seed(2)
+    sizes = Sizes()
+    model = Model(sizes)
+    modules = {"decoder": model.decoder, "oracle": Oracle(sizes.width)}
+    run = Run("language", modules, rate=2e-3, steps=steps)
+    batches = ahead(lambda seed: language_batch(seed, 12, 6), SEED // 12 + run.step)
+    marks: dict[str, list[bool]] = {}
+    while run.step < steps:
+        labels, pages = next(batches)  # type: ignore[misc]
+        loss = read_and_answer(model, modules["oracle"](labels), pages, marks)
+        run.advance(loss)
+        if run.step % 50 == 0 or run.step == steps:
+            run.log(loss=loss.item(), **exactness(marks))
+            marks.clear()
+        if run.step % every == 0 or run.step == steps:
+            run.save()
+
+
+def joint(steps: int, every: int) -> None:
+    """Stage three: all of it, on pictures."""
+    torch.manual_seed(3)
+    sizes = Sizes()
+    model, heads, oracle = Model(sizes), Heads(sizes.vision), Oracle(sizes.width)
+    seen, said = (torch.load(RUNS / f"{name}.pt", weights_only=True) for name in ("vision", "language"))
+    model.tower.load_state_dict(seen["tower"])
+    heads.load_state_dict(seen["heads"])
+    model.decoder.load_state_dict(said["decoder"])
+    oracle.load_state_dict(said["oracle"])
+    oracle.requires_grad_(requires_grad=False)
+    run = Run("joint", {"model": model, "heads": heads}, rate=1.2e-3, steps=steps)
+    batches = ahead(lambda seed: joint_batch(seed, 12, 6), 2 * SEED // 12 + run.step)
+    marks: dict[str, list[bool]] = {}
+    while run.step < steps:
+        pictures, labels, pages = next(batches)  # type: ignore[misc]
+        features = model.tower(pixels(pictures))
+        image = model.project(features)
+        dense = vision_loss(heads(features), labels)
+        near = pull(image, oracle(labels))
+        loss = read_and_answer(model, image, pages, marks)
+        fade = max(0.0, 1.0 - run.step / PULLED)
+        run.advance(loss + 0.1 * dense + fade * near)
+        if run.step % 50 == 0 or run.step == steps:
+            run.log(loss=loss.item(), dense=dense.item(), near=near.item(), **exactness(marks))
+            marks.clear()
+        if run.step % every == 0 or run.step == steps:
+            run.save()
+
+
+PULLED = 600  # steps over which the pull towards the oracle fades
+STAGES = {"vision": (vision, 1000), "language": (language, 3000), "joint": (joint, 6000)}
+
+
+def main() -> None:
+    """Run the stages asked for."""
+    parser = argparse.ArgumentParser(description="train the embedded model")
+    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="which stages; all of them when none is named")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--every", type=int, default=50, help="steps between two saved states")
+    parser.add_argument("--steps", type=int, help="length of the stage, where one is named")
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    torch.set_num_threads(args.threads)
+    for name in args.stage or STAGES:
+        stage, steps = STAGES[name]
+        stage(args.steps or steps, args.every)
+
+
+if __name__ == "__main__":
+    main()
