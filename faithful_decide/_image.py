@@ -1,18 +1,19 @@
-"""Images: from whatever the caller holds to the bytes a model is sent. The one place that touches Pillow.
+"""Images: from whatever the caller holds to the bytes a model is sent.
 
-Two steps, because one image serves many calls. `load_image` finds out what the image is: it reads the bytes,
-looks at the header (format on the list, at most 64 megapixels) and remembers what a viewer would do with it
-(rotate it by its EXIF tag, take the first frame, put it on white). `prepare` then makes it fit one backend, once;
-the result is shared by every question about that image.
+Two steps, because one image serves many calls. `load_image` finds out what the image is: it reads
+the bytes, looks at the header (format on the list, at most 64 megapixels) and remembers what a
+viewer would do with it (turn it by its EXIF tag, take the first frame, put it on white). `prepare`
+then makes it fit one backend, once; the result is shared by every question about that image.
 
-An image that already fits is **passed through byte for byte**: what the model sees is the file itself, and the same
-file always gives the same request. It fits if its format is allowed, its sides and bytes are within the limits, and
-every decoder would show the same picture: no EXIF rotation, one frame, no transparency, 8 bits or fewer of grey,
-palette or RGB. Passed-through bytes keep their metadata (EXIF, which may hold a place; a colour profile); re-encoded
-ones lose it, and the profile is ignored rather than applied. Whatever was done to the picture is listed in `notes`.
+An image that already fits is **passed through byte for byte**: what the model sees is the file
+itself, and the same file always gives the same request. It fits if its format is allowed, its sides
+and bytes are within the limits, and every decoder would show the same picture: no EXIF rotation,
+one frame, no transparency, grey, palette or RGB. Bytes passed through keep their metadata (EXIF,
+which may name a place; a colour profile); re-encoded ones lose it, and the profile is ignored, not
+applied. Whatever was done to the picture is listed in `notes`.
 
-Pillow is loaded inside functions, its global settings are never changed, and none of its many exceptions get out:
-a bad image is always an `ImageError`.
+Pillow does the work, in `_pixels` and `_resize` and nowhere else. None of its many exceptions gets
+out: a bad image is always an `ImageError`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from faithful_decide import _pixels
-from faithful_decide._pixels import letterbox
+from faithful_decide import _pixels, _resize
+from faithful_decide._resize import letterbox
 from faithful_decide._source import read_source
 from faithful_decide.errors import ImageError, UsageError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import os
     from typing import IO, Any
 
-    import numpy
+    import numpy as np
     from PIL import Image
 
     ImageSource: TypeAlias = (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         | memoryview
         | IO[bytes]
         | Image.Image
-        | numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
+        | np.ndarray[Any, np.dtype[np.uint8]]
     )
 
 __all__ = [
@@ -66,10 +67,11 @@ class ImageLimits:
     """What a backend accepts.
 
     Args:
-        media_types: Media types it decodes; at least one of image/png and image/jpeg, the two we write.
+        media_types: What it decodes; at least one of image/png and image/jpeg, which we write.
         max_side: The longest side in pixels, or None for no limit.
-        max_bytes: The most encoded bytes (before base64, which adds a third), or None for no limit.
-        square: If set, the image is letterboxed to this size instead, as PNG, and `max_side` is ignored.
+        max_bytes: The most encoded bytes (base64 adds a third to them), or None for no limit.
+        square: If set, the image is letterboxed to this size instead, as PNG, and `max_side` is
+            ignored.
 
     Raises:
         UsageError: The limits leave nothing that could be sent.
@@ -84,16 +86,16 @@ class ImageLimits:
         """Refuse limits that no image can meet."""
         written = {"image/png"} if self.square is not None else {"image/png", "image/jpeg"}
         if not written & self.media_types:
+            msg = f"image limits without {' or '.join(sorted(written))} cannot be met"
             raise UsageError(
-                f"image limits without {' or '.join(sorted(written))} cannot be met",
+                msg,
                 hint="Add one of them to media_types.",
             )
         for name in ("max_side", "max_bytes", "square"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(
-                    f"image limit {name}={value} cannot be met", hint="Give at least 1, or None."
-                )
+                msg = f"image limit {name}={value} cannot be met"
+                raise UsageError(msg, hint="Give at least 1, or None.")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,7 +107,7 @@ class PreparedImage:
         media_type: What they are, such as "image/png".
         width: Width of the encoded image in pixels.
         height: Height of the encoded image in pixels.
-        source_sha256: Identity of what the caller passed: the hash of its bytes, or of its RGB pixels.
+        source_sha256: Identity of what the caller passed: the hash of its bytes or RGB pixels.
         notes: What was done to the picture on the way, in words.
     """
 
@@ -143,8 +145,7 @@ class SourceImage:
         kind: The format of the bytes, such as "JPEG", or "pixels" for PIL images and arrays.
         sha256: The hash of the bytes, or of the RGB pixels.
         notes: What a viewer does with it, and so do we.
-        data: The encoded bytes, or None for pixels.
-        pixels: The upright RGB pixels, or None for encoded bytes.
+        content: The encoded bytes, or the upright RGB pixels.
         orientation: The EXIF orientation still to be applied, 1 for none.
     """
 
@@ -153,8 +154,7 @@ class SourceImage:
     kind: str
     sha256: str
     notes: tuple[str, ...]
-    data: bytes | None = None
-    pixels: Image.Image | None = None
+    content: bytes | Image.Image
     orientation: int = 1
 
     def __repr__(self) -> str:
@@ -166,20 +166,23 @@ def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -
     """Read an image and check its header.
 
     Args:
-        source: A path, bytes, a binary file object (read from its current position, which is restored if it
-            can seek; never closed), a data URI, a PIL image (its current frame), or a uint8 numpy array of shape
-            (height, width) or (height, width, 1, 3 or 4). A `SourceImage` is returned as it is.
-        allow_urls: Whether an http(s) URL may be fetched; only from public addresses, within size and time limits.
+        source: A path, bytes, a binary file object (read from its current position, which is
+            restored if it can seek; never closed), a data URI, a PIL image (its current frame), or
+            a uint8 numpy array of shape (height, width) or (height, width, 1, 3 or 4). A
+            `SourceImage` is returned as it is.
+        allow_urls: Whether an http(s) URL may be fetched; only from public addresses, within limits
+            of size and time.
 
     Returns:
-        The image with its displayed size. Pixels are copied, so later changes to the object passed have no effect.
+        The image with its displayed size. Pixels are copied, so that later changes to what was
+        passed have no effect.
 
     Raises:
-        ImageError: The image is missing, unreadable, empty, not of a supported format, or too large.
+        ImageError: The image is missing, unreadable, empty, of another format, or too large.
     """
     if isinstance(source, SourceImage):
         return source
-    # An object of these classes can exist only if its library is loaded, so there is no need to load it here.
+    # An object of these classes can exist only if its library is loaded, so none is loaded here.
     pillow, numpy_ = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
     if numpy_ is not None and isinstance(source, numpy_.ndarray):
         return _load_array(source)
@@ -204,23 +207,24 @@ def prepare(image: SourceImage, limits: ImageLimits | None = None) -> PreparedIm
         ImageError: The image is damaged behind its header, or cannot be made to fit.
     """
     limits = limits or ImageLimits()
-    if image.data is not None and _fits(image, limits):
-        _check_intact(image.kind, image.data, image.width * image.height)
+    content = image.content
+    if isinstance(content, bytes) and _fits(image, len(content), limits):
+        _check_intact(image.kind, content, image.width * image.height)
         media_type = _pixels.MEDIA_TYPES[image.kind]
-        return PreparedImage(image.data, media_type, image.width, image.height, image.sha256)
+        return PreparedImage(content, media_type, image.width, image.height, image.sha256)
     displayed = size = (image.width, image.height)
     side = limits.square or limits.max_side
     if side is not None and (limits.square or max(size) > side):
-        size = _pixels.scaled_size(size, side)
-    source = image.pixels if image.data is None else image.data
-    picture = _pixels.render(source, image.orientation, size, fine=limits.square is not None)
+        size = _resize.scaled_size(size, side)
+    picture = _resize.render(content, image.orientation, size, fine=limits.square is not None)
     if limits.square is not None:
-        picture = _pixels.pad(picture, limits.square)
+        picture = _resize.pad(picture, limits.square)
     data, media_type, final = _encode(picture, limits, was_jpeg=image.kind == "JPEG")
+    if final != picture.size:  # smaller still, to fit into max_bytes
+        size = final
     notes = image.notes
-    if size != displayed or final != picture.size:
-        shown = size if final == picture.size else final
-        notes += (f"resized from {image.width}x{image.height} to {shown[0]}x{shown[1]}",)
+    if size != displayed:
+        notes += (f"resized from {image.width}x{image.height} to {size[0]}x{size[1]}",)
     return PreparedImage(data, media_type, *final, image.sha256, notes)
 
 
@@ -243,10 +247,10 @@ def _load_pixels(image: Image.Image) -> SourceImage:
     orientation = _pixels.orientation_of(image)
     notes = _notes(image, orientation, "only the current one is used")
     size = _turned(image.size, orientation)
-    return _from_rgb(_pixels.render(mine, orientation, size, fine=False), notes)
+    return _from_rgb(_resize.render(mine, orientation, size, fine=False), notes)
 
 
-def _load_array(array: Any) -> SourceImage:
+def _load_array(array: np.ndarray[Any, np.dtype[Any]]) -> SourceImage:
     image = _pixels.from_array(array)
     return _from_rgb(_pixels.flatten(image), _notes(image, 1, ""))
 
@@ -254,7 +258,7 @@ def _load_array(array: Any) -> SourceImage:
 def _from_rgb(pixels: Image.Image, notes: tuple[str, ...]) -> SourceImage:
     digest = hashlib.sha256(b"RGB %dx%d " % pixels.size)
     digest.update(pixels.tobytes())
-    return SourceImage(*pixels.size, "pixels", digest.hexdigest(), notes, pixels=pixels)
+    return SourceImage(*pixels.size, "pixels", digest.hexdigest(), notes, pixels)
 
 
 def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -276,11 +280,9 @@ def _notes(image: Image.Image, orientation: int, which_frame: str) -> tuple[str,
     return tuple(notes)
 
 
-def _fits(image: SourceImage, limits: ImageLimits) -> bool:
+def _fits(image: SourceImage, size: int, limits: ImageLimits) -> bool:
     """Whether the caller's own bytes can be sent: nothing to note means nothing to do."""
-    if image.data is None or image.notes:
-        return False
-    if limits.max_bytes is not None and len(image.data) > limits.max_bytes:
+    if image.notes or (limits.max_bytes is not None and size > limits.max_bytes):
         return False
     if limits.square is not None:
         return image.kind == "PNG" and image.width == image.height == limits.square
@@ -311,10 +313,10 @@ def _runs_to_its_end(kind: str, data: bytes) -> bool:
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        body = memoryview(data)[at + 4 : end]
+        body = memoryview(data)[at + 4 : end]  # the kind of the chunk, and what is in it
         if zlib.crc32(body) != int.from_bytes(data[end : end + 4], "big"):
             return False
-        if body[:4] == b"IEND":
+        if data[at + 4 : at + 8] == b"IEND":
             return True
         at = end + 4
     return False
@@ -333,7 +335,7 @@ def _encode(
         ways += [("image/jpeg", quality) for quality in (90, 75, 50)]
     while True:
         for media_type, quality in ways:
-            data = _pixels.encode(picture, media_type, quality)
+            data = _resize.encode(picture, media_type, quality)
             if limits.max_bytes is None or len(data) <= limits.max_bytes:
                 return data, media_type, picture.size
         if limits.square is not None or max(picture.size) == 1:

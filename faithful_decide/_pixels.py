@@ -1,4 +1,4 @@
-"""Everything that needs Pillow: open, flatten, turn, scale, encode.
+"""From encoded bytes to RGB pixels: with `_resize`, everything that needs Pillow.
 
 Pillow is loaded inside functions, because importing the library must stay cheap, and its global
 settings (pixel limit, truncated files, warnings) are never touched, because they belong to the
@@ -19,13 +19,11 @@ from faithful_decide.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from PIL import Image
 
 MAX_PIXELS = 64_000_000
 """The most pixels an image may have by its header; beyond it nothing is decoded."""
-
-PAD_COLOUR = (122, 116, 104)
-"""The colour beside a letterboxed image: the mean of natural photographs."""
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -45,6 +43,8 @@ FIRST_SIDEWAYS = 5
 """EXIF orientations from here on swap width and height."""
 
 _SIXTEEN_BIT = 65_535
+_GREY, _COLOUR = 2, 3  # dimensions of an array
+_CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 # What a file is when it is none of the above, by its first bytes: the usual confusions.
@@ -108,7 +108,8 @@ def open_image(data: bytes) -> Image.Image:
         except UnidentifiedImageError:
             raise _unrecognised(data) from None
         except Image.DecompressionBombError:
-            raise _too_large("the image") from None
+            msg = "the image"
+            raise _too_large(msg) from None
     check_size(image.size)
     return image
 
@@ -127,7 +128,8 @@ def check_size(size: tuple[int, int]) -> None:
         msg = f"the image has no pixels ({width}x{height})"
         raise ImageError(msg, hint="Check how the image was made; it needs at least one pixel.")
     if width * height > MAX_PIXELS:
-        raise _too_large(f"the image ({width}x{height})")
+        msg_0 = f"the image ({width}x{height})"
+        raise _too_large(msg_0)
 
 
 def _too_large(what: str) -> ImageError:
@@ -187,7 +189,7 @@ def is_animated(image: Image.Image) -> bool:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return the picture as RGB: transparency on white, 16 bits scaled to 8, colour spaces converted.
+    """Return the picture as RGB: transparency on white, 16 bits scaled to 8.
 
     Args:
         image: An image of any mode; not changed.
@@ -228,7 +230,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image.convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
 
 
-def from_array(array: Any) -> Image.Image:
+def from_array(array: np.ndarray[Any, np.dtype[Any]]) -> Image.Image:
     """Turn a numpy array into a Pillow image, refusing what could be meant in two ways.
 
     Args:
@@ -245,16 +247,17 @@ def from_array(array: Any) -> Image.Image:
     shape, dtype = tuple(array.shape), str(array.dtype)
     if dtype != "uint8":
         how = "(255 * array).round()" if dtype.startswith("float") else "the array"
+        msg = f"an array of dtype {dtype} does not say which value is white"
         raise ImageError(
-            f"an array of dtype {dtype} does not say which value is white",
+            msg,
             hint=f"Scale the values to 0..255 and pass uint8: {how} with .astype('uint8').",
         )
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(shape[2]) if len(shape) == 3 else "L"
-    if len(shape) not in {2, 3} or mode is None:
+    mode = "L" if array.ndim == _GREY else _CHANNELS.get(shape[-1]) if shape else None
+    if mode is None or array.ndim not in {_GREY, _COLOUR}:
         hint = "Pass shape (height, width) or (height, width, channels) with 1, 3 or 4 channels."
-        if len(shape) == 3 and shape[0] in {1, 3, 4}:
+        if array.ndim == _COLOUR and shape[0] in _CHANNELS:
             hint = "Channels come last: pass array.transpose(1, 2, 0)."
-        elif len(shape) == 4:
+        elif array.ndim > _COLOUR:
             hint = "Pass one image at a time, such as array[0]."
         msg = f"an array of shape {shape} is not an image"
         raise ImageError(msg, hint=hint)
@@ -262,116 +265,3 @@ def from_array(array: Any) -> Image.Image:
     check_size(size)
     with pillow_errors("the array cannot be read"):
         return Image.frombytes(mode, size, array.tobytes())
-
-
-def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return `size` scaled so that its long side is `side`, at least 1 pixel each way."""
-    width, height = size
-    longest = max(width, height)
-    return max(1, round(width * side / longest)), max(1, round(height * side / longest))
-
-
-def render(
-    source: bytes | Image.Image, orientation: int, size: tuple[int, int], *, fine: bool
-) -> Image.Image:
-    """Decode, flatten, scale and turn, at the least cost that does not show.
-
-    Args:
-        source: Encoded bytes, or an image.
-        orientation: The EXIF orientation to apply, 1 for none.
-        size: Width and height wanted, as displayed.
-        fine: Keep three source pixels per pixel for the last step and use BICUBIC, as `letterbox`
-            does; otherwise two, and LANCZOS.
-
-    Returns:
-        An RGB image of exactly `size`.
-
-    Raises:
-        ImageError: The image cannot be decoded or converted.
-    """
-    from PIL import Image
-
-    gap, filter_ = (3.0, Image.Resampling.BICUBIC) if fine else (2.0, Image.Resampling.LANCZOS)
-    width, height = size if orientation < FIRST_SIDEWAYS else size[::-1]
-    box = None
-    if isinstance(source, bytes):
-        image = open_image(source)
-        with pillow_errors():
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is where most time goes.
-            drafted = image.draft(None, (int(width * gap), int(height * gap)))
-            box = drafted[1] if drafted else None
-            image.load()
-    else:
-        image = source
-    image = flatten(image)
-    with pillow_errors("the image cannot be scaled"):
-        if image.size != (width, height):
-            image = image.resize((width, height), filter_, box=box, reducing_gap=gap)
-        turn = {
-            2: Image.Transpose.FLIP_LEFT_RIGHT,
-            3: Image.Transpose.ROTATE_180,
-            4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE,
-            6: Image.Transpose.ROTATE_270,
-            7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_90,
-        }.get(orientation)
-        return image if turn is None else image.transpose(turn)
-
-
-def pad(image: Image.Image, size: int) -> Image.Image:
-    """Centre an RGB image on a square of `PAD_COLOUR`; a square image is returned as it is."""
-    from PIL import Image
-
-    if image.size == (size, size):
-        return image
-    square = Image.new("RGB", (size, size), PAD_COLOUR)
-    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
-    return square
-
-
-def letterbox(image: Image.Image, size: int) -> Image.Image:
-    """Fit an image into a square without distorting it, exactly as the embedded model sees it.
-
-    The long side becomes `size`; the short side keeps the aspect, rounded, at least one pixel. The
-    picture is centred (an odd pixel goes right or below) and the rest filled with `PAD_COLOUR`. An
-    RGB image of exactly that size comes back with the pixels it had.
-
-    Args:
-        image: A Pillow image of any mode, shown as it is: an EXIF orientation is not applied.
-        size: The side of the square in pixels.
-
-    Returns:
-        An RGB image of `size` x `size` pixels.
-
-    Raises:
-        ImageError: The image cannot be decoded or converted.
-    """
-    return pad(render(image, 1, scaled_size(image.size, size), fine=True), size)
-
-
-def encode(image: Image.Image, media_type: str, quality: int = 90) -> bytes:
-    """Encode an RGB image as PNG or JPEG.
-
-    Args:
-        image: The image.
-        media_type: "image/png" or "image/jpeg".
-        quality: For JPEG only. Colour is kept at full resolution, or small text would smear.
-
-    Returns:
-        The encoded bytes, without metadata.
-
-    Raises:
-        ImageError: The encoder failed.
-    """
-    buffer = io.BytesIO()
-    with pillow_errors("the image cannot be encoded"):
-        # A copy, because Pillow keeps the state of its encoder on the image, where threads would
-        # meet; without info, from which it would write the old profile and comments.
-        image = image.copy()
-        image.info = {}
-        if media_type == "image/png":
-            image.save(buffer, "PNG")
-        else:
-            image.save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""Encoded bytes out of whatever the caller holds: a path, bytes, a file object, a data URI, a URL.
+"""Encoded bytes out of whatever the caller holds: a path, bytes, a file, a data URI, a URL.
 
-Nothing here looks inside an image. This module answers one question only, "which bytes did you mean?",
-and it answers it under two rules: no source may make the program hang (a named pipe, a device, an endless
-stream), and every way of failing is an `ImageError` that says what to do next.
+Nothing here looks inside an image. This module answers one question only, "which bytes did you
+mean?", and it answers it under two rules: no source may make the program hang (a named pipe, a
+device, an endless stream), and every way of failing is an `ImageError` that says what to do next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import os
 import re
 import stat
-from pathlib import PurePath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -60,23 +60,26 @@ def read_source(source: object, *, allow_urls: bool = False) -> bytes:
     elif callable(getattr(source, "read", None)):
         data = _from_file(source)  # type: ignore[arg-type]  # it has a read method; the rest is checked there
     else:
+        msg = f"an object of type {type(source).__name__} is not an image"
         raise ImageError(
-            f"an object of type {type(source).__name__} is not an image",
-            hint="Pass a path, bytes, a binary file object, a PIL image, a uint8 numpy array (height, width, channels) "
-            "or a data URI.",
+            msg,
+            hint="Pass a path, bytes, a binary file object, a PIL image, a uint8 numpy array of "
+            "shape (height, width, channels), or a data URI.",
         )
     if not data:
+        msg = "the image has zero bytes"
         raise ImageError(
-            "the image has zero bytes",
-            hint="Check that the file was written completely; rewind a file object with seek(0) before passing it.",
+            msg,
+            hint="Check that the file was written completely; rewind a file object with seek(0).",
         )
     return _within_limit(data)
 
 
 def _within_limit(data: bytes) -> bytes:
     if len(data) > MAX_SOURCE_BYTES:
+        msg = f"the image is larger than {MAX_SOURCE_BYTES // 2**20} MiB"
         raise ImageError(
-            f"the image is larger than {MAX_SOURCE_BYTES // 2**20} MiB",
+            msg,
             hint="Save a smaller or more strongly compressed copy and pass that.",
         )
     return data
@@ -89,15 +92,17 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
     if scheme is None:
         return _from_path(text)
     if scheme[1].lower() not in {"http", "https"}:
+        msg = f"URLs of the kind {scheme[1].lower()}:// are not supported"
         raise ImageError(
-            f"URLs of the kind {scheme[1].lower()}:// are not supported",
-            hint="Read the image yourself and pass its bytes, or pass the path of a local file without a scheme.",
+            msg,
+            hint="Read it yourself and pass its bytes; for a local file pass its path alone.",
         )
     if not allow_urls:
+        msg = "the image is a URL, and URLs are refused by default"
         raise ImageError(
-            "the image is a URL, and URLs are refused by default",
-            hint="Download the image and pass its bytes, or pass allow_urls=True to have it fetched from here "
-            "(public addresses only).",
+            msg,
+            hint="Download the image and pass its bytes, or pass allow_urls=True to have it "
+            "fetched from here (public addresses only).",
         )
     # Only those who ask for a download pay for loading ssl and http.
     from faithful_decide._fetch import fetch
@@ -106,51 +111,50 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
 
 
 def _from_path(path: str | os.PathLike[Any]) -> bytes:
+    shown = "the path"
     try:
-        name = os.fsdecode(path)
-        shown = _shorten(name)
+        file_path = Path(os.fsdecode(path))
+        shown = _shorten(str(file_path))
         # Looked at before it is opened, because opening a device can already do something ...
-        _refuse_special(os.stat(name).st_mode, shown)
-        # ... and opened without blocking, so that a pipe put in its place meanwhile cannot hang us either.
+        _refuse_special(file_path.stat().st_mode, shown)
+        # ... and opened without blocking, so that a pipe put in its place cannot hang us either.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(name, flags), "rb") as file:
+        with os.fdopen(os.open(file_path, flags), "rb") as file:
             _refuse_special(os.fstat(file.fileno()).st_mode, shown)
             return file.read(MAX_SOURCE_BYTES + 1)
     except FileNotFoundError as error:
-        raise ImageError(
-            f"there is no file {shown}",
-            hint=f"Check the path; relative paths start at the current directory, {_shorten(os.getcwd())}."
-            if not PurePath(name).is_absolute()
-            else "Check the path.",
-        ) from error
+        msg = f"there is no file {shown}"
+        hint = "Check the path; a relative one starts at the current directory."
+        raise ImageError(msg, hint=hint) from error
     except PermissionError as error:
-        raise ImageError(
-            f"the file {shown} may not be read",
-            hint="Give this user permission to read the file, or pass its bytes.",
-        ) from error
+        msg = f"the file {shown} may not be read"
+        hint = "Give this user permission to read the file, or pass its bytes."
+        raise ImageError(msg, hint=hint) from error
     except (OSError, ValueError, TypeError) as error:
-        # ValueError: a NUL or a lone surrogate in the name. TypeError: a __fspath__ that returns nonsense.
-        raise ImageError(
-            f"the path {_shorten(str(path))} cannot be opened: {reason(error)}",
-            hint="Pass the path of an image file; base64 text needs the form data:image/png;base64,...",
-        ) from error
+        # ValueError: a NUL in the name. TypeError: a __fspath__ that returns nonsense.
+        msg = f"{shown} cannot be opened: {reason(error)}"
+        hint = (
+            "Pass the path of an image file; base64 text needs the form data:image/png;base64,..."
+        )
+        raise ImageError(msg, hint=hint) from error
 
 
 def _refuse_special(mode: int, shown: str) -> None:
     if stat.S_ISREG(mode):
         return
     kind = next((word for test, word in _KINDS if test(mode)), "not a regular file")
+    msg = f"{shown} is {kind}, not an image file"
     raise ImageError(
-        f"{shown} is {kind}, not an image file",
-        hint="Pass the path of one image file; what comes from a pipe or device can be passed as bytes "
-        "or as an open binary file.",
+        msg,
+        hint="Pass the path of one image file; what comes from a pipe can be passed as bytes or as "
+        "an open binary file.",
     )
 
 
 def _from_file(file: IO[bytes]) -> bytes:
     """Read from the current position to the end, then put a seekable file back where it was.
 
-    Putting it back lets the same object be passed twice; a stream that cannot seek is left at its end.
+    So the same object can be passed twice; a stream that cannot seek stays at its end.
     """
     hint = "Pass a readable file opened in binary mode, for example open(path, 'rb')."
     try:
@@ -164,15 +168,15 @@ def _from_file(file: IO[bytes]) -> bytes:
             part: object = file.read(_CHUNK)
             if not isinstance(part, (bytes, bytearray, memoryview)):
                 kind = "text" if isinstance(part, str) else f"{type(part).__name__} objects"
-                raise ImageError(f"the file object gives {kind}, not bytes", hint=hint)
+                msg = f"it gives {kind}, not bytes"
+                raise TypeError(msg)  # noqa: TRY301  # joins the errors that the object itself raises
             if not part:
                 break
             parts.append(bytes(part))
             size += len(parts[-1])
-    except ImageError:
-        raise
     except Exception as error:
-        raise ImageError(f"the file object cannot be read: {reason(error)}", hint=hint) from error
+        msg = f"the file object cannot be read: {reason(error)}"
+        raise ImageError(msg, hint=hint) from error
     finally:
         if start is not None:
             with contextlib.suppress(Exception):
@@ -183,8 +187,9 @@ def _from_file(file: IO[bytes]) -> bytes:
 def _from_data_uri(uri: str) -> bytes:
     header, comma, payload = uri.partition(",")
     if not comma:
+        msg = "the data URI has no comma, so no data"
         raise ImageError(
-            "the data URI has no comma, so no data",
+            msg,
             hint="Write it as data:image/png;base64,... or pass the bytes.",
         )
     if len(payload) > 2 * MAX_SOURCE_BYTES:
@@ -196,8 +201,9 @@ def _from_data_uri(uri: str) -> bytes:
         # Padding is optional in practice, and its absence is not ambiguous.
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
+        msg = f"the data URI does not hold valid base64: {reason(error)}"
         raise ImageError(
-            f"the data URI does not hold valid base64: {reason(error)}",
+            msg,
             hint="Encode the file with base64.b64encode, or pass the bytes themselves.",
         ) from error
 
@@ -211,5 +217,4 @@ def _shorten(text: str, *, quote: bool = True, limit: int = 120) -> str:
     """Make text from outside safe to print: one line, printable, of bounded length."""
     if len(text) > limit:
         text = text[: limit - 3] + "..."
-    text = ascii(text) if not text.isprintable() else f"'{text}'" if quote else text
-    return text
+    return ascii(text) if not text.isprintable() else f"'{text}'" if quote else text
