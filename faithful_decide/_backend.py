@@ -51,7 +51,7 @@ class Capabilities:
     decoder: Literal["autoregressive", "diffusion", "unknown"] = "unknown"
     """The order of keys proves something only if text is generated left to right."""
     image_limits: ImageLimits | None = None
-    """The images that are passed through unchanged; None if there is no limit."""
+    """The images that are sent unchanged; others are made to fit. None means the usual limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ __all__ = [
     "Span",
     "Token",
     "Usage",
+    "is_blank",
 ]
 
 CANNOT_TELL = "cannot_tell"
@@ -92,7 +93,7 @@ def _check_text(text: object) -> None:
     if not isinstance(text, str):
         msg = f"a question is a string, not {type(text).__name__}"
         raise QuestionError(msg)
-    if _blank(text):
+    if is_blank(text):
         msg = "the question is blank"
         raise QuestionError(msg, hint='ask something, such as "Is there a dog in this image?"')
     # Line breaks and tabs are fine in a question: they are folded into spaces when it is asked.
@@ -107,7 +108,7 @@ def _check_verdicts(verdicts: tuple[str, ...]) -> None:
         if not isinstance(verdict, str):
             msg = f"a verdict is a string, not {verdict!r}"
             raise QuestionError(msg)
-        if _blank(verdict) or verdict != verdict.strip():
+        if is_blank(verdict) or verdict != verdict.strip():
             msg = f"the verdict {verdict!r} is blank or has space around it"
             raise QuestionError(msg, hint="write verdicts without surrounding space")
         if bad := _unprintable(verdict):
@@ -121,6 +122,7 @@ def _check_verdicts(verdicts: tuple[str, ...]) -> None:
         raise QuestionError(msg, hint=f"{CANNOT_TELL!r} is offered in addition, not counted")
 
 
+_INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 _LAYOUT = dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " ")
 
 
@@ -132,12 +134,14 @@ def _unprintable(text: str) -> str:
 def _key(text: str) -> str:
     """What a reader tells a verdict by: no case, no spacing, no invisible characters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if c not in "_-'" and unicodedata.category(c)[0] not in "ZC")
+    key = "".join(c for c in folded if unicodedata.category(c) not in _INVISIBLE)
+    # Other spellings of our own verdict, such as "Cannot tell", would only confuse.
+    return CANNOT_TELL if key.replace("_", "").replace("-", "") == "cannottell" else key
 
 
-def _blank(text: str) -> bool:
+def is_blank(text: str) -> bool:
     """Whether a text shows nothing: only spaces and invisible characters."""
-    return all(unicodedata.category(c)[0] in "ZC" for c in text)
+    return all(unicodedata.category(c) in _INVISIBLE for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,9 @@ class Decision(_Frozen):
         """
         verdicts = self.question.verdicts
         if self.verdict not in verdicts or len(verdicts) != 2:  # noqa: PLR2004 - two-way
-            msg = f"the verdict {self.verdict!r} is neither true nor false; compare .verdict instead"
+            msg = (
+                f"the verdict {self.verdict!r} is neither true nor false; compare .verdict instead"
+            )
             raise ValueError(msg)
         folded = self.verdict.casefold()
         for polarity in _POLARITY:

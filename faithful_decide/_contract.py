@@ -1,0 +1,225 @@
+"""The reply contract: what a model is asked to write, and the proof that it did.
+
+    {"observations": [{"about": "...", "seen": "..."}], "reasoning": "...", "verdict": "yes"}
+
+A decoder writes left to right and never revises, so only what stands before the verdict can have
+influenced it. The order of the keys is therefore part of the meaning, and JSON libraries throw it
+away. `schema` asks for the order; `verify` reads it back from the raw text, byte by byte, and takes
+nothing else: one object with nothing around it, every key once, in order.
+
+The keys are in alphabetical order too, on purpose: several servers sort the keys of a schema, and
+here sorting changes nothing. Whatever is added has to keep that property. The audit adds
+`relies_on` (which observations carry the verdict) and `reservation` (room to object).
+
+`render` is the inverse of `verify`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._json import Broken, broken, read_members, shown
+from faithful_decide._types import Observation, Reply, Span, is_blank
+from faithful_decide.errors import ContractError, OrderError, RefusedError, TruncatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["AUDITED_KEYS", "KEYS", "Content", "Verified", "render", "schema", "verify"]
+
+KEYS = ("observations", "reasoning", "verdict")
+AUDITED_KEYS = ("observations", "reasoning", "relies_on", "reservation", "verdict")
+
+MIN_REASONING = 5
+"""Visible characters; less is not a reason, only a way to fill the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a reply says, without how it was written. The last two fields only in an audit."""
+
+    observations: tuple[Observation, ...]
+    reasoning: str
+    verdict: str
+    relies_on: tuple[int, ...] | None = None
+    reservation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A reply that kept the contract, and where its parts stand in the raw text."""
+
+    content: Content
+    reasoning_span: Span
+    verdict_span: Span
+
+
+def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
+    """Write the contract as a JSON schema, its keys in order.
+
+    There are no length keywords: some grammar engines then forbid quotes inside the text. The
+    verdict is always an open `enum`, because a constant tells the model what to conclude.
+
+    Args:
+        labels: The verdicts a reply may contain.
+        audited: Whether the reply also says what it relies on and what it objects to.
+
+    Returns:
+        The schema; the order of its `properties` is the order of the reply.
+    """
+    text = {"type": "string"}
+    properties: dict[str, Any] = {
+        "observations": {"type": "array", "items": _object({"about": text, "seen": text})},
+        "reasoning": text,
+        "relies_on": {"type": "array", "items": {"type": "integer"}},
+        "reservation": text,
+        "verdict": {"type": "string", "enum": list(labels)},
+    }
+    return _object({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "propertyOrdering": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def render(content: Content) -> str:
+    """Write the reply that says this content.
+
+    Args:
+        content: What to say.
+
+    Returns:
+        JSON in one line, its keys in order.
+    """
+    body: dict[str, Any] = {
+        "observations": [{"about": o.about, "seen": o.seen} for o in content.observations],
+        "reasoning": content.reasoning,
+    }
+    if content.relies_on is not None:
+        body["relies_on"] = list(content.relies_on)
+        body["reservation"] = content.reservation or ""
+    body["verdict"] = content.verdict
+    return json.dumps(body, ensure_ascii=False)
+
+
+def verify(reply: Reply, labels: Sequence[str], *, audited: bool = False) -> Verified:
+    """Check a reply against the contract, from its raw text alone.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+        audited: Whether the audit's two keys were asked for.
+
+    Returns:
+        The content and the byte spans that prove the order.
+
+    Raises:
+        RefusedError: The model or a filter declined.
+        TruncatedError: The reply was cut off.
+        ContractError: The text is not the one object that was asked for.
+        OrderError: It is, but its keys are in another order.
+    """
+    _check_finish(reply)
+    try:
+        members = read_members(reply.text)
+        _check_keys(tuple(members), AUDITED_KEYS if audited else KEYS, reply)
+        content = _content({key: member.value for key, member in members.items()}, labels)
+    except Broken as error:
+        if error.incomplete and reply.finish == "unknown":
+            msg = f"the reply is incomplete: {error}"
+            raise TruncatedError(msg, reply=reply) from None
+        msg = f"the reply breaks the contract: {error}"
+        raise ContractError(msg, reply=reply) from None
+    if reply.finish == "unknown":
+        msg = "the backend does not say why the reply ended, so it may be cut off"
+        raise ContractError(msg, reply=reply, hint="use a server that reports a finish reason")
+    return Verified(content, members["reasoning"].span, members["verdict"].span)
+
+
+def _check_finish(reply: Reply) -> None:
+    match reply.finish:
+        case "length":
+            msg = "the reply was cut off at the token limit"
+            raise TruncatedError(msg, reply=reply)
+        case "refusal" | "content_filter":
+            what = "the model" if reply.finish == "refusal" else "a content filter"
+            msg = f"{what} declined to reply"
+            raise RefusedError(msg, reply=reply)
+        case "tool_call":
+            msg = "the model called a tool instead of replying"
+            raise ContractError(msg, reply=reply)
+        case "stop" | "unknown":
+            return
+
+
+def _check_keys(keys: tuple[str, ...], expected: tuple[str, ...], reply: Reply) -> None:
+    if keys == expected:
+        return
+    if sorted(keys) == sorted(expected):
+        msg = f"the keys were written in the order {', '.join(keys)}"
+        raise OrderError(msg, reply=reply)
+    if missing := [key for key in expected if key not in keys]:
+        broken(f"it lacks {', '.join(map(repr, missing))}")
+    broken(f"it adds {', '.join(shown(key) for key in keys if key not in expected)}")
+
+
+def _content(values: dict[str, Any], labels: Sequence[str]) -> Content:
+    observations = _observations(values["observations"])
+    verdict = _string(values["verdict"], "the verdict")
+    if verdict not in labels:
+        broken(f"{shown(verdict)} is not one of the verdicts")
+    reasoning = _string(values["reasoning"], "the reasoning")
+    if sum(not is_blank(character) for character in reasoning) < MIN_REASONING:
+        broken(f"the reasoning is blank or too short: {shown(reasoning)}")
+    if "relies_on" not in values:
+        return Content(observations, reasoning, verdict)
+    return Content(
+        observations,
+        reasoning,
+        verdict,
+        _indices(values["relies_on"], len(observations)),
+        _string(values["reservation"], "the reservation"),
+    )
+
+
+def _observations(value: object) -> tuple[Observation, ...]:
+    if not isinstance(value, list):
+        broken("the observations are not a list")
+    observations = tuple(_observation(item) for item in value)
+    if not any(not is_blank(o.about) and not is_blank(o.seen) for o in observations):
+        broken("there is no observation")
+    return observations
+
+
+def _observation(item: object) -> Observation:
+    # Inside an observation the order proves nothing, so only the set of keys is checked.
+    if not isinstance(item, dict) or item.keys() != {"about", "seen"}:
+        broken(f'an observation has "about" and "seen", not {shown(item)}')
+    about, seen = (_string(item[key], f"an observation's {key!r}") for key in ("about", "seen"))
+    return Observation(about=about, seen=seen)
+
+
+def _indices(value: object, count: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(index) is int for index in value):
+        broken("relies_on is not a list of integers")
+    if len(set(value)) != len(value) or not all(0 <= index < count for index in value):
+        broken(f"relies_on names observations that do not exist, or one twice: {shown(value)}")
+    return tuple(value)
+
+
+def _string(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        broken(f"{what} is not a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        broken(f"{what} contains a lone surrogate")
+    return value
