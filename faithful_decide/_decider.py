@@ -1,0 +1,294 @@
+"""The front door: `decide`, `adecide`, and `Decider` for more than one question.
+
+Everything that can be wrong with a call is found in this order, and before a model runs: the
+question, the settings, the image, the model spec. `decide` loads the model, asks once and releases
+it; a `Decider` keeps it loaded, may be used from several threads, and is closed by `with`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING, Any, Self
+
+from faithful_decide._backend import Backend
+from faithful_decide._decide import Settings, decision_plan
+from faithful_decide._drive import arun, run
+from faithful_decide._image import load_image, prepare
+from faithful_decide._types import Decision, Question
+from faithful_decide.backends import load_backend
+from faithful_decide.errors import QuestionError, UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from faithful_decide._drive import Plan
+    from faithful_decide._image import ImageSource, SourceImage
+
+__all__ = ["DEFAULT_MODEL", "MODEL_VARIABLE", "Decider", "adecide", "decide"]
+
+DEFAULT_MODEL = "embedded"
+MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
+_YES_NO = ("yes", "no")
+
+
+def decide(
+    image: ImageSource | SourceImage,
+    question: str | Question,
+    *,
+    model: Backend | str | None = None,
+    verdicts: Sequence[str] = _YES_NO,
+    abstain: bool = True,
+    samples: int = 1,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    retries: int = 0,
+    allow_urls: bool = False,
+    **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
+) -> Decision:
+    """Ask a closed question about an image.
+
+    Args:
+        image: A path, bytes, a file object, a PIL image, a numpy array or a data URI.
+        question: The question; a `Question` brings its own verdicts.
+        model: A model spec or a loaded backend; without it `$FAITHFUL_DECIDE_MODEL`, then
+            `embedded`.
+        verdicts: The verdicts to choose from.
+        abstain: Whether the model may also say `cannot_tell`.
+        samples: How many times to reason independently; each has one vote.
+        seed: Makes samples reproducible. Without it they differ from call to call.
+        max_tokens: The longest reply.
+        retries: How many more times to send the identical request if a reply breaks the contract.
+        allow_urls: Whether an image may be fetched from an http(s) URL.
+        **options: Options of the backend that `model` names.
+
+    Returns:
+        The decision, with the proof that its verdict was written last.
+
+    Raises:
+        UsageError: The question, the image, the model or an option cannot be used.
+        BackendError: The model could not be run.
+        ReplyError: It replied with something that holds no verdict.
+    """
+    asked = _question(question, verdicts, abstain=abstain)
+    settings = Settings(samples, seed, max_tokens, retries)
+    loaded = load_image(image, allow_urls=allow_urls)
+    with _loaded(model, options) as backend:
+        return run(_plan(loaded, asked, settings, backend), backend)
+
+
+async def adecide(
+    image: ImageSource | SourceImage,
+    question: str | Question,
+    *,
+    model: Backend | str | None = None,
+    verdicts: Sequence[str] = _YES_NO,
+    abstain: bool = True,
+    samples: int = 1,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    retries: int = 0,
+    allow_urls: bool = False,
+    **options: Any,  # noqa: ANN401 - as in decide
+) -> Decision:
+    """Do what `decide` does, awaited: same arguments, same result, same errors.
+
+    Args:
+        image: As in `decide`.
+        question: As in `decide`.
+        model: As in `decide`.
+        verdicts: As in `decide`.
+        abstain: As in `decide`.
+        samples: As in `decide`; samples are asked for side by side.
+        seed: As in `decide`.
+        max_tokens: As in `decide`.
+        retries: As in `decide`.
+        allow_urls: As in `decide`.
+        **options: As in `decide`.
+
+    Returns:
+        The decision.
+
+    Raises:
+        UsageError: As in `decide`.
+        BackendError: As in `decide`.
+        ReplyError: As in `decide`.
+    """
+    asked = _question(question, verdicts, abstain=abstain)
+    settings = Settings(samples, seed, max_tokens, retries)
+    loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
+    owner = await asyncio.to_thread(_loaded, model, options)
+    with owner as backend:
+        plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
+        return await arun(plan, backend)
+
+
+class Decider:
+    """A loaded model and how to ask it.
+
+    Safe to use from several threads. Close it when done, or use it in a `with` statement.
+
+        with Decider("embedded") as decider:
+            for image in images:
+                print(decider.decide(image, "Is there a dog?").verdict)
+    """
+
+    def __init__(
+        self,
+        model: Backend | str | None = None,
+        *,
+        verdicts: Sequence[str] = _YES_NO,
+        abstain: bool = True,
+        samples: int = 1,
+        seed: int | None = None,
+        max_tokens: int = 512,
+        retries: int = 0,
+        allow_urls: bool = False,
+        **options: Any,  # noqa: ANN401 - as in decide
+    ) -> None:
+        """Load the model and keep what every question shares.
+
+        Args:
+            model: As in `decide`. A backend that was passed in is not closed with the decider.
+            verdicts: The verdicts of questions that do not bring their own.
+            abstain: Whether the model may also say `cannot_tell`.
+            samples: As in `decide`.
+            seed: As in `decide`.
+            max_tokens: As in `decide`.
+            retries: As in `decide`.
+            allow_urls: As in `decide`.
+            **options: Options of the backend that `model` names.
+
+        Raises:
+            UsageError: A default or an option cannot be used.
+            BackendError: The model could not be loaded.
+        """
+        self._verdicts = tuple(verdicts)
+        self._abstain = abstain
+        self._settings = Settings(samples, seed, max_tokens, retries)
+        self._allow_urls = allow_urls
+        self._owner = _loaded(model, options)
+        self.backend = self._owner.__enter__()
+        self._closed = False
+
+    def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
+        """Ask one question.
+
+        Args:
+            image: As in `faithful_decide.decide`.
+            question: A question, or its text for the verdicts of this decider.
+
+        Returns:
+            The decision.
+
+        Raises:
+            UsageError: The question or the image cannot be used, or the decider is closed.
+            BackendError: The model could not be run.
+            ReplyError: It replied with something that holds no verdict.
+        """
+        return run(self._prepare(image, question), self.backend)
+
+    async def adecide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
+        """Do what `decide` does, awaited.
+
+        Args:
+            image: As in `decide`.
+            question: As in `decide`.
+
+        Returns:
+            The decision.
+
+        Raises:
+            UsageError: As in `decide`.
+            BackendError: As in `decide`.
+            ReplyError: As in `decide`.
+        """
+        plan = await asyncio.to_thread(self._prepare, image, question)
+        return await arun(plan, self.backend)
+
+    def decide_many(
+        self, samples: Iterable[tuple[ImageSource | SourceImage, str | Question]]
+    ) -> Iterator[Decision]:
+        """Ask about many images, one after the other, as the results are consumed.
+
+        Args:
+            samples: Pairs of an image and a question.
+
+        Yields:
+            The decisions, in the order of the samples. The first error ends the iteration.
+
+        Raises:
+            UsageError: As in `decide`.
+            BackendError: As in `decide`.
+            ReplyError: As in `decide`.
+        """
+        for image, question in samples:
+            yield self.decide(image, question)
+
+    def _prepare(
+        self, image: ImageSource | SourceImage, question: str | Question
+    ) -> Plan[Decision]:
+        if self._closed:
+            msg = "this decider is closed"
+            raise UsageError(msg, hint="ask inside the with block, or make a new one")
+        asked = (
+            question
+            if isinstance(question, Question)
+            else Question(question, self._verdicts, self._abstain)
+        )
+        loaded = load_image(image, allow_urls=self._allow_urls)
+        return _plan(loaded, asked, self._settings, self.backend)
+
+    def close(self) -> None:
+        """Release the model if this decider loaded it. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._owner.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        """Use the decider in a `with` statement."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def _question(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
+    if not isinstance(question, Question):
+        return Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
+    if tuple(verdicts) not in {_YES_NO, question.verdicts} or not abstain and question.abstain:
+        msg = "the question has verdicts of its own, and others were passed beside it"
+        raise QuestionError(msg, hint="pass them in the Question only")
+    return question
+
+
+def _loaded(
+    model: Backend | str | None, options: Mapping[str, Any]
+) -> AbstractContextManager[Backend]:
+    """The backend to use, as a context that closes it only if it was loaded here."""
+    if model is None:
+        model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+    if isinstance(model, str):
+        return closing(load_backend(model, **options))
+    if not isinstance(model, Backend):
+        msg = f"a model is a spec or a backend, not {type(model).__name__}"
+        raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
+    if options:
+        msg = f"a loaded backend takes no options, but got {', '.join(options)}"
+        raise UnsupportedError(msg, hint="pass options to load_backend")
+    return nullcontext(model)
+
+
+def _plan(
+    image: SourceImage, question: Question, settings: Settings, backend: Backend
+) -> Plan[Decision]:
+    prepared = prepare(image, backend.capabilities.image_limits)
+    return decision_plan(prepared, question, settings, backend)

@@ -1,0 +1,72 @@
+"""Checks a stored decision again, offline.
+
+Nothing in the file is believed except the raw reply: it is verified again, and the verdict, the
+observations, the reasoning and the byte spans are compared with what it says. Without the image
+and the model the hash of the request can only be checked for its form.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import ValidationError
+
+from faithful_decide._contract import verify
+from faithful_decide._types import Decision, Reply
+from faithful_decide.errors import ContractError, UsageError
+
+__all__ = ["verify_stored"]
+
+_CHANGED = "the file was changed after it was written; decide again"
+
+
+def verify_stored(data: str | bytes) -> Decision:
+    """Read a stored decision and verify it again.
+
+    Args:
+        data: What `Decision.model_dump_json` wrote.
+
+    Returns:
+        The decision, verified.
+
+    Raises:
+        ContractError: It is not a decision, or it says something else than its raw reply.
+        OrderError: Its raw reply has the verdict before the reasons.
+        TruncatedError: Its raw reply was cut off.
+        RefusedError: Its raw reply is a refusal.
+    """
+    try:
+        decision = Decision.model_validate_json(data)
+    except (ValidationError, UsageError) as error:
+        msg = "this is not a stored decision"
+        raise ContractError(msg, hint=f"store decisions with model_dump_json(): {error}") from error
+    receipt = decision.receipt
+    reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
+    verified = verify(reply, decision.question.labels)
+    content = verified.content
+    said = {
+        "verdict": decision.verdict == content.verdict,
+        "observations": decision.observations == content.observations,
+        "reasoning": decision.reasoning == content.reasoning,
+        "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
+        "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
+        "receipt.order": receipt.order == "verified"
+        or receipt.enforcement in {"grammar", "strict"},
+        "scores": _plausible(decision),
+    }
+    if wrong := [name for name, agrees in said.items() if not agrees]:
+        msg = f"the decision does not agree with its own raw reply in: {', '.join(wrong)}"
+        raise ContractError(msg, reply=reply, hint=_CHANGED)
+    return decision
+
+
+def _plausible(decision: Decision) -> bool:
+    if decision.scores is None:
+        return True
+    probabilities = decision.scores.probabilities
+    if set(probabilities) != set(decision.question.labels):
+        return False
+    if not math.isclose(math.fsum(probabilities.values()), 1.0, abs_tol=1e-6):
+        return False
+    best = max(probabilities.values())
+    return decision.scores.source != "samples" or probabilities[decision.verdict] == best

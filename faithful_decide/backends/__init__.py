@@ -1,0 +1,69 @@
+"""Which backends there are, and how to name one.
+
+A model spec is a kind, and after the first `/` (or `:`) what that kind wants to know:
+
+    embedded                   the small model that comes with the package
+    gguf/PATH                  a GGUF file, with its projector beside it
+    gguf/PATH#MMPROJ           the same, the projector named
+
+The table below maps a kind to a loader, as a string, so that nothing is imported before it is
+asked for. A loader is called with the rest of the spec and the caller's options, and returns a
+`Backend`; the options of a backend are the keyword parameters of its loader.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faithful_decide._backend import Backend
+
+__all__ = ["load_backend"]
+
+_LOADERS = {
+    "embedded": "faithful_decide.backends.llamacpp:load_embedded",
+    "gguf": "faithful_decide.backends.llamacpp:load_gguf",
+}
+
+
+def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checked per backend below
+    """Load the backend that a model spec names.
+
+    Args:
+        spec: A model spec, such as `embedded` or `gguf/model.gguf#mmproj.gguf`.
+        **options: Options of that backend, such as `n_threads`.
+
+    Returns:
+        The backend, ready to be called. Close it when done.
+
+    Raises:
+        UnsupportedError: There is no such kind of backend, or it has no such option.
+        MissingExtraError: What it runs on is not installed.
+        BackendError: It cannot be started.
+    """
+    kind, _, rest = _split(spec)
+    if kind not in _LOADERS:
+        msg = f"there is no backend of the kind {kind!r} (in the model spec {spec!r})"
+        raise UnsupportedError(msg, hint=f"use one of: {', '.join(_LOADERS)}")
+    module, _, name = _LOADERS[kind].partition(":")
+    loader: Callable[..., Backend] = getattr(import_module(module), name)
+    try:
+        inspect.signature(loader).bind(rest, **options)
+    except TypeError as error:
+        known = ", ".join(list(inspect.signature(loader).parameters)[1:]) or "none"
+        msg = f"the backend {kind!r} cannot be loaded like this: {error}"
+        raise UnsupportedError(msg, hint=f"its options are: {known}") from None
+    return loader(rest, **options)
+
+
+def _split(spec: str) -> tuple[str, str, str]:
+    """Cut a spec at its first separator, whichever of the two it is."""
+    first = re.search("[/:]", spec)
+    return spec.strip().partition(first.group()) if first else (spec.strip(), "", "")

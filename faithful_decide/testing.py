@@ -1,0 +1,118 @@
+"""A backend that says what it is told: the test double for code that uses this library.
+
+    from faithful_decide import decide
+    from faithful_decide.testing import ScriptedBackend, reply_text
+
+    backend = ScriptedBackend([reply_text("yes", reasoning="the dog wears a hat")])
+    assert decide(png, "Is it funny?", model=backend).verdict == "yes"
+    assert "funny" in backend.requests[0].text
+
+The replies pass through the real pipeline, so a reply that breaks the contract raises here what it
+would raise in production.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from faithful_decide._backend import Capabilities, Reply, Request
+from faithful_decide._contract import Content, render
+from faithful_decide._types import Observation
+from faithful_decide.errors import UsageError
+
+__all__ = ["ScriptedBackend", "reply_text"]
+
+Line: TypeAlias = str | Reply | Exception
+
+_CAPABILITIES = Capabilities(
+    enforcement="grammar", order=True, prefix=True, thinking="none", decoder="autoregressive"
+)
+
+
+def reply_text(
+    verdict: str,
+    *,
+    reasoning: str = "what was seen leads to this verdict",
+    observations: Iterable[tuple[str, str]] = (("the image", "a scripted scene"),),
+) -> str:
+    """Write a reply that keeps the contract.
+
+    Args:
+        verdict: The verdict.
+        reasoning: The reasoning before it.
+        observations: Pairs of what an observation is about and what was seen.
+
+    Returns:
+        The raw text of the reply.
+    """
+    seen = tuple(Observation(about=about, seen=seen) for about, seen in observations)
+    return render(Content(seen, reasoning, verdict))
+
+
+class ScriptedBackend:
+    """Replies from a script, and remembers what it was asked. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        script: Iterable[Line] | Callable[[Request], Line],
+        *,
+        capabilities: Capabilities = _CAPABILITIES,
+        name: str = "scripted",
+    ) -> None:
+        """Take a script.
+
+        Args:
+            script: The replies in order, or a function that makes one from a request. A string is a
+                reply that ended by itself; an exception is raised.
+            capabilities: What the backend says it can do.
+            name: Its name in receipts.
+
+        Raises:
+            UsageError: The script is a single string.
+        """
+        if isinstance(script, str):
+            msg = "a script is a list of replies, not one string"
+            raise UsageError(msg, hint="write ScriptedBackend([text])")
+        self.name = name
+        self.capabilities = capabilities
+        self.requests: list[Request] = []
+        self.closed = False
+        self._lock = threading.Lock()
+        self._next = script if callable(script) else _reader(script)
+
+    def generate(self, request: Request) -> Reply:
+        """Give the next reply of the script.
+
+        Args:
+            request: Is added to `requests`.
+
+        Returns:
+            The reply.
+
+        Raises:
+            UsageError: The script has no more replies.
+        """
+        with self._lock:
+            self.requests.append(request)
+            line = self._next(request)
+        if isinstance(line, Exception):
+            raise line
+        return Reply(line, "stop", model=self.name) if isinstance(line, str) else line
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def _reader(script: Iterable[Line]) -> Callable[[Request], Line]:
+    lines = iter(script)
+
+    def read(_: Request) -> Line:
+        for line in lines:
+            return line
+        msg = "the script has no more replies"
+        raise UsageError(msg, hint="add one per call, or pass a function")
+
+    return read
