@@ -234,6 +234,8 @@ def _load_bytes(data: bytes) -> SourceImage:
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     orientation = _pixels.orientation_of(image, data)
     notes = _notes(image, orientation, "only the first is used")
+    if kind == "TIFF":
+        orientation = 1  # Pillow turns this one format by itself, and gives its turned size.
     width, height = _turned(image.size, orientation)
     sha256 = hashlib.sha256(data).hexdigest()
     return SourceImage(width, height, kind, sha256, notes, data, orientation=orientation)
