@@ -243,8 +243,9 @@ def _connect(target: Target, addresses: list[str], deadline: float) -> socket.so
 def _redirected(url: str, location: str) -> str:
     try:
         following = urljoin(url, location)
-    except ValueError:
-        raise refused("the URL is redirected to a malformed one", PASS_BYTES) from None
+    except ValueError as error:
+        msg = "the URL is redirected to a malformed one"
+        raise refused(msg, PASS_BYTES) from error
     if url.lower().startswith("https:") and not following.lower().startswith("https:"):
         msg = "the URL is redirected from https to something else"
         raise refused(msg, PASS_BYTES)

@@ -101,7 +101,7 @@ def open_image(data: bytes) -> Image.Image:
         ImageError: Not one of the supported formats, a damaged header, or too many pixels.
     """
     with pillow_errors("the header of the image cannot be read"):
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - Pillow is loaded on use
 
         try:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -162,7 +162,7 @@ def orientation_of(image: Image.Image, data: bytes = b"") -> int:
     Returns:
         The orientation still to be applied.
     """
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     # A PNG may carry EXIF after its pixels, so Pillow decodes all of it to look. Only do that
     # where the chunk exists.
@@ -200,7 +200,7 @@ def flatten(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: The mode does not say which value is white, or cannot be converted.
     """
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -242,7 +242,7 @@ def from_array(array: np.ndarray[Any, np.dtype[Any]]) -> Image.Image:
     Raises:
         ImageError: Another dtype than uint8, or another shape than (height, width[, 1, 3 or 4]).
     """
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     shape, dtype = tuple(array.shape), str(array.dtype)
     if dtype != "uint8":

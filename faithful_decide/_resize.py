@@ -48,7 +48,7 @@ def render(
     Raises:
         ImageError: The image cannot be decoded or converted.
     """
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     gap = _FINE_GAP if fine else _COARSE_GAP
     width, height = size if orientation < FIRST_SIDEWAYS else size[::-1]
@@ -82,7 +82,7 @@ def render(
 
 def pad(image: Image.Image, size: int) -> Image.Image:
     """Centre an RGB image on a square of `PAD_COLOUR`; a square image is returned as it is."""
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     if image.size == (size, size):
         return image

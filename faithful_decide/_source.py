@@ -104,8 +104,7 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
             hint="Download the image and pass its bytes, or pass allow_urls=True to have it "
             "fetched from here (public addresses only).",
         )
-    # Only those who ask for a download pay for loading ssl and http.
-    from faithful_decide._fetch import fetch
+    from faithful_decide._fetch import fetch  # noqa: PLC0415 - brings ssl and http
 
     return fetch(text)
 
