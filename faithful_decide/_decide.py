@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Literal
 
 from faithful_decide import _contract
 from faithful_decide._backend import Backend, Request
-from faithful_decide._drive import Plan
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._score import TOP, score_verdicts
 from faithful_decide._types import Decision, Question, Receipt, Reply, Scores
@@ -30,6 +29,7 @@ from faithful_decide.errors import ContractError, OrderError, UnsupportedError, 
 if TYPE_CHECKING:
     from faithful_decide._backend import Capabilities
     from faithful_decide._contract import Verified
+    from faithful_decide._drive import Plan
     from faithful_decide._image import PreparedImage
 
 __all__ = ["Settings", "decision_plan", "request_sha256"]

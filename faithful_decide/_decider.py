@@ -264,7 +264,7 @@ class Decider:
 def _question(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
     if not isinstance(question, Question):
         return Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
-    if tuple(verdicts) not in {_YES_NO, question.verdicts} or not abstain and question.abstain:
+    if tuple(verdicts) not in {_YES_NO, question.verdicts} or (question.abstain and not abstain):
         msg = "the question has verdicts of its own, and others were passed beside it"
         raise QuestionError(msg, hint="pass them in the Question only")
     return question
@@ -278,13 +278,17 @@ def _loaded(
         model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     if isinstance(model, str):
         return closing(load_backend(model, **options))
-    if not isinstance(model, Backend):
+    if not _is_backend(model):
         msg = f"a model is a spec or a backend, not {type(model).__name__}"
         raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
     if options:
         msg = f"a loaded backend takes no options, but got {', '.join(options)}"
         raise UnsupportedError(msg, hint="pass options to load_backend")
     return nullcontext(model)
+
+
+def _is_backend(model: object) -> bool:
+    return isinstance(model, Backend)
 
 
 def _plan(

@@ -19,6 +19,7 @@ __all__ = ["Broken", "Member", "broken", "read_members", "shown"]
 _BOM = "\ufeff"
 _JSON_SPACE = " \t\n\r"
 _MAX_DIGITS = 6
+_ESCAPE = len(r"\u0000")
 _SHOWN = 60
 
 
@@ -112,7 +113,10 @@ def _value(text: str, at: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        incomplete = at >= len(text) or error.pos >= len(text) or error.msg.startswith("Unterm")
+        rest = len(text) - error.pos
+        # An escape such as \\u00e9 that ends with the text was cut, not misspelt.
+        cut_escape = error.msg.startswith("Invalid \\u") and rest < _ESCAPE
+        incomplete = rest <= 0 or error.msg.startswith("Unterminated") or cut_escape
         broken(f"{error.msg} at character {error.pos}", incomplete=incomplete)
     except RecursionError:
         broken("it is nested too deeply")

@@ -66,11 +66,7 @@ class Question:
                 equal to each other up to case, spaces and invisible characters.
         """
         _check_text(self.text)
-        # A plain string is iterable too, and "yes,no" would become six verdicts of one letter.
-        if isinstance(self.verdicts, str) or not isinstance(self.verdicts, Iterable):
-            msg = f"verdicts must be a sequence of strings, not {self.verdicts!r}"
-            raise QuestionError(msg, hint='write verdicts=("yes", "no")')
-        verdicts = tuple(self.verdicts)
+        verdicts = _strings(self.verdicts)
         if CANNOT_TELL in verdicts:
             verdicts = self._without_cannot_tell(verdicts)
         _check_verdicts(verdicts)
@@ -102,12 +98,21 @@ def _check_text(text: object) -> None:
         raise QuestionError(msg, hint="remove it")
 
 
-def _check_verdicts(verdicts: tuple[str, ...]) -> None:
-    seen: dict[str, str] = {_key(CANNOT_TELL): CANNOT_TELL}
-    for verdict in verdicts:
+def _strings(verdicts: object) -> tuple[str, ...]:
+    # A plain string is iterable too, and "yes,no" would become six verdicts of one letter.
+    if isinstance(verdicts, str) or not isinstance(verdicts, Iterable):
+        msg = f"verdicts must be a sequence of strings, not {verdicts!r}"
+        raise QuestionError(msg, hint='write verdicts=("yes", "no")')
+    for verdict in (strings := tuple(verdicts)):
         if not isinstance(verdict, str):
             msg = f"a verdict is a string, not {verdict!r}"
             raise QuestionError(msg)
+    return strings
+
+
+def _check_verdicts(verdicts: tuple[str, ...]) -> None:
+    seen: dict[str, str] = {_key(CANNOT_TELL): CANNOT_TELL}
+    for verdict in verdicts:
         if is_blank(verdict) or verdict != verdict.strip():
             msg = f"the verdict {verdict!r} is blank or has space around it"
             raise QuestionError(msg, hint="write verdicts without surrounding space")

@@ -14,13 +14,15 @@ would raise in production.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._contract import Content, render
 from faithful_decide._types import Observation
 from faithful_decide.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["ScriptedBackend", "reply_text"]
 

@@ -1,0 +1,190 @@
+"""The command line: parse, call the library, print. No logic of its own.
+
+Data goes to stdout, notices and errors to stderr, so that output can be piped. Exit codes: 0 the
+question was decided (or the stored decision verified), 1 it was not, 2 the command was used
+wrongly, 3 something has to be installed or configured first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import resources
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from faithful_decide._version import __version__
+from faithful_decide.errors import (
+    AuthError,
+    FaithfulDecideError,
+    ImageError,
+    MissingExtraError,
+    QuestionError,
+    ReplyError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from faithful_decide._types import Decision
+
+__all__ = ["main", "run"]
+
+DEMO_QUESTION = "Does this image show anything funny?"
+FAILED, USAGE, CONFIGURATION = 1, 2, 3
+_CODES: tuple[tuple[type[FaithfulDecideError], int], ...] = (
+    (QuestionError, USAGE),
+    (ImageError, USAGE),
+    (UnsupportedError, CONFIGURATION),
+    (MissingExtraError, CONFIGURATION),
+    (AuthError, CONFIGURATION),
+    (UsageError, USAGE),
+)
+
+
+def run() -> int:
+    """Run the program on the arguments of this process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = main.main(prog_name="faithful-decide", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _notice("interrupted")
+        return FAILED
+    except FaithfulDecideError as error:
+        return _report(error)
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Python would complain once more while exiting.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Ask a vision-language model a closed question about an image.
+
+    The model writes what it sees, then its reasoning, then the verdict. For tab completion, add to
+    ~/.bashrc: eval "$(_FAITHFUL_DECIDE_COMPLETE=bash_source faithful-decide)"
+    (zsh_source and fish_source likewise).
+    """
+
+
+def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(","))
+
+
+@main.command()
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("question")
+@click.option("--verdicts", default="yes,no", callback=_split, help="Comma-separated; yes,no.")
+@click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell.")
+@click.option("--model", metavar="SPEC", help="embedded, or gguf/PATH[#MMPROJ].")
+@click.option("--samples", default=1, help="Reason this many times; the majority decides.")
+@click.option("--seed", type=int, help="Make samples reproducible.")
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, for `verify`.")
+def decide(
+    image: str,
+    question: str,
+    *,
+    verdicts: tuple[str, ...],
+    no_abstain: bool,
+    model: str | None,
+    samples: int,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Decide QUESTION about IMAGE (a file, or - for stdin)."""
+    from faithful_decide._decider import decide as decide_question
+
+    decision = decide_question(
+        sys.stdin.buffer if image == "-" else image,
+        question,
+        model=model,
+        verdicts=verdicts,
+        abstain=not no_abstain,
+        samples=samples,
+        seed=seed,
+    )
+    _print(decision, as_json=as_json)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
+def demo(*, as_json: bool) -> None:
+    """Decide about a sample image with the model that comes with the package."""
+    from faithful_decide._decider import decide as decide_question
+
+    sample = resources.files("faithful_decide") / "embedded" / "sample.png"
+    decision = decide_question(sample.read_bytes(), DEMO_QUESTION, model="embedded")
+    _print(decision, as_json=as_json)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+def verify(file: BinaryIO) -> None:
+    """Check a stored decision again, offline (FILE, or - for stdin)."""
+    from faithful_decide._stored import verify_stored
+
+    decision = verify_stored(file.read())
+    span = decision.receipt.verdict_span
+    _data(f"ok: {decision.verdict} (written last, bytes {span.start}-{span.end})")
+
+
+def _print(decision: Decision, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(_visible(decision.model_dump_json(indent=2), keep="\n"))
+        return
+    receipt = decision.receipt
+    rows = [("question", decision.question.text)]
+    rows += [("observed", f"{o.about}: {o.seen}") for o in decision.observations]
+    rows += [("reasoning", decision.reasoning), ("verdict", decision.verdict)]
+    if decision.scores is not None:
+        shares = decision.scores.probabilities.items()
+        shown = ", ".join(f"{label} {probability:.3f}" for label, probability in shares)
+        rows.append(("scores", f"{shown} (from {decision.scores.source})"))
+    reason, verdict = receipt.reasoning_span, receipt.verdict_span
+    places = f"reasoning {reason.start}-{reason.end}, verdict {verdict.start}-{verdict.end}"
+    rows += [
+        ("order", f"{receipt.order} ({receipt.enforcement}); bytes: {places}"),
+        ("model", f"{receipt.model} on {receipt.backend}"),
+        ("request", f"sha256 {receipt.request_sha256}"),
+    ]
+    for name, text in rows:
+        _data(f"{click.style(f'{name:<9}', bold=True)}  {_visible(text)}", styled=True)
+    if receipt.hidden_thinking_tokens != 0:
+        _notice("the model may have reasoned out of sight before this reply")
+
+
+def _visible(text: str, *, keep: str = "") -> str:
+    """Show control characters instead of sending them to the terminal: the text is a model's.
+
+    They are escaped as in JSON, so that JSON still says the same.
+    """
+    return "".join(c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text)
+
+
+def _data(line: str, *, styled: bool = False) -> None:
+    plain = "NO_COLOR" in os.environ or not sys.stdout.isatty()
+    click.echo(line if styled else _visible(line), color=not plain)
+
+
+def _notice(text: str) -> None:
+    click.echo(f"note: {_visible(text)}", err=True)
+
+
+def _report(error: FaithfulDecideError) -> int:
+    click.echo(f"error: {_visible(str(error))}", err=True)
+    if error.hint:
+        click.echo(f"hint: {_visible(error.hint)}", err=True)
+    if isinstance(error, ReplyError) and error.reply is not None:
+        click.echo(f"reply: {_visible(error.reply.text)}", err=True)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
