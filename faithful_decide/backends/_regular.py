@@ -1,0 +1,256 @@
+"""From a JSON schema and the start of a reply to a grammar for the rest of it.
+
+A schema without recursion describes a *regular* language once the white space is fixed, and a
+regular language has an exact "what may follow": its derivative. The derivative of an expression by
+a character is the expression for everything that may come after that character (Brzozowski, 1964).
+So a reply that is forced to start with some text, cut anywhere, is not a special case: derive the
+expression by the text, and what is left is the grammar for the rest. With no prefix it is the
+grammar of the whole.
+
+The layout is that of `json.dumps(..., ensure_ascii=False)`: one space after each comma and colon,
+none elsewhere, so there is one way to write each reply and no room for a model to stall in blanks.
+The keys come in the order of `properties`. Strings may hold anything JSON allows, except that
+surrogate escapes are left out: a lone one is no character, and a pair can be written as itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from faithful_decide.errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["rest_of_reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Exactly this text, which is not empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """One character of a class, in the notation that Python and llguidance share."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """One after the other; without parts, the empty text."""
+
+    parts: tuple[_Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One of several; without options, nothing at all."""
+
+    options: tuple[_Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Many:
+    """Any number of times."""
+
+    node: _Node
+
+
+_Node: TypeAlias = _Text | _Class | _Sequence | _Choice | _Many
+
+_EMPTY = _Sequence(())
+_NOTHING = _Choice(())
+
+
+def _sequence(*parts: _Node) -> _Node:
+    flat: list[_Node] = []
+    for part in parts:
+        if part == _NOTHING:
+            return _NOTHING
+        flat += part.parts if isinstance(part, _Sequence) else (part,)
+    return flat[0] if len(flat) == 1 else _Sequence(tuple(flat))
+
+
+def _choice(*options: _Node) -> _Node:
+    flat: dict[_Node, None] = {}
+    for option in options:
+        inner = option.options if isinstance(option, _Choice) else (option,)
+        flat.update(dict.fromkeys(inner))
+    return next(iter(flat)) if len(flat) == 1 else _Choice(tuple(flat))
+
+
+_HEX = _Class("[0-9a-fA-F]")
+_PLAIN = _Class(r'[^"\\\x00-\x1f]')
+_CODE_UNIT = _choice(
+    _sequence(_Class("[0-9abcefABCEF]"), _HEX, _HEX, _HEX),
+    _sequence(_Class("[dD]"), _Class("[0-7]"), _HEX, _HEX),
+)
+_ESCAPE = _sequence(_Text("\\"), _choice(_Class(r'["\\/bfnrt]'), _sequence(_Text("u"), _CODE_UNIT)))
+_STRING_BODY = _Many(_choice(_PLAIN, _ESCAPE))
+_STRING = _sequence(_Text('"'), _STRING_BODY, _Text('"'))
+_DIGITS = _Many(_Class("[0-9]"))
+_INTEGER = _sequence(
+    _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
+)
+_PLAIN_RUN = re.compile(r'[^"\\\x00-\x1f]+')
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$/]")
+
+# Keywords that say nothing about which texts are valid, or repeat what the layout fixes anyway.
+_SILENT = {"title", "description", "propertyOrdering", "$schema", "additionalProperties"}
+
+
+def rest_of_reply(schema: Mapping[str, Any], prefix: str = "") -> str:
+    """Write the grammar of what may follow a prefix, in llguidance's Lark notation.
+
+    Args:
+        schema: A JSON schema of objects with all keys required, arrays, strings, integers,
+            booleans and enumerations.
+        prefix: What the reply starts with, cut anywhere.
+
+    Returns:
+        A grammar for the text after the prefix, up to the end of the reply.
+
+    Raises:
+        UnsupportedError: The schema says something that this module cannot express.
+        UsageError: No reply that fits the schema starts with the prefix.
+    """
+    # As JSON, because a mapping cannot be a key of a cache; not sorted, the order is the point.
+    return _rest(json.dumps(schema), prefix)
+
+
+@lru_cache(maxsize=256)
+def _rest(schema: str, prefix: str) -> str:
+    node = _after(_whole(schema), prefix)
+    if node == _NOTHING:
+        msg = f"no reply that fits the schema starts with the prefix {prefix!r}"
+        raise UsageError(msg, hint="write the prefix as json.dumps(..., ensure_ascii=False) would")
+    pattern = _pattern(node)
+    return "%llguidance {}\nstart: " + (f"/{pattern}/" if pattern else '""') + "\n"
+
+
+@lru_cache(maxsize=64)
+def _whole(schema: str) -> _Node:
+    return _compile(json.loads(schema), "the schema")
+
+
+def _compile(schema: Mapping[str, Any], where: str) -> _Node:
+    """Translate one schema; what cannot be kept exactly is refused rather than ignored."""
+    rest = {key: value for key, value in schema.items() if key not in _SILENT}
+    kind = rest.pop("type", None)
+    if "enum" in rest:
+        values = rest.pop("enum")
+        _check_nothing_left(rest, where)
+        return _choice(*(_Text(json.dumps(value, ensure_ascii=False)) for value in values))
+    if kind == "object":
+        return _compile_object(rest, where)
+    if kind == "array":
+        items = _compile(rest.pop("items", {}), f"the items of {where}")
+        return _compile_array(items, rest, where)
+    _check_nothing_left(rest, where)
+    match kind:
+        case "string":
+            return _STRING
+        case "integer":
+            return _INTEGER
+        case "boolean":
+            return _choice(_Text("true"), _Text("false"))
+    msg = f"{where} has the type {kind!r}, which cannot be enforced here"
+    raise UnsupportedError(msg)
+
+
+def _compile_object(rest: dict[str, Any], where: str) -> _Node:
+    properties = rest.pop("properties", {})
+    required = rest.pop("required", [])
+    _check_nothing_left(rest, where)
+    if set(required) != set(properties):
+        msg = f"{where} has keys that may be left out, which cannot be enforced here"
+        raise UnsupportedError(msg, hint="list all properties as required")
+    parts: list[_Node] = []
+    for key, value in properties.items():
+        parts += _Text(", " if parts else "{"), _Text(json.dumps(key, ensure_ascii=False) + ": ")
+        parts.append(_compile(value, f"{key!r}"))
+    return _sequence(*parts, _Text("}")) if parts else _Text("{}")
+
+
+def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
+    least = rest.pop("minItems", 0)
+    _check_nothing_left(rest, where)
+    more = _sequence(_Text(", "), items)
+    filled = _sequence(items, *[more] * (least - 1), _Many(more))
+    return _sequence(_Text("["), filled if least else _choice(filled, _EMPTY), _Text("]"))
+
+
+def _check_nothing_left(rest: Mapping[str, Any], where: str) -> None:
+    if rest:
+        msg = f"{where} uses {', '.join(map(repr, rest))}, which cannot be enforced here"
+        raise UnsupportedError(msg)
+
+
+def _after(node: _Node, text: str) -> _Node:
+    """What is left of an expression when it has started with a text."""
+    at = 0
+    while at < len(text) and node != _NOTHING:
+        head = node.parts[0] if isinstance(node, _Sequence) and node.parts else node
+        # Inside a string, plain characters change nothing: step over all of them at once.
+        if head == _STRING_BODY and (run := _PLAIN_RUN.match(text, at)):
+            at = run.end()
+            continue
+        node = _derive(node, text[at])
+        at += 1
+    return node
+
+
+def _derive(node: _Node, character: str) -> _Node:  # noqa: PLR0911 - one per kind of node
+    """What may follow a character: the derivative."""
+    match node:
+        case _Text(text):
+            if text[0] != character:
+                return _NOTHING
+            return _Text(text[1:]) if len(text) > 1 else _EMPTY
+        case _Class(pattern):
+            return _EMPTY if re.fullmatch(pattern, character) else _NOTHING
+        case _Choice(options):
+            return _choice(*(_derive(option, character) for option in options))
+        case _Many(inner):
+            return _sequence(_derive(inner, character), node)
+        case _Sequence(parts):
+            if not parts:
+                return _NOTHING
+            rest = _sequence(*parts[1:])
+            through = _sequence(_derive(parts[0], character), rest)
+            return _choice(through, _derive(rest, character)) if _skippable(parts[0]) else through
+
+
+def _skippable(node: _Node) -> bool:
+    """Whether the empty text fits."""
+    match node:
+        case _Many():
+            return True
+        case _Choice(options):
+            return any(map(_skippable, options))
+        case _Sequence(parts):
+            return all(map(_skippable, parts))
+    return False
+
+
+def _pattern(node: _Node) -> str:
+    """Write an expression as a regular expression."""
+    match node:
+        case _Text(text):
+            return _SPECIAL.sub(r"\\\g<0>", text)
+        case _Class(pattern):
+            return pattern.replace("/", r"\/")
+        case _Choice(options):
+            return f"({'|'.join(map(_pattern, options))})"
+        case _Many(inner):
+            return f"({_pattern(inner)})*"
+        case _Sequence(parts):
+            return "".join(map(_pattern, parts))

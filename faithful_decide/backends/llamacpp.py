@@ -1,0 +1,285 @@
+"""llama.cpp inside this process: the embedded model, and any GGUF file with its projector.
+
+The order of a reply is enforced while it is written: a grammar allows the keys in one order and one
+layout, from the first byte or from wherever a forced prefix ends (`_regular`). The same request
+gives the same reply, and nobody else can use the engine (`_engine`).
+
+Log-probabilities are the model's own, before the grammar and the temperature. Sampling is from the
+plain softmax: no top-k, top-p or penalties bend it.
+
+A backend does not survive `fork`; load one in each process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._backend import Capabilities, Finish, Reply, Request, Token, Usage
+from faithful_decide._image import ImageLimits
+from faithful_decide.backends._engine import Engine
+from faithful_decide.backends._gguf import check_gguf, digest, find_pair
+from faithful_decide.backends._regular import rest_of_reply
+from faithful_decide.errors import BackendError, UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["LlamaCppBackend", "load_embedded", "load_gguf"]
+
+EMBEDDED_SIDE = 128
+"""The embedded model sees a square of this many pixels."""
+_EMBEDDED_CONTEXT = 1024
+# The engine decodes these by itself; it knows no WEBP.
+_MEDIA_TYPES = frozenset({"image/jpeg", "image/png"})
+_FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "tool_calls": "tool_call"}
+# The engine reads its largest seed as "choose one".
+_SEEDS = 2**32 - 1
+
+
+class LlamaCppBackend:
+    """A model in this process. Safe to call from several threads; calls run one after the other."""
+
+    def __init__(
+        self,
+        model: Path,
+        mmproj: Path,
+        *,
+        name: str,
+        label: str,
+        image_limits: ImageLimits,
+        n_ctx: int,
+        n_threads: int,
+        n_gpu_layers: int = -1,
+        cache_mib: int = 512,
+        reuse: bool = True,
+    ) -> None:
+        """Start an engine.
+
+        Args:
+            model: The language model, a GGUF file.
+            mmproj: Its projector, a GGUF file.
+            name: The model spec, for receipts.
+            label: What to call the model in replies.
+            image_limits: The images that are passed through unchanged.
+            n_ctx: Tokens of prompt and reply together.
+            n_threads: Threads to compute with.
+            n_gpu_layers: Layers to put on a GPU if there is one; -1 for as many as fit.
+            cache_mib: Memory for what was computed of earlier prompts.
+            reuse: Whether to use it.
+
+        Raises:
+            UsageError: A file or a number cannot be used.
+            MissingExtraError: The engine is not installed.
+            BackendError: It does not start.
+        """
+        for option, value in (("n_ctx", n_ctx), ("n_threads", n_threads)):
+            if type(value) is not int or value < 1:
+                msg = f"{option} must be an integer of at least 1, not {value!r}"
+                raise UsageError(msg)
+        check_gguf(model, "the model")
+        check_gguf(mmproj, "the projector")
+        self._name = name
+        self._label = label
+        self._reuse = reuse
+        self._capabilities = Capabilities(
+            enforcement="grammar",
+            order=True,
+            prefix=True,
+            logprobs="pre_mask",
+            thinking="none",
+            decoder="autoregressive",
+            image_limits=image_limits,
+        )
+        self._engine = Engine(
+            model,
+            mmproj,
+            n_ctx=n_ctx,
+            n_threads=n_threads,
+            n_gpu_layers=n_gpu_layers,
+            cache_mib=cache_mib,
+            reuse=reuse,
+        )
+        self._fingerprint = f"{self._engine.version}/{digest(model, mmproj)}"
+
+    @property
+    def name(self) -> str:
+        """The model spec that names this backend."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do."""
+        return self._capabilities
+
+    def __repr__(self) -> str:
+        """Name the model and nothing of the engine."""
+        return f"{type(self).__name__}({self._name!r})"
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply as it came.
+
+        Raises:
+            UsageError: The backend is closed or was inherited by `fork`, or the schema or the
+                prefix cannot be kept to.
+            BackendError: The engine failed, or the request does not fit into its context.
+        """
+        body = self._body(request)
+        started = time.perf_counter()
+        answer = self._engine.chat(body)
+        latency = time.perf_counter() - started
+        choice = answer["choices"][0]
+        text = choice["message"]["content"] or ""
+        if not text.startswith(request.prefix):
+            msg = f"the engine did not continue the forced prefix: {text[:80]!r}"
+            raise BackendError(msg, hint="the chat template of this model cannot be continued")
+        used = answer["usage"]
+        return Reply(
+            text=text,
+            finish=_FINISH.get(choice["finish_reason"], "unknown"),
+            model=self._label,
+            fingerprint=self._fingerprint,
+            usage=Usage(
+                used["prompt_tokens"],
+                used["prompt_tokens_details"]["cached_tokens"],
+                used["completion_tokens"],
+            ),
+            hidden_thinking_tokens=0,
+            latency_s=latency,
+            tokens=_tokens(choice) if request.top_logprobs else None,
+        )
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
+        if request.image is not None:
+            image = {"type": "image_url", "image_url": {"url": request.image.data_uri()}}
+            content.insert(0, image)
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if request.system:
+            messages.insert(0, {"role": "system", "content": request.system})
+        if request.prefix:
+            messages.append({"role": "assistant", "content": request.prefix})
+        body: dict[str, Any] = {
+            "messages": messages,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "samplers": ["temperature"],
+            "cache_prompt": self._reuse,
+        }
+        if request.schema is not None:
+            body["grammar"] = rest_of_reply(request.schema, request.prefix)
+        if request.seed is not None:
+            body["seed"] = request.seed % _SEEDS
+        if request.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        return body
+
+    def close(self) -> None:
+        """Release the model. May be called twice; calls that are running come to their end."""
+        self._engine.close()
+
+
+def load_embedded(rest: str = "", *, n_threads: int = 1) -> LlamaCppBackend:
+    """Load the small model that comes with the package.
+
+    Args:
+        rest: What follows the kind in a model spec: nothing.
+        n_threads: Threads to compute with. The model is so small that more than one rarely helps,
+            and a second thread on a busy machine slows it down a lot.
+
+    Returns:
+        The backend.
+
+    Raises:
+        UsageError: Something follows the kind, or the number cannot be used.
+        MissingExtraError: The engine is not installed.
+        BackendError: It does not start.
+    """
+    if rest:
+        msg = f"there is one embedded model, and {rest!r} does not name it"
+        raise UnsupportedError(msg, hint='use "embedded" alone')
+    with ExitStack() as stack:
+        # The engine has read the files when it has started; from a zipped package they are copies.
+        folder = resources.files("faithful_decide") / "embedded"
+        model, mmproj = (
+            stack.enter_context(resources.as_file(folder / file))
+            for file in ("model.gguf", "mmproj.gguf")
+        )
+        return LlamaCppBackend(
+            model,
+            mmproj,
+            name="embedded",
+            label="faithful-decide-embedded",
+            image_limits=ImageLimits(square=EMBEDDED_SIDE),
+            n_ctx=_EMBEDDED_CONTEXT,
+            n_threads=n_threads,
+            n_gpu_layers=0,
+            cache_mib=16,
+        )
+
+
+def load_gguf(
+    rest: str,
+    *,
+    n_ctx: int = 8192,
+    n_threads: int | None = None,
+    n_gpu_layers: int = -1,
+    cache_mib: int = 512,
+    reuse: bool = True,
+) -> LlamaCppBackend:
+    """Load a GGUF file and its projector.
+
+    Args:
+        rest: `PATH` or `PATH#MMPROJ`; without a projector, the one beside the model is used.
+        n_ctx: Tokens of prompt and reply together; an image takes some hundreds of them.
+        n_threads: Threads to compute with; by default one per physical core, taken as half of the
+            logical ones.
+        n_gpu_layers: Layers to put on a GPU if there is one; -1 for as many as fit.
+        cache_mib: Memory for what was computed of earlier prompts.
+        reuse: Whether to use it. Without reuse every request is computed afresh and its reply
+            cannot depend on earlier ones, at the price of reading the image each time.
+
+    Returns:
+        The backend.
+
+    Raises:
+        UsageError: A file or a number cannot be used.
+        MissingExtraError: The engine is not installed.
+        BackendError: It does not start.
+    """
+    model, mmproj = find_pair(rest)
+    return LlamaCppBackend(
+        model,
+        mmproj,
+        name=f"gguf/{rest}",
+        label=model.stem,
+        image_limits=ImageLimits(media_types=_MEDIA_TYPES, max_bytes=None),
+        n_ctx=n_ctx,
+        n_threads=((os.cpu_count() or 1) + 1) // 2 if n_threads is None else n_threads,
+        n_gpu_layers=n_gpu_layers,
+        cache_mib=cache_mib,
+        reuse=reuse,
+    )
+
+
+def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...]:
+    listed = (choice.get("logprobs") or {}).get("content") or ()
+    return tuple(
+        Token(
+            bytes(token["bytes"]),
+            # Control tokens have no bytes and share the empty key; nothing is read from it. Listed
+            # from the least likely up, so that the likeliest of several equal keys stays.
+            {bytes(other["bytes"]): other["logprob"] for other in reversed(token["top_logprobs"])},
+        )
+        for token in listed
+    )
