@@ -95,7 +95,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from importlib import import_module
+    from importlib import import_module  # noqa: PLC0415 - not paid by the import
 
     value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value

@@ -113,5 +113,15 @@ class AsyncBackend(Backend, Protocol):
     """A backend whose own client is asynchronous; others are run in a thread."""
 
     async def agenerate(self, request: Request) -> Reply:
-        """Do what `generate` does, awaited."""
+        """Do what `generate` does, awaited.
+
+        Args:
+            request: As in `generate`.
+
+        Returns:
+            As in `generate`.
+
+        Raises:
+            BackendError: As in `generate`.
+        """
         ...

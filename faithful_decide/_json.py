@@ -114,7 +114,7 @@ def _value(text: str, at: int) -> tuple[Any, int]:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
         rest = len(text) - error.pos
-        # An escape such as \\u00e9 that ends with the text was cut, not misspelt.
+        # An escape such as \u00e9 that ends with the text was cut, not misspelt.
         cut_escape = error.msg.startswith("Invalid \\u") and rest < _ESCAPE
         incomplete = rest <= 0 or error.msg.startswith("Unterminated") or cut_escape
         broken(f"{error.msg} at character {error.pos}", incomplete=incomplete)

@@ -119,9 +119,10 @@ def _check_verdicts(verdicts: tuple[str, ...]) -> None:
         if bad := _unprintable(verdict):
             msg = f"the verdict {verdict!r} contains {bad!r}"
             raise QuestionError(msg, hint="write verdicts in one line of printable characters")
-        if (twin := seen.setdefault(_key(verdict), verdict)) is not verdict:
+        if (twin := seen.get(_key(verdict))) is not None:
             msg = f"the verdicts {twin!r} and {verdict!r} cannot be told apart"
             raise QuestionError(msg, hint="use verdicts that differ in more than case or spacing")
+        seen[_key(verdict)] = verdict
     if len(verdicts) < 2:  # noqa: PLR2004 - a decision needs an alternative
         msg = f"a question needs at least two verdicts, got {len(verdicts)}"
         raise QuestionError(msg, hint=f"{CANNOT_TELL!r} is offered in addition, not counted")

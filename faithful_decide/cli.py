@@ -103,7 +103,7 @@ def decide(
     as_json: bool,
 ) -> None:
     """Decide QUESTION about IMAGE (a file, or - for stdin)."""
-    from faithful_decide._decider import decide as decide_question
+    from faithful_decide._decider import decide as decide_question  # noqa: PLC0415 - slow to load
 
     decision = decide_question(
         sys.stdin.buffer if image == "-" else image,
@@ -121,7 +121,7 @@ def decide(
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
 def demo(*, as_json: bool) -> None:
     """Decide about a sample image with the model that comes with the package."""
-    from faithful_decide._decider import decide as decide_question
+    from faithful_decide._decider import decide as decide_question  # noqa: PLC0415 - slow to load
 
     sample = resources.files("faithful_decide") / "embedded" / "sample.png"
     decision = decide_question(sample.read_bytes(), DEMO_QUESTION, model="embedded")
@@ -132,7 +132,7 @@ def demo(*, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 def verify(file: BinaryIO) -> None:
     """Check a stored decision again, offline (FILE, or - for stdin)."""
-    from faithful_decide._stored import verify_stored
+    from faithful_decide._stored import verify_stored  # noqa: PLC0415 - slow to load
 
     decision = verify_stored(file.read())
     span = decision.receipt.verdict_span

@@ -1,0 +1,261 @@
+"""The pipeline asks once, verifies, keeps the proof, and never makes a verdict up."""
+
+import asyncio
+import threading
+
+import pytest
+
+from faithful_decide import (
+    Capabilities,
+    ContractError,
+    ImageError,
+    OrderError,
+    Question,
+    QuestionError,
+    RefusedError,
+    Reply,
+    TransientError,
+    TruncatedError,
+    UnsupportedError,
+    Usage,
+    UsageError,
+    adecide,
+    decide,
+)
+from faithful_decide._decide import request_sha256
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+YES, NO, ABSTAINED = (reply_text(verdict) for verdict in ("yes", "no", "cannot_tell"))
+DISORDER = (
+    '{"verdict": "yes", "observations": [{"about": "a", "seen": "b"}], "reasoning": "because"}'
+)
+
+
+def awaited(*args, **kwargs):
+    """`adecide`, as a plain function."""
+    return asyncio.run(adecide(*args, **kwargs))
+
+
+@pytest.fixture(params=[decide, awaited])
+def ask(request):
+    """Both front doors."""
+    return request.param
+
+
+def test_a_decision_holds_what_the_reply_says(ask, png):
+    """Verdict, observations, reasoning and the spans of the raw text."""
+    raw = reply_text("yes", reasoning="ein Hut, höher als der Hund", observations=[("dog", "hat")])
+    usage = Usage(10, 8, 6)
+    reply = Reply(raw, "stop", "m", "f", usage, hidden_thinking_tokens=0, latency_s=0.5)
+    decision = ask(png, "Is it funny?", model=ScriptedBackend([reply]))
+    receipt = decision.receipt
+    assert (decision.verdict, decision.reasoning) == ("yes", "ein Hut, höher als der Hund")
+    assert [(o.about, o.seen) for o in decision.observations] == [("dog", "hat")]
+    span = receipt.reasoning_span
+    assert raw.encode()[span.start : span.end].decode() == f'"{decision.reasoning}"'
+    assert (receipt.raw, receipt.finish, receipt.order) == (raw, "stop", "enforced")
+    assert (receipt.model, receipt.fingerprint, receipt.usage) == ("m", "f", usage)
+    assert (receipt.hidden_thinking_tokens, receipt.latency_s) == (0, 0.5)
+    assert decision.scores is None
+
+
+def test_one_question_is_one_greedy_request(ask, png):
+    """The request holds the image, the two lines and the ordered schema, and nothing is sampled."""
+    backend = ScriptedBackend([YES])
+    decision = ask(png, "Is it funny?", model=backend, seed=7, max_tokens=99)
+    (request,) = backend.requests
+    assert request.image.data == png
+    assert request.text == 'Question: Is it funny?\nVerdicts: "yes", "no", "cannot_tell"'
+    assert list(request.schema["properties"]) == ["observations", "reasoning", "verdict"]
+    assert (request.temperature, request.seed, request.max_tokens) == (0.0, 7, 99)
+    assert decision.receipt.request_sha256 == request_sha256(request)
+    assert decision.receipt.seed == 7
+
+
+def test_the_hash_tells_requests_apart(png):
+    """Everything that is sent changes the hash, the order of the schema included."""
+    from dataclasses import replace
+
+    backend = ScriptedBackend([YES])
+    decide(png, "Is it?", model=backend)
+    (request,) = backend.requests
+    reversed_schema = dict(reversed(request.schema.items()))
+    others = [
+        replace(request, text="other"),
+        replace(request, system="other"),
+        replace(request, schema=reversed_schema),
+        replace(request, seed=1),
+        replace(request, max_tokens=1),
+        replace(request, temperature=1.0),
+        replace(request, prefix="{"),
+        replace(request, image=None),
+    ]
+    assert len({request_sha256(r) for r in [request, *others]}) == len(others) + 1
+    assert request_sha256(replace(request)) == request_sha256(request)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (Reply(YES, "length"), TruncatedError),
+        (Reply("", "refusal"), RefusedError),
+        (Reply("", "content_filter"), RefusedError),
+        ("I would rather not say.", ContractError),
+        (DISORDER, OrderError),
+        (reply_text("maybe"), ContractError),
+        (TransientError("busy"), TransientError),
+    ],
+)
+def test_a_broken_reply_is_an_error_and_never_a_verdict(ask, png, line, error):
+    """Each way to fail has its own error, after one call."""
+    backend = ScriptedBackend([line, YES])
+    with pytest.raises(error):
+        ask(png, "Is it?", model=backend)
+    assert len(backend.requests) == 1
+
+
+def test_cannot_tell_is_only_a_verdict_where_it_is_offered(ask, png):
+    """With abstain off an abstention breaks the contract."""
+    assert ask(png, "Is it?", model=ScriptedBackend([ABSTAINED])).verdict == "cannot_tell"
+    backend = ScriptedBackend([ABSTAINED])
+    with pytest.raises(ContractError):
+        ask(png, "Is it?", model=backend, abstain=False)
+    assert "cannot_tell" not in backend.requests[0].text
+
+
+def test_a_retry_is_the_identical_request(ask, png):
+    """Nothing of the broken reply is shown to the model."""
+    backend = ScriptedBackend([DISORDER, "no JSON", NO])
+    decision = ask(png, "Is it?", model=backend, retries=2)
+    assert (decision.verdict, decision.receipt.attempts) == ("no", 3)
+    assert backend.requests[0] == backend.requests[1] == backend.requests[2]
+
+
+@pytest.mark.parametrize("reply", [Reply("", "refusal"), Reply(YES, "length")])
+def test_refusals_and_cuts_are_not_retried(ask, png, reply):
+    """Asking until it suits would select among verdicts."""
+    backend = ScriptedBackend([reply, YES])
+    with pytest.raises((RefusedError, TruncatedError)):
+        ask(png, "Is it?", model=backend, retries=5)
+    assert len(backend.requests) == 1
+
+
+def test_retries_end(ask, png):
+    """The last error is raised when the attempts are used up."""
+    backend = ScriptedBackend([DISORDER] * 5)
+    with pytest.raises(OrderError):
+        ask(png, "Is it?", model=backend, retries=2)
+    assert len(backend.requests) == 3
+
+
+def by_seed(verdicts):
+    """A script that gives each seed of a run its verdict, in the order of the requests' seeds."""
+    lock, seen = threading.Lock(), {}
+
+    def script(request):
+        with lock:
+            verdict = seen.setdefault(request.seed, verdicts[len(seen) % len(verdicts)])
+        return reply_text(verdict, reasoning=f"reasoned with seed {request.seed}")
+
+    return script
+
+
+def test_samples_vote(png):
+    """Probabilities are shares; reasoning and receipt belong to the winning verdict."""
+    backend = ScriptedBackend(by_seed(["no", "yes", "yes", "cannot_tell", "yes"]))
+    decision = decide(png, "Is it?", model=backend, samples=5, seed=3)
+    assert decision.verdict == "yes"
+    assert decision.scores.source == "samples"
+    assert decision.scores.n == 5
+    assert decision.scores.probabilities == {"yes": 0.6, "no": 0.2, "cannot_tell": 0.2}
+    assert decision.receipt.seed == backend.requests[1].seed
+    assert decision.reasoning == f"reasoned with seed {backend.requests[1].seed}"
+
+
+def test_a_tie_goes_to_the_verdict_reached_first(png):
+    """Not to the one that was listed first."""
+    backend = ScriptedBackend([NO, YES, YES, NO])
+    assert decide(png, "Is it?", model=backend, samples=4, seed=0).verdict == "no"
+
+
+def test_samples_have_seeds_of_their_own(ask, png):
+    """Same seed, same samples; no two samples and no two seeds share one."""
+
+    def seeds(seed):
+        backend = ScriptedBackend(lambda _: YES)
+        ask(png, "Is it?", model=backend, samples=8, seed=seed)
+        assert {request.temperature for request in backend.requests} == {1.0}
+        return {request.seed for request in backend.requests}
+
+    first, again, next_one = seeds(5), seeds(5), seeds(6)
+    assert first == again
+    assert len(first | next_one) == 16
+    assert seeds(None) != seeds(None)
+
+
+def test_one_broken_sample_fails_the_call_and_only_it_is_retried(png):
+    """A dropped sample would bias the shares."""
+    with pytest.raises(OrderError):
+        decide(png, "Is it?", model=ScriptedBackend([YES, DISORDER, YES]), samples=3)
+    backend = ScriptedBackend([YES, DISORDER, YES, NO])
+    decision = decide(png, "Is it?", model=backend, samples=3, retries=1)
+    assert decision.scores.probabilities["no"] == pytest.approx(1 / 3)
+    assert backend.requests[3] == backend.requests[1]
+
+
+@pytest.mark.parametrize("decoder", ["diffusion", "unknown"])
+def test_only_left_to_right_decoders_prove_anything(ask, png, decoder):
+    """Asking for what a backend cannot do is an error before any call."""
+    backend = ScriptedBackend([YES], capabilities=Capabilities(decoder=decoder))
+    with pytest.raises(UnsupportedError):
+        ask(png, "Is it?", model=backend)
+    assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("enforcement", "order", "claim"),
+    [
+        ("grammar", True, "enforced"),
+        ("strict", True, "enforced"),
+        ("grammar", False, "verified"),
+        ("best_effort", True, "verified"),
+        ("prompt", True, "verified"),
+    ],
+)
+def test_the_receipt_claims_no_more_than_was_active(png, enforcement, order, claim):
+    """Order is enforced only by a grammar that fixes it."""
+    capabilities = Capabilities(enforcement, order=order, decoder="autoregressive")
+    receipt = decide(png, "Is it?", model=ScriptedBackend([YES], capabilities=capabilities)).receipt
+    assert (receipt.order, receipt.enforcement) == (claim, enforcement)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"question": ""}, QuestionError),
+        ({"verdicts": ("yes",)}, QuestionError),
+        ({"verdicts": "yes"}, QuestionError),
+        ({"question": Question("Is it?"), "verdicts": ("a", "b")}, QuestionError),
+        ({"question": Question("Is it?"), "abstain": False}, QuestionError),
+        ({"question": "Is it?", "verdicts": ("<|a|>", "b")}, QuestionError),
+        ({"image": b""}, ImageError),
+        ({"image": "missing.png"}, ImageError),
+        ({"image": None}, ImageError),
+        ({"samples": 0}, UsageError),
+        ({"samples": 1.5}, UsageError),
+        ({"samples": True}, UsageError),
+        ({"max_tokens": 0}, UsageError),
+        ({"seed": -1}, UsageError),
+        ({"seed": "1"}, UsageError),
+        ({"retries": -1}, UsageError),
+        ({"n_threads": 1}, UnsupportedError),
+    ],
+)
+def test_bad_input_is_refused_before_any_call(ask, png, arguments, error):
+    """Nothing is sent to a model for a call that cannot work."""
+    backend = ScriptedBackend([YES])
+    arguments = {"image": png, "question": "Is it?", "model": backend} | arguments
+    image, question = arguments.pop("image"), arguments.pop("question")
+    with pytest.raises(error):
+        ask(image, question, **arguments)
+    assert backend.requests == []

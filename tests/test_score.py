@@ -1,0 +1,200 @@
+"""Verdict probabilities are read where the verdict was written, against a slow reference."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faithful_decide import Capabilities, Question, Reply, Token, decide
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+CAPABILITIES = {
+    "enforcement": "grammar",
+    "order": True,
+    "logprobs": "pre_mask",
+    "decoder": "autoregressive",
+}
+
+
+class Toy:
+    """A model that knows the probability of every text after the opening quote of the verdict.
+
+    `tree` maps what was written so far to the next tokens and their probabilities. Tokens that are
+    not labels take some of the probability, as in raw log-probabilities.
+    """
+
+    def __init__(self, tree, path):
+        self.tree, self.path = tree, path
+
+    def __call__(self, request):
+        if request.prefix:
+            written = json_tail(request.prefix)
+            return Reply(request.prefix, "length", tokens=(Token(b"", self.top(written.encode())),))
+        verdict = b"".join(self.path).decode().split('"')[0]
+        text = reply_text(json.loads(f'"{verdict}"'))
+        head, _, tail = text.rpartition('"' + verdict + '"')
+        tokens, written = [Token((head + '"').encode(), {})], b""
+        for data in self.path:
+            tokens.append(Token(data, self.top(written)))
+            written += data
+        rest = (verdict + '"' + tail).encode()[len(written) :]
+        tokens.append(Token(rest, {rest: 0.0}))
+        return Reply(text, "stop", tokens=tuple(t for t in tokens if t.data))
+
+    def top(self, written):
+        return {token: math.log(p) for token, p in self.tree[written].items()}
+
+
+def json_tail(prefix):
+    """What was written of the verdict."""
+    return prefix.rpartition('"verdict": "')[2]
+
+
+def scores(png, tree, path, verdicts, *, prefix=True):
+    backend = ScriptedBackend(
+        Toy(tree, path), capabilities=Capabilities(**CAPABILITIES, prefix=prefix)
+    )
+    decision = decide(png, Question("Which?", verdicts, abstain=False), model=backend)
+    return decision.scores, backend
+
+
+def test_single_tokens_are_read_from_the_reply_itself(png):
+    """Labels that part at their first token cost no further call, and noise is left out."""
+    tree = {b"": {b"yes": 0.6, b"no": 0.2, b"maybe": 0.15, b"\n": 0.05}}
+    found, backend = scores(png, tree, [b"yes"], ("yes", "no"))
+    assert found.source == "token_logprobs"
+    assert found.probabilities == pytest.approx({"yes": 0.75, "no": 0.25})
+    assert len(backend.requests) == 1
+    assert backend.requests[0].top_logprobs == 20
+
+
+def test_labels_that_share_a_token_are_walked(png):
+    """The written branch is read from the reply, the other one is asked for once."""
+    tree = {
+        b"": {b"cat": 0.5, b"dog": 0.4, b"x": 0.1},
+        b"cat": {b" happy": 0.3, b" sad": 0.6, b"s": 0.1},
+        b"dog": {b' big"': 0.2, b" sma": 0.6, b"x": 0.2},
+    }
+    found, backend = scores(
+        png, tree, [b"cat", b" sad"], ("cat happy", "cat sad", "dog big", "dog small")
+    )
+    cat, dog = 5 / 9, 4 / 9
+    assert found.probabilities == pytest.approx(
+        {"cat happy": cat / 3, "cat sad": cat * 2 / 3, "dog big": dog / 4, "dog small": dog * 3 / 4}
+    )
+    assert [json_tail(r.prefix) for r in backend.requests[1:]] == ["dog"]
+    assert backend.requests[1].max_tokens == 1
+
+
+def test_a_label_that_begins_another_one_ends_at_its_quote(png):
+    """`cat` and `cats` part at the closing quote, also if that token holds the brace too."""
+    tree = {b"": {b"cat": 1.0}, b"cat": {b'"}': 0.3, b's"': 0.6, b"x": 0.1}}
+    found, _ = scores(png, tree, [b"cat"], ("cat", "cats"))
+    assert found.probabilities == pytest.approx({"cat": 1 / 3, "cats": 2 / 3})
+
+
+def test_different_tokens_for_one_label_add_up(png):
+    """A label can be spelt in several tokens; each spelling counts."""
+    tree = {b"": {b"y": 0.2, b"yes": 0.3, b"no": 0.5}}
+    found, _ = scores(png, tree, [b"yes"], ("yes", "no"))
+    assert found.probabilities == pytest.approx({"yes": 0.5, "no": 0.5})
+
+
+def test_a_label_in_several_bytes_is_matched_by_bytes(png):
+    """A token may end inside a character."""
+    first, second = "é".encode()[:1], "é".encode()[1:]
+    tree = {b"": {first: 0.75, b"no": 0.25}, first: {second: 1.0}}
+    found, _ = scores(png, tree, [first, second], ("é", "no"))
+    assert found.probabilities == pytest.approx({"é": 0.75, "no": 0.25})
+
+
+def test_no_scores_rather_than_guessed_ones(png):
+    """Without a way to look into the other branch there are no numbers at all."""
+    tree = {
+        b"": {b"cat": 0.5, b"dog": 0.5},
+        b"cat": {b" happy": 0.5, b" sad": 0.5},
+    }
+    labels = ("cat happy", "cat sad", "dog big", "dog small")
+    assert scores(png, tree, [b"cat", b" sad"], labels, prefix=False)[0] is None
+
+
+def test_a_label_that_may_hide_below_the_listed_tokens_is_asked_for(png):
+    """If an unlisted label could matter, a longer list is asked for."""
+
+    class Short(Toy):
+        def __call__(self, request):
+            reply = super().__call__(request)
+            if request.prefix:
+                return reply
+            cut = {b"yes": math.log(0.5), b"x": math.log(0.3)}
+            tokens = tuple(Token(t.data, cut if b"no" in t.top else t.top) for t in reply.tokens)
+            return Reply(reply.text, "stop", tokens=tokens)
+
+    tree = {b"": {b"yes": 0.5, b"x": 0.3, b"no": 0.2}}
+    backend = ScriptedBackend(
+        Short(tree, [b"yes"]), capabilities=Capabilities(**CAPABILITIES, prefix=True)
+    )
+    decision = decide(png, "Is it?", abstain=False, model=backend)
+    assert decision.scores.probabilities == pytest.approx({"yes": 5 / 7, "no": 2 / 7})
+    assert len(backend.requests) == 2
+
+
+def test_tokens_that_do_not_spell_the_reply_are_not_trusted(png):
+    """A backend that edits its text has no positions; the place is asked for instead."""
+    tree = {b"": {b"yes": 0.5, b"no": 0.5}}
+    toy = Toy(tree, [b"yes"])
+
+    def edited(request):
+        reply = toy(request)
+        if request.prefix:
+            return reply
+        return Reply(reply.text, "stop", tokens=(Token(b"```", {}), *reply.tokens))
+
+    backend = ScriptedBackend(edited, capabilities=Capabilities(**CAPABILITIES, prefix=True))
+    decision = decide(png, "Is it?", abstain=False, model=backend)
+    assert decision.scores.probabilities == pytest.approx({"yes": 0.5, "no": 0.5})
+    assert len(backend.requests) == 2
+
+
+LABELS = ("a", "ab", "abc", "b", "ba", "bb")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32), st.sampled_from(LABELS))
+def test_the_walk_agrees_with_summing_over_all_spellings(seed, verdict):
+    """For random models over one-letter tokens, the walk finds what brute force finds."""
+    import random
+
+    rng = random.Random(seed)
+    tree = {
+        label[:i].encode(): {t: rng.random() + 0.1 for t in (b"a", b"b", b"c", b'"')}
+        for label in LABELS
+        for i in range(len(label) + 1)
+    }
+    tree = {k: {t: p / sum(v.values()) for t, p in v.items()} for k, v in tree.items()}
+    expected = {label: brute(tree, label) for label in LABELS}
+    path = [bytes([b]) for b in verdict.encode()]
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(file, "PNG")
+    found, _ = scores(file.getvalue(), tree, path, LABELS)
+    assert found.probabilities == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def brute(tree, label):
+    """The probability of a label, each step renormalised over what some label allows."""
+    ended = [f'{other}"'.encode() for other in LABELS]
+    mass, target = 1.0, f'{label}"'.encode()
+    for i in range(len(target)):
+        legal = {
+            t: p
+            for t, p in tree.get(target[:i], {b'"': 1.0}).items()
+            if any(e.startswith(target[:i] + t) for e in ended)
+        }
+        mass *= legal[target[i : i + 1]] / sum(legal.values())
+    return mass

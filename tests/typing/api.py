@@ -1,0 +1,36 @@
+"""What a type checker has to find out about the public surface. Never run, only checked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_type
+
+from faithful_decide import (
+    Backend,
+    Decider,
+    Decision,
+    Question,
+    Reply,
+    Scores,
+    adecide,
+    decide,
+    load_backend,
+    verify_stored,
+)
+from faithful_decide.errors import ReplyError
+from faithful_decide.testing import ScriptedBackend
+
+
+async def check(path: Path, error: ReplyError) -> None:
+    """Use every public function once, with what it is documented to accept."""
+    decision = decide(path, "Is there a dog?", verdicts=["yes", "no"], samples=3, seed=1)
+    assert_type(decision, Decision)
+    assert_type(decision.verdict, str)
+    assert_type(decision.scores, Scores | None)
+    assert_type(await adecide(b"", Question("Which?", ("a", "b")), model="embedded"), Decision)
+    assert_type(load_backend("embedded", n_threads=1), Backend)
+    assert_type(verify_stored(decision.model_dump_json()), Decision)
+    assert_type(error.reply, Reply | None)
+    with Decider(ScriptedBackend([])) as decider:
+        assert_type(decider.backend, Backend)
+        assert_type(await decider.adecide("image.png", "Is it?"), Decision)
+        assert_type(decider.decide_many([("image.png", "Is it?")]), Iterator[Decision])
