@@ -211,6 +211,19 @@ def test_malformed_and_foreign_urls(url: str) -> None:
     assert caught.value.hint
 
 
+AMBIGUOUS = """
+127.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 017700000001 127.0.0.01 127.1. %31%32%37.0.0.1
+user@h.example user:pass@h.example @h.example 127.0.0.1@h.example [fe80::1%25lo] [::1%lo] a..b
+""".split()  # noqa: SIM905  # a list would take a page
+
+
+@pytest.mark.parametrize("host", AMBIGUOUS)
+def test_hosts_that_programs_read_differently(host: str) -> None:
+    """They are refused as written, even if every address were allowed."""
+    with pytest.raises(ImageError):
+        fetch(f"http://{host}/", allowed=anywhere, resolver=lambda *_: pytest.fail("looked up"))
+
+
 def test_parts_of_a_good_url() -> None:
     """Names are normalised, paths encoded, ports filled in, fragments left out."""
     assert parse_url("HTTP://Example.ORG")[:] == ("http", "example.org", 80, "/")
