@@ -328,15 +328,8 @@ def _encode(
     picture: Image.Image, limits: ImageLimits, *, was_jpeg: bool
 ) -> tuple[bytes, str, tuple[int, int]]:
     """Encode within `max_bytes`: first the best form, then coarser, then smaller ones."""
-    jpeg = limits.square is None and "image/jpeg" in limits.media_types
-    small = picture.width * picture.height <= _SMALL
-    ways: list[tuple[str, int]] = []
-    if "image/png" in limits.media_types and (not jpeg or (small and not was_jpeg)):
-        ways.append(("image/png", 0))
-    if jpeg:
-        ways += [("image/jpeg", quality) for quality in (90, 75, 50)]
     while True:
-        for media_type, quality in ways:
+        for media_type, quality in _ways(picture.size, limits, was_jpeg=was_jpeg):
             data = _resize.encode(picture, media_type, quality)
             if limits.max_bytes is None or len(data) <= limits.max_bytes:
                 return data, media_type, picture.size
@@ -344,3 +337,16 @@ def _encode(
             msg = f"the image cannot be encoded in {limits.max_bytes} bytes"
             raise ImageError(msg, hint="Raise max_bytes in the limits of the backend.")
         picture = picture.reduce(2)
+
+
+def _ways(size: tuple[int, int], limits: ImageLimits, *, was_jpeg: bool) -> list[tuple[str, int]]:
+    """How a picture may be encoded, as media types and qualities, the best first."""
+    jpeg = limits.square is None and "image/jpeg" in limits.media_types
+    jpeg = jpeg and max(size) <= _resize.MAX_JPEG_SIDE
+    small = size[0] * size[1] <= _SMALL
+    ways: list[tuple[str, int]] = []
+    if "image/png" in limits.media_types and (not jpeg or (small and not was_jpeg)):
+        ways.append(("image/png", 0))
+    if jpeg:
+        ways += [("image/jpeg", quality) for quality in (90, 75, 50)]
+    return ways

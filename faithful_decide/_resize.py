@@ -14,6 +14,9 @@ from faithful_decide._pixels import FIRST_SIDEWAYS, flatten, open_image, pillow_
 if TYPE_CHECKING:
     from PIL import Image
 
+MAX_JPEG_SIDE = 65_500
+"""The longest side that the JPEG encoder takes."""
+
 PAD_COLOUR = (122, 116, 104)
 """The colour beside a letterboxed image: the mean of natural photographs."""
 

@@ -493,6 +493,15 @@ def test_extreme_shapes(size: tuple[int, int], limits: ImageLimits) -> None:
         assert max(image.size) == min(max(size), limits.max_side)
 
 
+def test_longer_than_any_jpeg() -> None:
+    """A side that JPEG cannot hold makes it a PNG, or a smaller JPEG where PNG is not taken."""
+    source = load_image(scene(70_000, 9))
+    limits = ImageLimits(max_side=None)
+    assert prepare(source, limits).media_type == "image/png"
+    jpeg = ImageLimits(media_types=frozenset({"image/jpeg"}), max_side=None)
+    assert (prepare(source, jpeg).width, prepare(source, jpeg).media_type) == (35_000, "image/jpeg")
+
+
 def test_huge_images_are_refused_by_their_header() -> None:
     """65 megapixels are refused without decoding, 64 are not; neither needs the memory."""
     for size in ((65_000, 1000), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (100_000, 641)):
