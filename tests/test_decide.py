@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -74,8 +75,6 @@ def test_one_question_is_one_greedy_request(ask, png):
 
 def test_the_hash_tells_requests_apart(png):
     """Everything that is sent changes the hash, the order of the schema included."""
-    from dataclasses import replace
-
     backend = ScriptedBackend([YES])
     decide(png, "Is it?", model=backend)
     (request,) = backend.requests

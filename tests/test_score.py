@@ -1,11 +1,15 @@
 """Verdict probabilities are read where the verdict was written, against a slow reference."""
 
+import io
 import json
 import math
+import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from faithful_decide import Capabilities, Question, Reply, Token, decide
 from faithful_decide.testing import ScriptedBackend, reply_text
@@ -110,6 +114,19 @@ def test_a_label_in_several_bytes_is_matched_by_bytes(png):
     assert found.probabilities == pytest.approx({"é": 0.75, "no": 0.25})
 
 
+def test_a_verdict_token_may_hold_its_opening_quote(png):
+    """Where the quote and the label share a token, only tokens with that quote are alternatives."""
+    top = {b'"yes': math.log(0.6), b'"no': math.log(0.2), b" yes": math.log(0.2)}
+    head, verdict, tail = reply_text("yes").rpartition('"yes')
+    tokens = (Token(head.encode(), {}), Token(verdict.encode(), top), Token(tail.encode(), {}))
+    backend = ScriptedBackend(
+        [Reply(head + verdict + tail, "stop", tokens=tokens)],
+        capabilities=Capabilities(**CAPABILITIES),
+    )
+    decision = decide(png, "Is it?", abstain=False, model=backend)
+    assert decision.scores.probabilities == pytest.approx({"yes": 0.75, "no": 0.25})
+
+
 def test_no_scores_rather_than_guessed_ones(png):
     """Without a way to look into the other branch there are no numbers at all."""
     tree = {
@@ -143,14 +160,15 @@ def test_a_label_that_may_hide_below_the_listed_tokens_is_asked_for(png):
 
 def test_tokens_that_do_not_spell_the_reply_are_not_trusted(png):
     """A backend that edits its text has no positions; the place is asked for instead."""
-    tree = {b"": {b"yes": 0.5, b"no": 0.5}}
-    toy = Toy(tree, [b"yes"])
+    toy = Toy({b"": {b"yes": 0.5, b"no": 0.5}}, [b"yes"])
 
     def edited(request):
         reply = toy(request)
         if request.prefix:
             return reply
-        return Reply(reply.text, "stop", tokens=(Token(b"```", {}), *reply.tokens))
+        head, *rest = reply.tokens
+        misread = Token(rest[0].data, {b"yes": 0.0, b"no": -9.0})
+        return replace(reply, tokens=(Token(b"?" * len(head.data), {}), misread, *rest[1:]))
 
     backend = ScriptedBackend(edited, capabilities=Capabilities(**CAPABILITIES, prefix=True))
     decision = decide(png, "Is it?", abstain=False, model=backend)
@@ -165,8 +183,6 @@ LABELS = ("a", "ab", "abc", "b", "ba", "bb")
 @given(st.integers(0, 2**32), st.sampled_from(LABELS))
 def test_the_walk_agrees_with_summing_over_all_spellings(seed, verdict):
     """For random models over one-letter tokens, the walk finds what brute force finds."""
-    import random
-
     rng = random.Random(seed)
     tree = {
         label[:i].encode(): {t: rng.random() + 0.1 for t in (b"a", b"b", b"c", b'"')}
@@ -176,10 +192,6 @@ def test_the_walk_agrees_with_summing_over_all_spellings(seed, verdict):
     tree = {k: {t: p / sum(v.values()) for t, p in v.items()} for k, v in tree.items()}
     expected = {label: brute(tree, label) for label in LABELS}
     path = [bytes([b]) for b in verdict.encode()]
-    import io
-
-    from PIL import Image
-
     file = io.BytesIO()
     Image.new("RGB", (2, 2)).save(file, "PNG")
     found, _ = scores(file.getvalue(), tree, path, LABELS)

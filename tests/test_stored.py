@@ -66,6 +66,13 @@ def test_a_changed_decision_does_not_verify(stored, path, value):
         verify_stored(json.dumps(stored))
 
 
+def test_a_changed_verdict_is_noticed_without_scores(stored):
+    """The raw reply alone gives it away."""
+    stored |= {"scores": None, "verdict": "no"}
+    with pytest.raises(ContractError, match="verdict"):
+        verify_stored(json.dumps(stored))
+
+
 def test_a_raw_reply_in_the_wrong_order_is_an_order_error(stored):
     """The order is proven from the raw text, not from what the receipt claims."""
     body = json.loads(stored["receipt"]["raw"])
