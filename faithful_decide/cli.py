@@ -124,7 +124,7 @@ def demo(*, as_json: bool) -> None:
     from faithful_decide._decider import decide as decide_question  # noqa: PLC0415 - slow to load
 
     sample = resources.files("faithful_decide") / "embedded" / "sample.png"
-    decision = decide_question(sample.read_bytes(), DEMO_QUESTION, model="embedded")
+    decision = decide_question(str(sample), DEMO_QUESTION, model="embedded")
     _print(decision, as_json=as_json)
 
 
