@@ -1,8 +1,8 @@
 """llama.cpp inside this process: the embedded model, and any GGUF file with its projector.
 
 The order of a reply is enforced while it is written: a grammar allows the keys in one order and one
-layout, from the first byte or from wherever a forced prefix ends (`_regular`). The same request
-gives the same reply, and nobody else can use the engine (`_engine`).
+layout, from the first byte or from wherever a forced prefix ends (`_regular`). The embedded model
+gives the same reply to the same request, and nobody else can use its engine (`_engine`).
 
 Log-probabilities are the model's own, before the grammar and the temperature. Sampling is from the
 plain softmax: no top-k, top-p or penalties bend it.
@@ -34,6 +34,7 @@ __all__ = ["LlamaCppBackend", "load_embedded", "load_gguf"]
 EMBEDDED_SIDE = 128
 """The embedded model sees a square of this many pixels."""
 _EMBEDDED_CONTEXT = 1024
+_BATCH = 512
 # The engine decodes these by itself; it knows no WEBP.
 _MEDIA_TYPES = frozenset({"image/jpeg", "image/png"})
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "tool_calls": "tool_call"}
@@ -55,6 +56,7 @@ class LlamaCppBackend:
         n_ctx: int,
         n_threads: int,
         n_gpu_layers: int = -1,
+        batch: int = _BATCH,
         cache_mib: int = 512,
         reuse: bool = True,
     ) -> None:
@@ -69,6 +71,8 @@ class LlamaCppBackend:
             n_ctx: Tokens of prompt and reply together.
             n_threads: Threads to compute with.
             n_gpu_layers: Layers to put on a GPU if there is one; -1 for as many as fit.
+            batch: Tokens of a prompt to compute at a time; with 1, what the engine remembers of
+                earlier requests cannot change a reply.
             cache_mib: Memory for what was computed of earlier prompts.
             reuse: Whether to use it.
 
@@ -101,6 +105,7 @@ class LlamaCppBackend:
             n_ctx=n_ctx,
             n_threads=n_threads,
             n_gpu_layers=n_gpu_layers,
+            batch=batch,
             cache_mib=cache_mib,
             reuse=reuse,
         )
@@ -224,6 +229,7 @@ def load_embedded(rest: str = "", *, n_threads: int = 1) -> LlamaCppBackend:
             n_ctx=_EMBEDDED_CONTEXT,
             n_threads=n_threads,
             n_gpu_layers=0,
+            batch=1,
             cache_mib=16,
         )
 

@@ -1,0 +1,233 @@
+"""What the engine adds and keeps: agreement with another engine, overhead, reuse, sameness."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import resources
+from itertools import takewhile
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from benchmarks._hf import HuggingFace
+from benchmarks._rows import Options, Row, run
+from faithful_decide import Decider, Question
+from faithful_decide._backend import Request
+from faithful_decide._image import PreparedImage, load_image, prepare
+from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide.backends.llamacpp import LlamaCppBackend
+from training.dialogue import WEIGHTS, ask
+from training.draw import render
+from training.tokens import ASSISTANT, load
+from training.world import make_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from faithful_decide import Backend, Decision, Reply
+
+# Scenes below ten million are not trained on; these are not those of the other benchmarks.
+FIRST = 3_000_000
+WHOLE_VOCABULARY = 5000
+THREADS = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and a question about it."""
+
+    png: bytes
+    image: PreparedImage
+    question: Question
+
+
+class Recorder:
+    """A backend that keeps the requests it passes on."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Stand before a backend."""
+        self.name, self.capabilities = backend.name, backend.capabilities
+        self.requests: list[Request] = []
+        self.generate_with = backend.generate
+
+    def generate(self, request: Request) -> Reply:
+        """Keep the request and pass it on."""
+        self.requests.append(request)
+        return self.generate_with(request)
+
+    def close(self) -> None:
+        """Leave the backend to its owner."""
+
+
+def cases(backend: Backend, seed: int, count: int, *, per_scene: int = 1) -> list[Case]:
+    """Draw questions about scenes that the model was not trained on.
+
+    Args:
+        backend: Whose limits the images are fitted to.
+        seed: Which scenes.
+        count: How many questions.
+        per_scene: How many of them share an image.
+
+    Returns:
+        The cases, those of one scene one after the other.
+    """
+    rng = Random(seed)
+    forms = [form for form in WEIGHTS if form not in {"unknown", "reading"}]
+    made: list[Case] = []
+    number = FIRST + seed * 10_000
+    while len(made) < count:
+        scene = make_scene(number)
+        number += 1
+        drawn = (ask(rng, scene, form) for form in rng.sample(forms, len(forms)))
+        asked = [question for question in drawn if question][:per_scene]
+        if len(asked) < per_scene:
+            continue
+        file = io.BytesIO()
+        render(scene).save(file, "PNG")
+        image = prepare(load_image(file.getvalue()), backend.capabilities.image_limits)
+        questions = [Question(question.text, question.labels) for question in asked]
+        made += [Case(file.getvalue(), image, question) for question in questions]
+    return made[:count]
+
+
+def agreement(decider: Decider, drawn: list[Case]) -> Row:
+    """Compare the verdict's log-probabilities after the reply that the shipped engine wrote.
+
+    Compared are all tokens that a verdict can start with.
+    """
+    other = HuggingFace(Path(str(resources.files("faithful_decide") / "embedded")))
+    worst = 0.0
+    for case in drawn:
+        receipt = decider.decide(case.png, case.question).receipt
+        prefix = receipt.raw.encode()[: receipt.verdict_span.start + 1].decode()
+        request = Request(
+            SYSTEM,
+            case.image,
+            user_text(case.question),
+            None,
+            1,
+            prefix=prefix,
+            top_logprobs=WHOLE_VOCABULARY,
+        )
+        reply, theirs = decider.backend.generate(request), other.next_token(request)
+        ours = reply.tokens[0].top if reply.tokens else {}
+        endings = [json.dumps(label, ensure_ascii=False)[1:] for label in case.question.labels]
+        firsts = [t for t in ours if t and any(e.encode().startswith(t) for e in endings)]
+        gap = max((abs(ours[t] - theirs[t]) for t in firsts), default=math.inf)
+        worst = max(worst, gap)
+    return Row("verdict log-probabilities, llama.cpp and HF", worst, "<=", 0.1, len(drawn))
+
+
+def overhead(decider: Decider, drawn: list[Case], rounds: int) -> Row:
+    """Time `decide` and the bare engine on the same requests, in turns.
+
+    In each round every case is timed once in either way, half the cases apart, so that both ways
+    find the engine in the same state.
+    """
+    backend = decider.backend
+    if not isinstance(backend, LlamaCppBackend):
+        raise TypeError(backend)
+    chat = backend._engine.chat  # noqa: SLF001 - the bare call is what is compared with
+    bodies: list[list[dict[str, Any]]] = []
+    for case in drawn:
+        recorder = Recorder(backend)
+        with Decider(recorder) as recorded:
+            recorded.decide(case.png, case.question)
+        bodies.append([backend._body(request) for request in recorder.requests])  # noqa: SLF001
+
+    def decide(index: int) -> None:
+        decider.decide(drawn[index].png, drawn[index].question)
+
+    def bare(index: int) -> None:
+        for body in bodies[index]:
+            chat(body)
+
+    times: dict[Callable[[int], None], list[list[float]]]
+    times = {way: [[] for _ in drawn] for way in (decide, bare)}
+    for _ in range(rounds):
+        for index in range(len(drawn)):
+            for way, at in ((decide, index), (bare, (index + len(drawn) // 2) % len(drawn))):
+                start = time.perf_counter()
+                way(at)
+                times[way][at].append(time.perf_counter() - start)
+    total = {way: sum(map(statistics.median, lists)) for way, lists in times.items()}
+    ratio = total[decide] / total[bare]
+    return Row("decide, times the bare engine", ratio, "<=", 1.05, len(drawn) * rounds)
+
+
+def reuse(decider: Decider, drawn: list[Case]) -> Row:
+    """Count the tokens that a second question about an image takes over from the first.
+
+    What the two prompts share is the image and the start of the text; the least share counts.
+    """
+    tokenizer = load()
+    patches = 64
+    shares = []
+    for first, second in zip(drawn[::2], drawn[1::2], strict=True):
+        decider.decide(first.png, first.question)
+        texts = [user_text(case.question) + ASSISTANT for case in (first, second)]
+        pair = zip(*(tokenizer.encode(text).ids for text in texts), strict=False)
+        shared = 1 + patches + len(list(takewhile(lambda ids: ids[0] == ids[1], pair)))
+        usage = decider.decide(second.png, second.question).receipt.usage
+        shares.append((usage.cached_tokens or 0) / shared)
+    figure = "shared prefix reused by a second question"
+    return Row(figure, min(shares), ">=", 0.9, len(shares))
+
+
+def essence(decision: Decision) -> str:
+    """All of a decision that must not depend on when it was made."""
+    receipt = decision.receipt.model_copy(update={"latency_s": 0.0, "usage": None})
+    return decision.model_copy(update={"receipt": receipt}).model_dump_json(warnings=False)
+
+
+def threads(decider: Decider, drawn: list[Case]) -> Row:
+    """Decide in many threads at once, and compare with one after the other."""
+    expected = [essence(decider.decide(case.png, case.question)) for case in drawn]
+
+    def work(start: int) -> int:
+        order = [(start * 7 + i) % len(drawn) for i in range(len(drawn))]
+        found = [essence(decider.decide(drawn[i].png, drawn[i].question)) for i in order]
+        return sum(got != expected[i] for i, got in zip(order, found, strict=True))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        wrong = sum(pool.map(work, range(THREADS)))
+    figure = "decisions in 32 threads that differ from serial"
+    return Row(figure, wrong, "<=", 0, THREADS * len(drawn))
+
+
+def reproducible(decider: Decider, drawn: list[Case], times: int, samples: int) -> Row:
+    """Make the same call many times, other calls in between."""
+    first, others = drawn[0], drawn[1:]
+    question = replace(first.question)
+    seen = set()
+    with Decider(decider.backend, samples=samples, seed=7) as seeded:
+        for i in range(times):
+            seen.add(essence(seeded.decide(first.png, question)))
+            other = others[i % len(others)]
+            decider.decide(other.png, other.question)
+    kind = "greedy" if samples == 1 else f"{samples} samples"
+    return Row(f"different replies to one seeded call, {kind}", len(seen), "<=", 1, times)
+
+
+def engines(options: Options) -> Iterator[Row]:
+    """Compare engines, time the overhead, and look for anything that varies."""
+    few = options.quick
+    with Decider("embedded") as decider:
+        drawn = cases(decider.backend, options.seed, 50)
+        yield agreement(decider, drawn)
+        yield overhead(decider, drawn[: 4 if few else 12], 3 if few else 15)
+        pairs = cases(decider.backend, options.seed + 1, 4 if few else 40, per_scene=2)
+        yield reuse(decider, pairs)
+        yield threads(decider, drawn[: 2 if few else 20])
+        yield reproducible(decider, drawn, 10 if few else 100, 1)
+        yield reproducible(decider, drawn, 5 if few else 100, 3)
+
+
+if __name__ == "__main__":
+    run(engines)
