@@ -16,7 +16,9 @@ import json
 from dataclasses import dataclass
 from random import Random
 
-from training.questions import ABSENT, FORMS, Asked, Conclusion, Observations, anyone, conclude, full, named, observe, the
+from training.questions import (
+    ABSENT, FORMS, Asked, Conclusion, Observations, anyone, conclude, full, named, observe, percent, state, the,
+)  # fmt: skip
 from training.unknown import ask_unknown
 from training.world import Scene, make_scene
 
@@ -117,7 +119,7 @@ def reading_prompt(about: list[str]) -> str:
 
 def read(rng: Random, scene: Scene | None) -> Page:
     """A page that describes named things, with no question and no verdict."""
-    names = [anyone(rng)] if scene is None else [t.name for t in rng.sample(scene.things, min(2, len(scene.things)))]
+    names = [anyone(rng)] if scene is None else [t.name for t in rng.sample(scene.things, min(rng.choice((1, 2, 2, 3)), len(scene.things)))]
     if rng.random() < 0.3:
         names.append(anyone(rng))
     about = [the(name) for name in dict.fromkeys(names)]
@@ -128,6 +130,29 @@ def read(rng: Random, scene: Scene | None) -> Page:
             things = named(scene, noun.removeprefix("the "))
             seen.append((noun, full(scene, things[0]) if things else ABSENT))
     return Page(reading_prompt(about), "", write_observations(seen) + "}", "reading")
+
+
+def drill(rng: Random, scene: Scene) -> Page:
+    """A page with no prompt that names a thing and learns only what is seen of it.
+
+    Nothing but looking can make its loss fall, so that looking is found early; in whole pages the few
+    words that depend on the picture drown among those that do not.
+    """
+    thing = rng.choice(scene.things)
+    if rng.random() < 0.3:
+        about, saw = f"the {thing.name} at", f" {percent(thing.x)}\", \"seen\": \"{state(scene, thing)}"
+        return Page("", f'{{"observations": [{{"about": "{about}', saw, "drill")
+    name = anyone(rng) if rng.random() < 0.25 else thing.name
+    things = named(scene, name)
+    head = write_observations([(the(name), "")]).removesuffix('"}]')
+    return Page("", head, full(scene, things[0]) if things else ABSENT, "drill")
+
+
+def glimpse(rng: Random, scene: Scene) -> Page:
+    """The smallest page: a noun and where it is, for the very first steps."""
+    alone = [t for t in scene.things if len(named(scene, t.name)) == 1] or scene.things
+    thing = rng.choice(alone)
+    return Page("", f"the {thing.name} at", f" {percent(thing.x)} {percent(thing.y)}", "glimpse")
 
 
 def _somewhere(rng: Random) -> Scene:

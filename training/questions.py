@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from random import Random
 
 from training.phrasing import plural, put, with_article
-from training.vision import STEP, beside, bin_of
 from training.world import (
-    ACCESSORIES, ANIMALS, BIG, COLOURS, KINDS, MOODS, OBJECTS, SHAPES, SMALL, TURNABLE, VEHICLES, Scene, Thing,
+    ACCESSORIES, ANIMALS, BIG, COLOURS, KINDS, MOODS, OBJECTS, SHAPES, SMALL, STEP, TURNABLE, VEHICLES,
+    Scene, Thing, beside, bin_of,
 )  # fmt: skip
 
 Observations = list[tuple[str, str]]
@@ -91,7 +91,7 @@ def down(thing: Thing) -> str:
 
 
 def place(thing: Thing) -> str:
-    return f"at {percent(thing.x)} across, {percent(thing.y)} down"
+    return f"at {percent(thing.x)} {percent(thing.y)}"
 
 
 def size(thing: Thing) -> str:
@@ -149,7 +149,7 @@ def missing(rng: Random, scene: Scene, among: tuple[str, ...] = ()) -> str:
 
 
 def some_place(rng: Random) -> str:
-    return f"at {rng.randrange(5, 95, STEP)} across, {rng.randrange(5, 95, STEP)} down"
+    return f"at {rng.randrange(5, 95, STEP)} {rng.randrange(5, 95, STEP)}"
 
 
 def the(name: str) -> str:
@@ -477,7 +477,7 @@ def ask_funny(rng: Random, scene: Scene, held_out: bool) -> Asked:
 
 def observe_funny(scene: Scene, args: tuple[str, ...]) -> Observations:
     del args
-    return [(the(t.name), f"at {percent(t.x)}, {state(scene, t)}") for t in scene.things]
+    return [(f"the {t.name} at {percent(t.x)}", state(scene, t)) for t in scene.things]
 
 
 def imagine_funny(rng: Random, asked: Asked) -> Observations:
@@ -489,26 +489,25 @@ def imagine_funny(rng: Random, asked: Asked) -> Observations:
 
 
 def _imagined(rng: Random, x: int, *, odd: bool) -> tuple[str, str]:
-    if not odd:
-        if rng.random() < 0.08:
-            return the(rng.choice(SMALL)), f"at {x}, smaller than the {rng.choice(BIG)}"
-        return the(anyone(rng)), f"at {x}, {USUAL}"
-    animal, how = rng.choice(ANIMALS), rng.choice(("wears", "wears", "turned", "rides", "larger"))
-    if how == "larger":
-        return the(rng.choice(SMALL)), f"at {x}, larger than the {rng.choice(BIG)}"
+    if not odd and rng.random() < 0.92:
+        return f"the {anyone(rng)} at {x}", USUAL
+    how = rng.choice(("wears", "wears", "turned", "rides", "larger")) if odd else "smaller"
+    if how in {"larger", "smaller"}:
+        return f"the {rng.choice(SMALL)} at {x}", f"{how} than the {rng.choice(BIG)}"
     if how == "turned":
-        return the(rng.choice(TURNABLE)), f"at {x}, upside down"
+        return f"the {rng.choice(TURNABLE)} at {x}", "upside down"
+    animal = f"the {rng.choice(ANIMALS)} at {x}"
     if how == "rides":
-        return the(animal), f"at {x}, riding a {rng.choice(VEHICLES)}"
-    return the(animal), f"at {x}, wearing {with_article(rng.choice(ACCESSORIES))}"
+        return animal, f"riding a {rng.choice(VEHICLES)}"
+    return animal, f"wearing {with_article(rng.choice(ACCESSORIES))}"
 
 
 def conclude_funny(asked: Asked, seen: Observations) -> Conclusion:
-    odd = [i for i, (_, saw) in enumerate(seen) if not saw.endswith(USUAL) and "smaller" not in saw]
+    odd = [i for i, (_, saw) in enumerate(seen) if saw != USUAL and "smaller" not in saw]
     if not odd:
         return Conclusion("nothing is odd", asked.labels[1], tuple(range(len(seen))))
     about, saw = seen[odd[0]]
-    return Conclusion(f"{about} is {saw.split(', ', 1)[1]}, which is odd", asked.labels[0], tuple(odd))
+    return Conclusion(f"{about} is {saw}, which is odd", asked.labels[0], tuple(odd))
 
 
 # ---------------------------------------------------------------- one of several

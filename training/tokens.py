@@ -20,7 +20,7 @@ from training.world import make_scene
 PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
 SPECIAL = (PAD, USER, ASSISTANT, END, IMAGE)
 PIECES = (
-    '{"observations": [{"about": "', '", "seen": "', '"}, {"about": "', '"}], "reasoning": "', '", "verdict": "', '"}]}', '"}',
+    '{"observations": [{"about": "', '", "seen": "', '", "seen": "at', '", "seen": "size', '"}, {"about": "', '"}], "reasoning": "', '", "verdict": "', '"}]}', '"}',
     '", "relies_on": [', '], "reservation": "', "Question: ", '\nVerdicts: "', '", "', "Describe: ", "cannot_tell",
 )  # fmt: skip
 VOCAB = 1536

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import time
 from pathlib import Path
@@ -22,8 +21,9 @@ import torch
 from torch import nn
 
 from training.data import ahead
+from training.dialogue import drill, glimpse
 from training.joint import joint_batch, pull
-from training.language import Oracle, Pages, exactness, language_batch, page_loss, tokenizer
+from training.language import LOOKING, Oracle, Pages, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
 from training.tokens import USER
 from training.vision import Heads, pixels, vision_accuracy, vision_batch, vision_loss
@@ -56,10 +56,10 @@ class Run:
             self.step, self.spent = state["step"], state["spent"]
 
     def schedule(self) -> float:
-        """Linear warm-up, then a cosine down to a tenth."""
-        warm = min(1.0, (self.step + 1) / 100)
-        fall = 0.55 + 0.45 * math.cos(math.pi * min(1.0, self.step / self.steps))
-        return self.rate * warm * fall
+        """Warm up, stay, and fall in a straight line over the last third."""
+        warm = (self.step + 1) / 100
+        fall = (self.steps - self.step) / (self.steps / 3)
+        return self.rate * max(0.02, min(1.0, warm, fall))
 
     def advance(self, loss: torch.Tensor) -> None:
         """One step of the optimiser."""
@@ -107,10 +107,14 @@ def vision(steps: int, every: int) -> None:
 
 
 def read_and_answer(
-    model: Model, image: torch.Tensor, batches: list[Pages], marks: dict[str, list[bool]]
+    model: Model,
+    image: torch.Tensor,
+    batches: list[Pages],
+    marks: dict[str, list[bool]],
+    places: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean loss of the pages about some images; adds to ``marks`` which pages were right."""
-    read = model.read(image, torch.tensor([tokenizer().token_to_id(USER)]))
+    read = model.read(image, torch.tensor([tokenizer().token_to_id(USER)]), places)
     total, count = torch.zeros(()), 0
     for pages in batches:
         hidden = model.answers(read, pages.of, pages.tokens)
@@ -128,11 +132,19 @@ def language(steps: int, every: int) -> None:
     model = Model(sizes)
     modules = {"decoder": model.decoder, "oracle": Oracle(sizes.width)}
     run = Run("language", modules, rate=2e-3, steps=steps)
-    batches = ahead(lambda seed: language_batch(seed, 12, 6), SEED // 12 + run.step)
+    first = SEED // 16
+
+    def make(seed: int) -> object:
+        if seed - first < LOOKING[1]:
+            return language_batch(seed, 16, 3, looking=glimpse if seed - first < LOOKING[0] else drill)
+        return language_batch(seed, 8, 4)
+
+    batches = ahead(make, first + run.step)
     marks: dict[str, list[bool]] = {}
     while run.step < steps:
-        labels, pages = next(batches)  # type: ignore[misc]
-        loss = read_and_answer(model, modules["oracle"](labels), pages, marks)
+        labels, places, pages = next(batches)  # type: ignore[misc]
+        seen = modules["oracle"](labels, model.decoder.embed.weight)
+        loss = read_and_answer(model, seen, pages, marks, places)
         run.advance(loss)
         if run.step % 50 == 0 or run.step == steps:
             run.log(loss=loss.item(), **exactness(marks))
@@ -160,7 +172,7 @@ def joint(steps: int, every: int) -> None:
         features = model.tower(pixels(pictures))
         image = model.project(features)
         dense = vision_loss(heads(features), labels)
-        near = pull(image, oracle(labels))
+        near = pull(image, oracle(labels, model.decoder.embed.weight).detach())
         loss = read_and_answer(model, image, pages, marks)
         fade = max(0.0, 1.0 - run.step / PULLED)
         run.advance(loss + 0.1 * dense + fade * near)
@@ -172,7 +184,7 @@ def joint(steps: int, every: int) -> None:
 
 
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 1000), "language": (language, 3000), "joint": (joint, 6000)}
+STAGES = {"vision": (vision, 1000), "language": (language, 5000), "joint": (joint, 6000)}
 
 
 def main() -> None:

@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from training.draw import GRID, fit, patches, render
 from training.foreign import make_foreign
-from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, SMALL, VEHICLES, Scene, make_scene
+from training.world import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, beside, bin_of, make_scene
 
-STEP = 5  # percent: the grain of every written place and size
 NOTHING, FOREIGN = len(KINDS), len(KINDS) + 1
 # facet: number of classes, the last facets being small sets with "none" first
 FACETS = {
@@ -32,21 +31,6 @@ FACETS = {
     "size": 10,
 }
 ZOOMS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0)
-
-
-def bin_of(pixels: float) -> int:
-    """The step of ``STEP`` percent of the frame that a length falls in."""
-    return int(pixels / FRAME * 100 // STEP)
-
-
-def beside(scene: Scene, index: int) -> tuple[str, str]:
-    """Of a small animal: ("smaller" | "larger", the big thing beside it); else ("", "")."""
-    thing = scene.things[index]
-    if thing.kind in SMALL:
-        for other in scene.things:
-            if other.kind in BIG:
-                return ("larger" if thing.size > other.size else "smaller"), other.kind
-    return "", ""
 
 
 def facets(scene: Scene, index: int) -> list[int]:

@@ -47,7 +47,9 @@ TURNABLE = tuple(k for k in ANIMALS if k != "fish") + (
 
 SMALLEST, LARGEST = 20, 60  # the longer side of a thing, in frame pixels
 CLEAR = 28  # the least size of a thing with a mood, an accessory, or upside down
-APART = 9.0  # the least distance of two things from left to right
+APART = 13.0  # the least distance of two things from left to right: two steps of 5 percent and a bit
+ASTRIDE = 10.0  # that of a rider from what it rides
+STEP = 5  # percent of the frame: the grain in which places and sizes are told
 ABSURD = 1.25  # the least ratio between a small animal and a big thing, either way
 
 
@@ -269,7 +271,7 @@ def _place(
                 continue
             side = rng.choice((-1, 1)) if left + 30 < thing.x < left + scene.width - 30 else 0
             side = side or (1 if thing.x < FRAME / 2 else -1)
-            rider[0].x = thing.x + side * APART
+            rider[0].x = thing.x + side * ASTRIDE
             rider[0].y = thing.y - thing.size * 0.22 - rider[0].size * 0.38
             placed.append(rider[0])
     return placed
@@ -281,6 +283,8 @@ def _free(thing: Thing, x: float, y: float, other: Thing) -> bool:
         return False
     reach = (thing.size + other.size) / 2 * 0.84 + 2
     above = (0.2 if other.wears else 0.0) * other.size + (0.2 if thing.wears else 0.0) * thing.size
+    if {thing.kind, other.kind} & set(VEHICLES) and {thing.kind, other.kind} & set(ANIMALS):
+        above += 10  # nothing may look like a rider that is none
     return abs(x - other.x) > reach or abs(y - other.y) > reach + above
 
 
@@ -294,3 +298,18 @@ def _settle_truth(scene: Scene) -> None:
                     thing.absurd = other.kind
         if thing.rides and thing.rides not in kinds:
             thing.rides = ""
+
+
+def bin_of(pixels: float) -> int:
+    """The step of ``STEP`` percent of the frame that a length falls in."""
+    return int(pixels / FRAME * 100 // STEP)
+
+
+def beside(scene: Scene, index: int) -> tuple[str, str]:
+    """Of a small animal: ("smaller" | "larger", the big thing beside it); else ("", "")."""
+    thing = scene.things[index]
+    if thing.kind in SMALL:
+        for other in scene.things:
+            if other.kind in BIG:
+                return ("larger" if thing.size > other.size else "smaller"), other.kind
+    return "", ""
