@@ -17,7 +17,8 @@ random number, and answers only to a random key that is forgotten as soon as it 
 
 An engine ends when it is closed, with the last reference to it, or when the interpreter exits. It
 does not survive `fork`: its threads stay behind in the parent. A child that calls an inherited
-engine gets an error instead of waiting for ever.
+engine gets an error instead of waiting for ever. It has to end as children of `multiprocessing` do,
+by `os._exit`: on the usual way out, llama.cpp's own clean-up waits for those threads.
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ class Engine:
         params.cache_ram_mib = cache_mib if reuse else 0
         try:
             server = xllamacpp.Server(params)
+            # Comes back only when the engine takes requests. One that is ended before it has got
+            # that far never ends.
+            server.handle_metrics()
         except (RuntimeError, ValueError) as error:
             msg = f"llama.cpp cannot load {model.name} with {mmproj.name}: {error}"
             hint = "the files may be damaged, belong to different models, or need too much memory"
@@ -168,7 +172,8 @@ def _params(xllamacpp: Any, *, reuse: bool) -> Any:  # noqa: ANN401 - the engine
     params.port = 0
     params.api_keys = [secrets.token_urlsafe(32)]
     params.n_threads_http = 1
-    params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
+    params.ui = params.endpoint_slots = params.endpoint_props = False
+    params.endpoint_metrics = True
     params.verbosity = -1
     params.warmup = False
     return params

@@ -1,0 +1,542 @@
+"""llama.cpp in process: the embedded model, and what can be wrong with a GGUF file."""
+
+import gc
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from contract import REPLY, BackendContract
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faithful_decide._backend import Request
+from faithful_decide._contract import Content, render, schema
+from faithful_decide._image import PreparedImage, load_image, prepare
+from faithful_decide._types import Observation
+from faithful_decide.backends import load_backend
+from faithful_decide.backends._regular import rest_of_reply
+from faithful_decide.errors import (
+    BackendError,
+    MissingExtraError,
+    UnsupportedError,
+    UsageError,
+)
+
+pytest.importorskip("xllamacpp")
+
+FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
+LABELS = ("yes", "no", "cannot_tell")
+
+
+@pytest.fixture(scope="module")
+def backend():
+    """The embedded model."""
+    with_model = load_backend("embedded")
+    yield with_model
+    with_model.close()
+
+
+@pytest.fixture(scope="module")
+def gguf():
+    """The same pair, loaded by its path and remembering nothing."""
+    spec = f"gguf/{FOLDER / 'model.gguf'}"
+    loaded = load_backend(spec, n_ctx=1024, n_threads=1, reuse=False)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def fresh():
+    """Another one, to be closed."""
+    return load_backend("embedded")
+
+
+@pytest.fixture
+def image(backend, picture):
+    """The picture as the model sees it."""
+    return prepare(load_image(picture), backend.capabilities.image_limits)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A folder with copies of the two files."""
+    for file in ("model.gguf", "mmproj.gguf"):
+        shutil.copy(FOLDER / file, tmp_path)
+    return tmp_path
+
+
+class TestEmbedded(BackendContract):
+    """The embedded model keeps the contract of backends."""
+
+
+class TestGguf(BackendContract):
+    """So does the same pair as somebody's GGUF files, each request computed afresh."""
+
+    @pytest.fixture
+    def backend(self, gguf):
+        """The pair by its path."""
+        return gguf
+
+
+# ------------------------------------------------------------------------------ grammar
+
+words = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+contents = st.builds(
+    Content,
+    st.lists(st.builds(Observation, about=words, seen=words), min_size=1, max_size=3).map(tuple),
+    words,
+    st.sampled_from(LABELS),
+    st.none() | st.lists(st.integers(0, 20), max_size=3).map(tuple),
+    words,
+)
+
+
+def pattern(grammar):
+    """The regular expression in a grammar."""
+    found = re.fullmatch(r'%llguidance \{\}\nstart: (?:/(.*)/|"")\n', grammar)
+    return re.compile(found[1] or "")
+
+
+@given(contents, st.data())
+def test_rest_of_a_reply_is_what_the_grammar_allows(content, data):
+    """Cut anywhere, the rest fits the grammar for the rest; with a blank more it does not."""
+    audited = content.relies_on is not None
+    reply, form = render(content), schema(LABELS, audited=audited)
+    cut = data.draw(st.integers(0, len(reply)))
+    allowed = pattern(rest_of_reply(form, reply[:cut]))
+    assert allowed.fullmatch(reply[cut:])
+    assert not allowed.fullmatch(reply[cut:] + " ")
+    assert not allowed.fullmatch(reply[cut:-1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"observations": ', '"observations":'),
+        ("}, {", "},{"),
+        (', "verdict"', ',  "verdict"'),
+        ('"yes"', '"Yes"'),
+        ('"yes"', '"maybe"'),
+        ("}], ", "}],\n"),
+        ("the dog is", "the dog\nis"),
+        ("the dog is", "\\ud800"),
+        ("the dog is", "\\x"),
+        ('"about": "the dog", ', ""),
+    ],
+)
+def test_grammar_allows_one_layout(old, new):
+    """Other blanks, other verdicts, bad escapes and missing keys are not allowed."""
+    whole = pattern(rest_of_reply(schema(LABELS)))
+    assert whole.fullmatch(REPLY)
+    assert old in REPLY
+    assert not whole.fullmatch(REPLY.replace(old, new, 1))
+
+
+def test_grammar_keeps_the_order_of_the_keys():
+    """The same object with its keys in another order is not allowed."""
+    whole = pattern(rest_of_reply(schema(LABELS)))
+    keys = json.loads(REPLY)
+    turned = json.dumps(dict(reversed(keys.items())), ensure_ascii=False)
+    assert whole.fullmatch(json.dumps(keys, ensure_ascii=False))
+    assert not whole.fullmatch(turned)
+
+
+@pytest.mark.parametrize("prefix", ["nope", '{"verdict": "yes"', REPLY + " ", '{"observations":['])
+def test_prefix_that_fits_no_reply(backend, image, prefix):
+    """A prefix that no reply can start with is refused before the model is called."""
+    request = Request("", image, "x", schema(LABELS), 5, prefix=prefix)
+    with pytest.raises(UsageError, match="prefix"):
+        backend.generate(request)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"type": "string", "maxLength": 3},
+        {"type": "number"},
+        {"type": ["string", "null"]},
+        {"anyOf": [{"type": "string"}]},
+        {"$ref": "#"},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": []},
+        {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+    ],
+)
+def test_schema_that_cannot_be_kept(form):
+    """What the grammar cannot express is refused, never ignored."""
+    with pytest.raises(UnsupportedError):
+        rest_of_reply(form)
+
+
+def test_finished_prefix_leaves_nothing(backend, image):
+    """A prefix that is a whole reply comes back as it is."""
+    request = Request("", image, "x", schema(LABELS), 5, prefix=REPLY)
+    reply = backend.generate(request)
+    assert (reply.text, reply.finish) == (REPLY, "stop")
+
+
+def test_labels_of_any_script(backend, image):
+    """Labels with quotes, slashes and other scripts are offered letter by letter."""
+    labels = ('a "b"/c\\d', "日本 ü 🐶", "(x|y)*+?")
+    request = Request("", image, "x", schema(labels), 60, prefix=REPLY[:-5])
+    for label in labels:
+        forced = replace(request, schema=schema((label, label)))
+        assert json.loads(backend.generate(forced).text)["verdict"] == label
+
+
+# ------------------------------------------------------------------------------ scores
+
+
+def test_log_probabilities_are_those_of_the_model(backend, image):
+    """They are the same under a grammar that leaves one verdict and under none."""
+    request = Request("", image, "x", None, 1, prefix=REPLY[:-5], top_logprobs=2000)
+    (free,) = backend.generate(request).tokens
+    (forced,) = backend.generate(replace(request, schema=schema(("no",)))).tokens
+    assert forced.data == b"no"
+    assert forced.top == free.top
+    assert len(free.top) > 1000
+
+
+def test_prefix_may_end_inside_a_label(backend, image):
+    """Labels that share their beginning can be told apart from where it ends."""
+    start = REPLY[:-5] + "le"
+    form = schema(("left side", "left edge", "le", "right"))
+    reply = backend.generate(Request("", image, "x", form, 40, prefix=start, top_logprobs=20))
+    assert json.loads(reply.text)["verdict"] in {"left side", "left edge", "le"}
+    assert start.encode() + b"".join(token.data for token in reply.tokens) == reply.text.encode()
+
+
+def test_no_reuse_means_none(gguf, image):
+    """Without reuse nothing is taken over, not even from the same request."""
+    for _ in range(2):
+        reply = gguf.generate(Request("", image, "x", None, 1))
+        assert reply.usage.cached_tokens == 0
+
+
+# ------------------------------------------------------------------------------ reuse and text
+
+
+def test_second_question_reuses_the_image(backend, image):
+    """What was computed of an image is taken over, also after another image."""
+    other = replace(image, data=image.data + b"\0")
+    for picture_, text in ((image, "a"), (image, "b"), (other, "a"), (image, "c")):
+        reply = backend.generate(Request("", picture_, f"Question: {text}?", None, 1))
+    assert reply.usage.cached_tokens >= 65
+
+
+def test_reply_does_not_depend_on_what_was_cached(image):
+    """Log-probabilities are equal to the last bit with and without anything to reuse."""
+    request = Request("", image, "Question: Is there a dog?", None, 1, top_logprobs=2000)
+    used, unused = load_backend("embedded"), load_backend("embedded")
+    for cut in (0, 20, 70, 110, -5):
+        asked = replace(request, prefix=REPLY[:cut] if cut else "")
+        for text in ("Question: Is there a cat?", "Question: Is there a dog? Or"):
+            used.generate(replace(asked, text=text, max_tokens=7))
+        used.generate(asked)
+        again = used.generate(asked)
+        unused.generate(Request("", None, "quite another text", None, 1))
+        assert again.usage.cached_tokens > 65
+        assert again.tokens == unused.generate(asked).tokens
+
+
+@pytest.mark.parametrize(
+    "marker", ["<__media__>", "<image>", "<|image|>", "[IMG]", "<__media_1__>"]
+)
+def test_text_cannot_add_an_image(backend, image, marker):
+    """Words that look like the place of an image are words."""
+    plain, marked = (
+        backend.generate(Request("", image, f"Question: {text}?", None, 1)).usage.prompt_tokens
+        for text in ("x", f"x{marker}")
+    )
+    assert marked - plain < 30
+
+
+def test_embedded_model_needs_no_system_message(backend, image):
+    """Its template drops the system message, which it was never trained with."""
+    sizes = {
+        backend.generate(Request(system, image, "x", None, 1)).usage.prompt_tokens
+        for system in ("", "You decide a question about an image.")
+    }
+    assert len(sizes) == 1
+
+
+# ------------------------------------------------------------------------------ failures
+
+
+def test_context_overflow(backend, image):
+    """A request that does not fit says how long it is, and the next one works."""
+    with pytest.raises(
+        BackendError, match=r"\d{4} tokens long, and the context holds 1024"
+    ) as caught:
+        backend.generate(Request("", image, "word " * 3000, None, 5))
+    assert "n_ctx" in caught.value.hint
+    assert backend.generate(Request("", image, "x", None, 2)).text
+
+
+def test_image_that_cannot_be_decoded(backend):
+    """Bytes that are no image are named as the cause."""
+    broken = PreparedImage(b"not an image", "image/png", 128, 128, "")
+    with pytest.raises(BackendError, match="image"):
+        backend.generate(Request("", broken, "x", None, 5))
+
+
+def test_files_that_are_missing_or_wrong(pair):
+    """Each wrong file is named before an engine is started."""
+    model = pair / "model.gguf"
+    (pair / "text.gguf").write_text("hello")
+    for spec, match in (
+        ("", "path"),
+        (f"{pair}/none.gguf", "none.gguf"),
+        (f"{pair}", str(pair)),
+        (f"{pair}/text.gguf", "not a GGUF file"),
+        (f"{model}#{pair}/none.gguf", "none.gguf"),
+        (f"{model}#text.gguf", "not a GGUF file"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(match)):
+            load_backend(f"gguf/{spec}")
+
+
+def test_projector_is_found_beside_the_model(pair):
+    """One projector beside the model is used; none or several are an error that names the cure."""
+    model = pair / "model.gguf"
+    load_backend(f"gguf/{model}", n_ctx=256).close()
+    load_backend(f"gguf/{model}#mmproj.gguf", n_ctx=256).close()
+    shutil.copy(pair / "mmproj.gguf", pair / "other-mmproj.gguf")
+    with pytest.raises(UsageError, match="2 projectors") as caught:
+        load_backend(f"gguf/{model}")
+    assert "#MMPROJ" in caught.value.hint
+    (pair / "other-mmproj.gguf").rename(pair / "mmproj-model.gguf")
+    load_backend(f"gguf/{model}", n_ctx=256).close()
+    for file in pair.glob("*mmproj*"):
+        file.unlink()
+    with pytest.raises(UsageError, match="no projector") as caught:
+        load_backend(f"gguf/{model}")
+    assert "#MMPROJ" in caught.value.hint
+
+
+@pytest.mark.parametrize("damage", ["cut", "swapped"])
+def test_files_that_cannot_be_loaded(pair, damage):
+    """A damaged model, or the two files exchanged, is an error and not the end of the process."""
+    model, mmproj = pair / "model.gguf", pair / "mmproj.gguf"
+    if damage == "cut":
+        model.write_bytes(model.read_bytes()[:100_000])
+    else:
+        model, mmproj = mmproj, model
+    with pytest.raises(BackendError, match="cannot load") as caught:
+        load_backend(f"gguf/{model}#{mmproj}")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("option", [{"n_ctx": 0}, {"n_threads": 0}, {"n_threads": "2"}])
+def test_numbers_that_cannot_be_used(option):
+    """Sizes and counts are checked by their names."""
+    with pytest.raises(UsageError, match=next(iter(option))):
+        load_backend(f"gguf/{FOLDER / 'model.gguf'}", **option)
+
+
+def test_embedded_takes_no_name():
+    """There is one embedded model."""
+    with pytest.raises(UnsupportedError):
+        load_backend("embedded/large")
+
+
+def test_missing_engine(monkeypatch):
+    """Without the engine the error prints the line that installs it."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(MissingExtraError) as caught:
+        load_backend("embedded")
+    assert "faithful-decide[embedded]" in caught.value.hint
+
+
+# ------------------------------------------------------------------------------ the listener
+
+
+def status_of(url, key=None, body=None):
+    """What a route answers."""
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_nobody_else_can_use_the_engine(monkeypatch, capfd):
+    """The port is on this machine only, wants a key on every route, and the key is kept nowhere."""
+    known = "k" * 43
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: known)
+    backend = load_backend("embedded")
+    (server,) = backend._engine._server
+    address = server.listening_address
+    assert address.startswith("http://127.0.0.1:")
+    chat = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+    posts = {
+        "/v1/chat/completions": chat,
+        "/chat/completions": chat,
+        "/completion": {"prompt": "hi", "n_predict": 1},
+        "/v1/completions": {"prompt": "hi", "max_tokens": 1},
+        "/tokenize": {"content": "hi"},
+        "/infill": {"input_prefix": "a", "input_suffix": "b"},
+        "/v1/messages": chat,
+        "/v1/responses": {"input": "hi"},
+        "/v1/embeddings": {"input": "hi"},
+        "/apply-template": chat,
+        "/props": {"a": 1},
+        "/slots/0?action=erase": {"a": 1},
+    }
+    for route, body in posts.items():
+        assert status_of(address + route, body=body) == 401, route
+        assert status_of(address + route, key="wrong", body=body) == 401, route
+    for route in ("/v1/models", "/props", "/slots", "/metrics", "/lora-adapters"):
+        assert status_of(address + route) == 401, route
+    assert status_of(address + "/v1/chat/completions", key=known, body=chat) == 200
+    for kept in (backend, backend._engine, server):
+        assert known not in repr(kept)
+        assert known not in str(getattr(kept, "__dict__", ""))
+    backend.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_keys_are_random(monkeypatch):
+    """Each engine draws its own key, of full length."""
+    drawn = []
+    draw = secrets.token_urlsafe
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda n: drawn.append(draw(n)) or drawn[-1])
+    for _ in range(2):
+        load_backend("embedded").close()
+    assert len(set(drawn)) == 2
+    assert min(map(len, drawn)) >= 32
+
+
+# ------------------------------------------------------------------------------ shutdown
+
+
+def run_python(code):
+    """Run a program on its own, for a minute at most."""
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+LOAD = """
+from faithful_decide.backends import load_backend
+for _ in range(20):
+    load_backend("embedded").close()
+"""
+
+
+def test_engine_may_end_at_once():
+    """A backend that is closed before it was asked anything is closed, every time."""
+    done = run_python(LOAD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_close_while_calls_are_running(fresh):
+    """Calls that had begun are answered, later ones are told, and nothing waits for ever."""
+    request = Request("", None, "Question: Is there a dog?", None, 30)
+
+    def work(_):
+        outcomes = []
+        for _ in range(50):
+            try:
+                outcomes.append(fresh.generate(request).text)
+            except UsageError as error:
+                outcomes.append(str(error))
+        return outcomes
+
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(work, range(4))
+        fresh.generate(request)
+        fresh.close()
+        outcomes = {outcome for found in results for outcome in found}
+    assert "this model is closed" in outcomes
+    assert len(outcomes) <= 2
+
+
+ASK = """
+import os, sys, threading
+from faithful_decide._backend import Request
+from faithful_decide.backends import load_backend
+backend = load_backend("embedded")
+request = Request("", None, "Question: Is there a dog?", None, 4)
+backend.generate(request)
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "backend.close()",
+        "backend.close(); backend.close()",
+        "del backend",
+        "sys.modules['kept'] = backend",
+        "backend.cycle = backend; del backend",
+        "sys.exit(0)",
+        "threading.Thread(target=lambda: [backend.generate(request) for _ in range(20)]).start()",
+    ],
+)
+def test_process_ends_quietly(end):
+    """However a program ends, it ends, and without a word."""
+    done = run_python(ASK + end)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_last_reference_releases_the_engine():
+    """A backend that nobody holds any more takes its engine with it."""
+    backend = load_backend("embedded")
+    engine, server = weakref.ref(backend._engine), backend._engine._server
+    del backend
+    gc.collect()
+    assert engine() is None
+    assert server == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_forked_child_is_told():
+    """A child that uses its parent's engine gets an error, may drop it, and both come to an end."""
+    done = run_python(
+        ASK
+        + """
+import multiprocessing, warnings
+from faithful_decide.errors import UsageError
+warnings.simplefilter("ignore")
+
+def work():
+    global backend
+    try:
+        backend.generate(request)
+    except UsageError as error:
+        print(error, flush=True)
+    backend.close()
+    del backend
+
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+print(child.exitcode, bool(backend.generate(request).text))
+"""
+    )
+    assert "forked" in done.stdout
+    assert done.stdout.endswith("\n0 True\n")
+    assert (done.returncode, done.stderr) == (0, "")
