@@ -1,8 +1,8 @@
 """Third stage: pictures in, replies out, everything trained together.
 
 The tower knows what stands where, the decoder knows what to do with an oracle's word; what is missing is a
-projector that speaks the oracle's language. So the projector is first pulled towards the oracle's vectors
-(a term that fades out), while the replies and the dense truth of the patches keep teaching the whole.
+projector that speaks the oracle's language. So the projector alone is first pulled towards the oracle's
+vectors; then that pull fades out, while the replies and the dense truth of the patches teach the whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list
         pictures.append(np.asarray(make_foreign(number) if scene is None else fit(render(scene))))
         labels.append(truth(scene))
         pages += [(i, page) for page in pages_of(rng, scene, each)]
-    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels)), batch_pages(pages)
+    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels)), batch_pages(pages) if pages else []
 
 
 def pull(image: Tensor, oracle: Tensor) -> Tensor:

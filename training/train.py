@@ -164,8 +164,13 @@ def joint(steps: int, every: int) -> None:
     model.decoder.load_state_dict(said["decoder"])
     oracle.load_state_dict(said["oracle"])
     oracle.requires_grad_(requires_grad=False)
-    run = Run("joint", {"model": model, "heads": heads}, rate=1.2e-3, steps=steps)
-    batches = ahead(lambda seed: joint_batch(seed, 12, 6), 2 * SEED // 12 + run.step)
+    run = Run("joint", {"model": model, "heads": heads}, rate=1e-3, steps=steps)
+    first = 2 * SEED // 32
+
+    def make(seed: int) -> object:
+        return joint_batch(seed, 32, 0) if seed - first < ALONE else joint_batch(seed, 12, 5)
+
+    batches = ahead(make, first + run.step)
     marks: dict[str, list[bool]] = {}
     while run.step < steps:
         pictures, labels, pages = next(batches)  # type: ignore[misc]
@@ -173,8 +178,8 @@ def joint(steps: int, every: int) -> None:
         image = model.project(features)
         dense = vision_loss(heads(features), labels)
         near = pull(image, oracle(labels, model.decoder.embed.weight).detach())
-        loss = read_and_answer(model, image, pages, marks)
-        fade = max(0.0, 1.0 - run.step / PULLED)
+        fade = max(0.0, 1.0 - max(0, run.step - ALONE) / PULLED)
+        loss = read_and_answer(model, image, pages, marks) if pages else torch.zeros(())
         run.advance(loss + 0.1 * dense + fade * near)
         if run.step % 50 == 0 or run.step == steps:
             run.log(loss=loss.item(), dense=dense.item(), near=near.item(), **exactness(marks))
@@ -183,6 +188,7 @@ def joint(steps: int, every: int) -> None:
             run.save()
 
 
+ALONE = 600  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
 STAGES = {"vision": (vision, 1000), "language": (language, 5000), "joint": (joint, 6000)}
 
