@@ -35,6 +35,24 @@ EDITED = 600
 ZOOMS = (1.0, 1.0, 2.0, 3.0, 4.0)
 # held out: training starts at 20 000 000 and counts up
 FIRST = 1_000_000
+PHOTOGRAPHS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "cell",
+    "chelsea",
+    "clock",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "retina",
+    "rocket",
+)
+PAGES = ("page", "text")
 FAMILIES = {
     "presence": ("exists",),
     "attribute": ("colour", "wears", "rides", "turned"),
@@ -199,15 +217,13 @@ def photographs(rng: Random, number: int) -> Iterator[tuple[str, Image.Image]]:
     from PIL import Image  # noqa: PLC0415 - heavy
     from skimage import data  # noqa: PLC0415 - heavy
 
-    photos = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
-              "immunohistochemistry", "moon", "retina", "rocket", "cell", "clock")  # fmt: skip
     for i in range(number):
-        name = photos[i % len(photos)] if i % 5 else rng.choice(("page", "text"))
+        name = PHOTOGRAPHS[i % len(PHOTOGRAPHS)] if i % 5 else rng.choice(PAGES)
         picture = Image.fromarray(getattr(data, name)()).convert("RGB")
         side = rng.uniform(0.4, 1.0) * min(picture.size)
         x, y = rng.uniform(0, picture.width - side), rng.uniform(0, picture.height - side)
         crop = picture.crop((int(x), int(y), int(x + side), int(y + side)))
-        yield ("pages" if name in {"page", "text"} else "photographs"), crop
+        yield ("pages" if name in PAGES else "photographs"), crop
 
 
 def share(figure: str, marks: list[bool], op: str, target: float) -> Row:

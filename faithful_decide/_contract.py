@@ -25,7 +25,7 @@ from faithful_decide._types import Observation, Reply, Span, is_blank
 from faithful_decide.errors import ContractError, OrderError, RefusedError, TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["AUDITED_KEYS", "KEYS", "Content", "Verified", "render", "schema", "verify"]
 
@@ -78,6 +78,21 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
         "verdict": {"type": "string", "enum": list(labels)},
     }
     return _object({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
+
+
+def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a schema what an engine in this process can promise as well: something was observed.
+
+    Args:
+        schema: What `schema` wrote, or any other schema of an object.
+
+    Returns:
+        The same, except that a list of observations has at least one.
+    """
+    properties = dict(schema.get("properties", {}))
+    if "observations" in properties:
+        properties["observations"] = {**properties["observations"], "minItems": 1}
+    return {**schema, "properties": properties}
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._backend import Capabilities, Finish, Reply, Request, Token, Usage
+from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._engine import Engine
 from faithful_decide.backends._gguf import check_gguf, digest, find_pair
@@ -182,7 +183,7 @@ class LlamaCppBackend:
             "cache_prompt": self._reuse,
         }
         if request.schema is not None:
-            body["grammar"] = rest_of_reply(request.schema, request.prefix)
+            body["grammar"] = rest_of_reply(filled(request.schema), request.prefix)
         if request.seed is not None:
             body["seed"] = request.seed % _SEEDS
         if request.top_logprobs:
