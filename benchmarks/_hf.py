@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -29,8 +29,10 @@ class HuggingFace:
         """
         with tempfile.TemporaryDirectory() as out:
             convert(folder, Path(out))
-            self._model = LlavaForConditionalGeneration.from_pretrained(out).eval()
-            self._processor = AutoProcessor.from_pretrained(out)
+            model: Any = LlavaForConditionalGeneration.from_pretrained(out)
+            self._model = model.eval()
+            load: Any = AutoProcessor.from_pretrained  # untyped in Transformers
+            self._processor = load(out)
         tokenizer = self._processor.tokenizer
         added = {i: str(token) for i, token in tokenizer.added_tokens_decoder.items()}
         alphabet = _byte_of_character()
@@ -49,7 +51,7 @@ class HuggingFace:
             Log-probabilities by the bytes of the token.
         """
         parts = [{"type": "image"}, {"type": "text", "text": request.text}]
-        messages = [{"role": "system", "content": request.system}]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}]
         messages.append({"role": "user", "content": parts})
         chat = self._processor.apply_chat_template(messages, add_generation_prompt=True)
         image = Image.open(io.BytesIO(request.image.data)) if request.image else None
