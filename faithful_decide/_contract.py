@@ -81,17 +81,22 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a schema what an engine in this process can promise as well: something was observed.
+    """Add to a schema what an engine in this process can promise as well: that nothing is empty.
 
     Args:
         schema: What `schema` wrote, or any other schema of an object.
 
     Returns:
-        The same, except that a list of observations has at least one.
+        The same, except that there is an observation and that texts which may not be empty are not.
     """
     properties = dict(schema.get("properties", {}))
-    if "observations" in properties:
-        properties["observations"] = {**properties["observations"], "minItems": 1}
+    some = {"type": "string", "minLength": 1}
+    bounds: dict[str, dict[str, Any]] = {
+        "observations": {"minItems": 1, "items": _object({"about": some, "seen": some})},
+        "reasoning": {"minLength": MIN_REASONING},
+    }
+    for key in bounds.keys() & properties.keys():
+        properties[key] = {**properties[key], **bounds[key]}
     return {**schema, "properties": properties}
 
 

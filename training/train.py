@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.data import ahead
@@ -54,6 +56,9 @@ class Run:
                 module.load_state_dict(state[key])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.spent = state["step"], state["spent"]
+        elif kept(name).exists():
+            place = read_kept(name, modules)
+            self.step, self.spent = int(place["step"]), float(place["spent"])
 
     def schedule(self) -> float:
         """Warm up, stay, and fall in a straight line over the last third."""
@@ -86,6 +91,36 @@ class Run:
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)
+
+
+def kept(name: str) -> Path:
+    """Where the weights of an unfinished stage are kept in the repository."""
+    return RUNS / f"{name}.safetensors"
+
+
+def read_kept(name: str, modules: dict[str, nn.Module]) -> dict[str, str]:
+    """Fill modules with kept weights; returns the step and the seconds spent."""
+    tensors = load_file(kept(name))
+    for key, module in modules.items():
+        own = {k.removeprefix(f"{key}:"): v.float() for k, v in tensors.items() if k.startswith(f"{key}:")}
+        module.load_state_dict(own)
+    with safe_open(kept(name), "pt") as file:
+        return dict(file.metadata())
+
+
+def keep() -> None:
+    """Write the weights of every stage, in half precision and without the optimiser, to be committed.
+
+    A stage that finds no state of its own goes on from them, so that a run can move to another machine.
+    """
+    for name in STAGES:
+        if not (RUNS / f"{name}.pt").exists():
+            continue
+        state = torch.load(RUNS / f"{name}.pt", weights_only=True)
+        place = {"step": str(state.pop("step")), "spent": str(state.pop("spent"))}
+        del state["optimiser"]
+        tensors = {f"{key}:{k}": v.half().contiguous() for key, part in state.items() for k, v in part.items()}
+        save_file(tensors, kept(name), place)
 
 
 def vision(steps: int, every: int) -> None:
@@ -158,11 +193,8 @@ def joint(steps: int, every: int) -> None:
     torch.manual_seed(3)
     sizes = Sizes()
     model, heads, oracle = Model(sizes), Heads(sizes.vision), Oracle(sizes.width)
-    seen, said = (torch.load(RUNS / f"{name}.pt", weights_only=True) for name in ("vision", "language"))
-    model.tower.load_state_dict(seen["tower"])
-    heads.load_state_dict(seen["heads"])
-    model.decoder.load_state_dict(said["decoder"])
-    oracle.load_state_dict(said["oracle"])
+    Run("vision", {"tower": model.tower, "heads": heads}, rate=0.0, steps=0)
+    Run("language", {"decoder": model.decoder, "oracle": oracle}, rate=0.0, steps=0)
     oracle.requires_grad_(requires_grad=False)
     run = Run("joint", {"model": model, "heads": heads}, rate=1e-3, steps=steps)
     first = 2 * SEED // 32
@@ -190,7 +222,7 @@ def joint(steps: int, every: int) -> None:
 
 ALONE = 600  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 1000), "language": (language, 5000), "joint": (joint, 6000)}
+STAGES = {"vision": (vision, 1700), "language": (language, 9000), "joint": (joint, 6000)}
 
 
 def main() -> None:
@@ -200,7 +232,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=50, help="steps between two saved states")
     parser.add_argument("--steps", type=int, help="length of the stage, where one is named")
+    parser.add_argument("--keep", action="store_true", help="write the weights reached so far, and stop")
     args = parser.parse_args()
+    if args.keep:
+        keep()
+        return
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     torch.set_num_threads(args.threads)
     for name in args.stage or STAGES:

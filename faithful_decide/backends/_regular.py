@@ -94,8 +94,8 @@ _CODE_UNIT = _choice(
     _sequence(_Class("[dD]"), _Class("[0-7]"), _HEX, _HEX),
 )
 _ESCAPE = _sequence(_Text("\\"), _choice(_Class(r'["\\/bfnrt]'), _sequence(_Text("u"), _CODE_UNIT)))
-_STRING_BODY = _Many(_choice(_PLAIN, _ESCAPE))
-_STRING = _sequence(_Text('"'), _STRING_BODY, _Text('"'))
+_CHARACTER = _choice(_PLAIN, _ESCAPE)
+_STRING_BODY = _Many(_CHARACTER)
 _DIGITS = _Many(_Class("[0-9]"))
 _INTEGER = _sequence(
     _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
@@ -112,7 +112,7 @@ def rest_of_reply(schema: Mapping[str, Any], prefix: str = "") -> str:
 
     Args:
         schema: A JSON schema of objects with all keys required, arrays, strings, integers,
-            booleans and enumerations.
+            booleans and enumerations; `minItems` and `minLength` are kept.
         prefix: What the reply starts with, cut anywhere.
 
     Returns:
@@ -154,10 +154,11 @@ def _compile(schema: Mapping[str, Any], where: str) -> _Node:
     if kind == "array":
         items = _compile(rest.pop("items", {}), f"the items of {where}")
         return _compile_array(items, rest, where)
+    least = rest.pop("minLength", 0) if kind == "string" else 0
     _check_nothing_left(rest, where)
     match kind:
         case "string":
-            return _STRING
+            return _sequence(_Text('"'), *[_CHARACTER] * least, _STRING_BODY, _Text('"'))
         case "integer":
             return _INTEGER
         case "boolean":

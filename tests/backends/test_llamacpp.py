@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faithful_decide._backend import Request
-from faithful_decide._contract import Content, render, schema
+from faithful_decide._contract import Content, filled, render, schema
 from faithful_decide._image import PreparedImage, load_image, prepare
 from faithful_decide._types import Observation
 from faithful_decide.backends import load_backend
@@ -115,7 +115,7 @@ def test_rest_of_a_reply_is_what_the_grammar_allows(content, data):
     """Cut anywhere, the rest fits the grammar for the rest; with a blank more it does not."""
     audited = content.relies_on is not None
     reply, form = render(content), schema(LABELS, audited=audited)
-    cut = data.draw(st.integers(0, len(reply)))
+    cut = data.draw(st.integers(0, len(reply) - 1))
     allowed = pattern(rest_of_reply(form, reply[:cut]))
     assert allowed.fullmatch(reply[cut:])
     assert not allowed.fullmatch(reply[cut:] + " ")
@@ -543,3 +543,14 @@ print(child.exitcode, bool(backend.generate(request).text))
     assert "forked" in done.stdout
     assert done.stdout.endswith("\n0 True\n")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_grammar_leaves_nothing_empty():
+    """No list without an observation, no empty text where the contract wants one."""
+    allowed = pattern(rest_of_reply(filled(schema(LABELS))))
+    seen = '{"about": "a", "seen": "b"}'
+    whole = '{{"observations": [{}], "reasoning": "{}", "verdict": "yes"}}'
+    assert allowed.fullmatch(whole.format(seen, "a b c"))
+    assert not allowed.fullmatch(whole.format("", "a b c"))
+    assert not allowed.fullmatch(whole.format(seen.replace("b", ""), "a b c"))
+    assert not allowed.fullmatch(whole.format(seen, "a b "))
