@@ -1,7 +1,6 @@
 """Drawing a scene, and which thing each patch of the picture belongs to.
 
-The picture is drawn on the canvas and then fitted into the frame by the same function that prepares a
-caller's image, so training sees what inference sees. ``patches`` gives, for each square patch, the thing
+The picture is drawn on the canvas; ``letterbox``, which prepares a caller's image, then fits it into the frame, so training sees what inference sees. ``patches`` gives, for each square patch, the thing
 that covers most of it: the truth that teaches the vision tower where things are.
 """
 
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from training.sprites import sprite
-from training.world import FRAME, PAD, SHAPES, Scene, Thing
+from training.world import FRAME, SHAPES, Scene, Thing
 
 PATCH = 16
 GRID = FRAME // PATCH
@@ -176,15 +175,3 @@ def _shape(seed: int, kind: str, colour: str, size: int) -> Image.Image:
         xs, ys = big / 2 + reach * np.sin(turn), big * 0.53 - reach * np.cos(turn)
         pen.polygon(list(zip(xs.tolist(), ys.tolist(), strict=True)), fill=(*fill, 255))
     return layer.resize((size, size), Image.Resampling.BOX)
-
-
-def fit(canvas: Image.Image) -> Image.Image:
-    """Fit a canvas into the frame the way the package prepares a caller's image."""
-    if canvas.size == (FRAME, FRAME):
-        return canvas
-    scale = FRAME / max(canvas.size)
-    size = (max(1, round(canvas.width * scale)), max(1, round(canvas.height * scale)))
-    small = canvas if canvas.size == size else canvas.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    frame = Image.new("RGB", (FRAME, FRAME), PAD)
-    frame.paste(small, ((FRAME - size[0]) // 2, (FRAME - size[1]) // 2))
-    return frame

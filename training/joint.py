@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.draw import fit, render
+from faithful_decide._image import letterbox
+from training.draw import render
 from training.foreign import make_foreign
 from training.language import Pages, batch_pages, pages_of
 from training.vision import ZOOMS, truth
-from training.world import make_scene
+from training.world import FRAME, make_scene
 
 FOREIGN_SHARE = 0.08
 
@@ -29,7 +30,7 @@ def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list
     for i in range(images):
         number = seed * images + i
         scene = None if rng.random() < FOREIGN_SHARE else make_scene(number, zooms=ZOOMS)
-        pictures.append(np.asarray(make_foreign(number) if scene is None else fit(render(scene))))
+        pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
         labels.append(truth(scene))
         pages += [(i, page) for page in pages_of(rng, scene, each)]
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels)), batch_pages(pages) if pages else []

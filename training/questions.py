@@ -280,15 +280,14 @@ def conclude_fact(asked: Asked, seen: Observations) -> Conclusion:
 # ---------------------------------------------------------------- where things are
 
 
-def apart(scene: Scene, first: Thing, second: Thing, axis: str) -> bool:
-    del scene
+def apart(first: Thing, second: Thing, axis: str) -> bool:
     return abs(getattr(first, axis) - getattr(second, axis)) >= MARGIN
 
 
 def pair(rng: Random, scene: Scene, axis: str) -> tuple[str, str] | None:
     """Two nouns, each meaning one thing, whose things are clearly apart along an axis."""
     things = lone(scene)
-    pairs = [(a, b) for a in things for b in things if a is not b and apart(scene, a, b, axis)]
+    pairs = [(a, b) for a in things for b in things if a is not b and apart(a, b, axis)]
     if not pairs:
         return None
     first, second = rng.choice(pairs)
@@ -538,7 +537,7 @@ def ask_most(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     if fact is size:
         clear = unlike(best, next_one) and (best.size > next_one.size) == (end == "most")
     else:
-        clear = apart(scene, best, next_one, "x" if fact is across else "y")
+        clear = apart(best, next_one, "x" if fact is across else "y")
     if not clear or len(chosen) > 4:
         return None
     names = [t.name for t in chosen]

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.draw import GRID, fit, patches, render
+from faithful_decide._image import letterbox
+from training.draw import GRID, patches, render
 from training.foreign import make_foreign
-from training.world import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, beside, bin_of, make_scene
+from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, STEP, VEHICLES, Scene, beside, bin_of, make_scene
 
 NOTHING, FOREIGN = len(KINDS), len(KINDS) + 1
 # facet: number of classes, the last facets being small sets with "none" first
@@ -80,7 +81,7 @@ def vision_batch(seed: int, count: int) -> tuple[Tensor, Tensor]:
     for i in range(count):
         number = seed * count + i
         scene = None if i % 12 == 0 else make_scene(number, zooms=ZOOMS)
-        pictures.append(np.asarray(make_foreign(number) if scene is None else fit(render(scene))))
+        pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
         labels.append(truth(scene))
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels))
 

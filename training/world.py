@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 FRAME = 128
-PAD = (122, 116, 104)  # what fills the frame beside a canvas that is not square
 
 ANIMALS = (
     "dog", "cat", "pig", "cow", "fox", "bear", "frog", "monkey",
