@@ -167,20 +167,17 @@ def same(observation: tuple[str, str], true: tuple[str, str]) -> bool:
     """Whether an observation is true: the same words, and numbers within one step of the truth."""
     if observation[0] != true[0]:
         return False
-    ours, theirs = observation[1].replace(",", " ").split(), true[1].replace(",", " ").split()
+    ours, theirs = observation[1].split(), true[1].split()
     return len(ours) == len(theirs) and all(map(near, ours, theirs))
 
 
 def near(ours: str, theirs: str) -> bool:
-    """The same word, or a number in percent that is at most one step off."""
+    """The same word, or percentages that are at most one step apart."""
     if ours == theirs:
         return True
-    return (
-        ours.isdigit()
-        and theirs.isdigit()
-        and min(int(ours), int(theirs)) >= STEP
-        and abs(int(ours) - int(theirs)) <= STEP
-    )
+    if not (ours.endswith("%") and theirs.endswith("%")):
+        return False
+    return abs(int(ours.removesuffix("%")) - int(theirs.removesuffix("%"))) <= STEP
 
 
 def follows(decider: Decider, rng: Random, scene: Scene, asked: Asked) -> bool:

@@ -9,7 +9,7 @@ To write a backend, read this module and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from faithful_decide._types import Enforcement, Finish, Reply, Token, Usage
@@ -61,7 +61,9 @@ class Request:
     The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
     have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
     exactly that text and the schema describes the whole, prefix included. `top_logprobs` asks for
-    that many alternatives per generated token in `Reply.tokens`. Temperature 0 is greedy.
+    that many alternatives per generated token in `Reply.tokens`. Temperature 0 is greedy. After
+    `timeout_s` seconds the reply is of no more use, and a backend that can gives up; this is how
+    long to wait, not what to send, and two requests that differ only here are the same.
     """
 
     system: str
@@ -73,6 +75,7 @@ class Request:
     temperature: float = 0.0
     seed: int | None = None
     top_logprobs: int = 0
+    timeout_s: float | None = field(default=None, compare=False)
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from faithful_decide import _contract
 from faithful_decide._backend import Backend, Request
+from faithful_decide._drive import TIMEOUT_S
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._score import TOP, score_verdicts
 from faithful_decide._types import Decision, Question, Receipt, Reply, Scores
@@ -47,6 +48,7 @@ class Settings:
     seed: int | None = None
     max_tokens: int = 512
     retries: int = 0
+    timeout_s: float = TIMEOUT_S
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense, before anything is loaded."""
@@ -57,6 +59,10 @@ class Settings:
             if type(value) is not int or value < least:
                 msg = f"{name} must be an integer of at least {least}, not {value!r}"
                 raise UsageError(msg)
+        # Not "<= 0", so that it refuses nan too.
+        if isinstance(self.timeout_s, bool) or not self.timeout_s > 0:
+            msg = f"timeout must be a number of seconds above 0, not {self.timeout_s!r}"
+            raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True)

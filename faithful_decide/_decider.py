@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._backend import Backend
 from faithful_decide._decide import Settings, decision_plan
-from faithful_decide._drive import arun, run
+from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
 from faithful_decide._types import Decision, Question
 from faithful_decide.backends import load_backend
@@ -45,6 +45,7 @@ def decide(
     seed: int | None = None,
     max_tokens: int = 512,
     retries: int = 0,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, retries and pauses included
     allow_urls: bool = False,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
@@ -61,6 +62,8 @@ def decide(
         seed: Makes samples reproducible. Without it they differ from call to call.
         max_tokens: The longest reply.
         retries: How many more times to send the identical request if a reply breaks the contract.
+        timeout: Seconds for the whole decision. What fails in a way that may pass is sent again
+            until then.
         allow_urls: Whether an image may be fetched from an http(s) URL.
         **options: Options of the backend that `model` names.
 
@@ -73,10 +76,10 @@ def decide(
         ReplyError: It replied with something that holds no verdict.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries)
+    settings = Settings(samples, seed, max_tokens, retries, timeout)
     loaded = load_image(image, allow_urls=allow_urls)
     with _loaded(model, options) as backend:
-        return run(_plan(loaded, asked, settings, backend), backend)
+        return run(_plan(loaded, asked, settings, backend), backend, timeout)
 
 
 async def adecide(
@@ -90,6 +93,7 @@ async def adecide(
     seed: int | None = None,
     max_tokens: int = 512,
     retries: int = 0,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, retries and pauses included
     allow_urls: bool = False,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Decision:
@@ -105,6 +109,7 @@ async def adecide(
         seed: As in `decide`.
         max_tokens: As in `decide`.
         retries: As in `decide`.
+        timeout: As in `decide`.
         allow_urls: As in `decide`.
         **options: As in `decide`.
 
@@ -117,12 +122,12 @@ async def adecide(
         ReplyError: As in `decide`.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries)
+    settings = Settings(samples, seed, max_tokens, retries, timeout)
     loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
     owner = await asyncio.to_thread(_loaded, model, options)
     with owner as backend:
         plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
-        return await arun(plan, backend)
+        return await arun(plan, backend, timeout)
 
 
 class Decider:
@@ -145,6 +150,7 @@ class Decider:
         seed: int | None = None,
         max_tokens: int = 512,
         retries: int = 0,
+        timeout: float = TIMEOUT_S,
         allow_urls: bool = False,
         **options: Any,  # noqa: ANN401 - as in decide
     ) -> None:
@@ -158,6 +164,7 @@ class Decider:
             seed: As in `decide`.
             max_tokens: As in `decide`.
             retries: As in `decide`.
+        timeout: As in `decide`.
             allow_urls: As in `decide`.
             **options: Options of the backend that `model` names.
 
@@ -167,7 +174,7 @@ class Decider:
         """
         self._verdicts = tuple(verdicts)
         self._abstain = abstain
-        self._settings = Settings(samples, seed, max_tokens, retries)
+        self._settings = Settings(samples, seed, max_tokens, retries, timeout)
         self._allow_urls = allow_urls
         self._owner = _loaded(model, options)
         self.backend = self._owner.__enter__()
@@ -188,7 +195,7 @@ class Decider:
             BackendError: The model could not be run.
             ReplyError: It replied with something that holds no verdict.
         """
-        return run(self._prepare(image, question), self.backend)
+        return run(self._prepare(image, question), self.backend, self._settings.timeout_s)
 
     async def adecide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
         """Do what `decide` does, awaited.
@@ -206,7 +213,7 @@ class Decider:
             ReplyError: As in `decide`.
         """
         plan = await asyncio.to_thread(self._prepare, image, question)
-        return await arun(plan, self.backend)
+        return await arun(plan, self.backend, self._settings.timeout_s)
 
     def decide_many(
         self, samples: Iterable[tuple[ImageSource | SourceImage, str | Question]]

@@ -9,57 +9,78 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias, TypeVar, cast
 
 from faithful_decide._backend import AsyncBackend, Backend, Reply, Request
+from faithful_decide._patience import Patience
 
-__all__ = ["Plan", "arun", "run"]
+__all__ = ["TIMEOUT_S", "Plan", "arun", "run"]
 
+TIMEOUT_S = 600.0
+"""How long a decision may take, where the caller does not say."""
 _T = TypeVar("_T")
 Requests: TypeAlias = tuple[Request, ...]
 Replies: TypeAlias = tuple[Reply, ...]
 Plan: TypeAlias = Generator[Requests, Replies, _T]
 
 
-def run(plan: Plan[_T], backend: Backend) -> _T:
-    """Run a plan, one call after the other.
+def run(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -> _T:
+    """Run a plan, blocking.
+
+    The calls of one step are made side by side where the backend waits for a server, and one after
+    the other where it computes.
 
     Args:
         plan: What to ask.
         backend: Whom to ask.
+        timeout_s: Seconds for the whole plan; it does not stop a backend that computes.
 
     Returns:
         What the plan returns. Errors of the backend end the plan and are raised.
     """
+    patience = Patience(backend, timeout_s)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        replies = tuple(backend.generate(request) for request in requests)
+        if len(requests) > 1 and isinstance(backend, AsyncBackend):
+            with ThreadPoolExecutor(len(requests)) as pool:
+                replies = tuple(pool.map(patience.call, requests))
+        else:
+            replies = tuple(map(patience.call, requests))
 
 
-async def arun(plan: Plan[_T], backend: Backend) -> _T:
-    """Run a plan, the calls of one step side by side.
+async def arun(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -> _T:
+    """Run a plan, awaited, the calls of one step side by side.
 
     Args:
         plan: What to ask.
         backend: Whom to ask; one that cannot be awaited is called in threads.
+        timeout_s: Seconds for the whole plan; it does not stop a backend that computes.
 
     Returns:
         What the plan returns. Errors of the backend end the plan and are raised.
     """
+    patience = Patience(backend, timeout_s)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        replies = tuple(await asyncio.gather(*(_call(backend, r) for r in requests)))
+        replies = await _together(patience, requests)
 
 
-async def _call(backend: Backend, request: Request) -> Reply:
-    if isinstance(backend, AsyncBackend):
-        return await backend.agenerate(request)
-    return await asyncio.to_thread(backend.generate, request)
+async def _together(patience: Patience, requests: Requests) -> Replies:
+    if len(requests) == 1:
+        return (await patience.acall(requests[0]),)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(patience.acall(request)) for request in requests]
+    except BaseExceptionGroup as errors:
+        # One failure ends the plan; the calls beside it were cancelled.
+        raise errors.exceptions[0] from None
+    return tuple(task.result() for task in tasks)

@@ -113,6 +113,17 @@ class TransientError(BackendError):
 
     default_hint = "send the same request again after a pause"
 
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        """Keep how long the server asked to be left alone.
+
+        Args:
+            message: What went wrong.
+            hint: What to do next.
+            retry_after: Seconds before which it is no use to ask again, where the server said so.
+        """
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
 
 class AuthError(BackendError):
     """The server wants a key, or refused the one it was given."""

@@ -17,13 +17,13 @@ FLOORS = [
     ["_json", "_contract", "_prompt"],
     ["_backend"],
     ["backends", "testing"],
-    ["_drive", "_score", "_decide", "_decider", "_stored"],
+    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-HEAVY = ("PIL", "click", "numpy", "openai", "pydantic", "torch", "transformers", "xllamacpp")
+HEAVY = ("PIL", "click", "numpy", "openai", "pydantic", "tenacity", "torch", "transformers", "xllamacpp")
 
 
 def home(path):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 
 from training.questions import (
-    ABSENT, FORMS, Asked, Conclusion, Observations, anyone, conclude, full, named, observe, percent, state, the,
+    ABSENT, FORMS, Asked, Conclusion, Observations, anyone, conclude, full, lone, named, observe, the,
 )  # fmt: skip
 from training.unknown import ask_unknown
 from training.world import Scene, make_scene
@@ -128,7 +128,7 @@ def read(rng: Random, scene: Scene | None) -> Page:
         seen = []
         for noun in about:
             things = named(scene, noun.removeprefix("the "))
-            seen.append((noun, full(scene, things[0]) if things else ABSENT))
+            seen.append((noun, full(things[0]) if things else ABSENT))
     return Page(reading_prompt(about), "", write_observations(seen) + "}", "reading")
 
 
@@ -138,21 +138,10 @@ def drill(rng: Random, scene: Scene) -> Page:
     Nothing but looking can make its loss fall, so that looking is found early; in whole pages the few
     words that depend on the picture drown among those that do not.
     """
-    thing = rng.choice(scene.things)
-    if rng.random() < 0.3:
-        about, saw = f"the {thing.name} at", f" {percent(thing.x)}\", \"seen\": \"{state(scene, thing)}"
-        return Page("", f'{{"observations": [{{"about": "{about}', saw, "drill")
-    name = anyone(rng) if rng.random() < 0.25 else thing.name
+    name = anyone(rng) if rng.random() < 0.2 else rng.choice(lone(scene) or scene.things).name
     things = named(scene, name)
     head = write_observations([(the(name), "")]).removesuffix('"}]')
-    return Page("", head, full(scene, things[0]) if things else ABSENT, "drill")
-
-
-def glimpse(rng: Random, scene: Scene) -> Page:
-    """The smallest page: a noun and where it is, for the very first steps."""
-    alone = [t for t in scene.things if len(named(scene, t.name)) == 1] or scene.things
-    thing = rng.choice(alone)
-    return Page("", f"the {thing.name} at", f" {percent(thing.x)} {percent(thing.y)}", "glimpse")
+    return Page("", head, full(things[0]) if things else ABSENT, "drill")
 
 
 def _somewhere(rng: Random) -> Scene:

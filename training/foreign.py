@@ -104,7 +104,7 @@ def _leaves(rng: Random, noise: np.random.Generator) -> Image.Image:
     pen = ImageDraw.Draw(page)
     spread = rng.uniform(15, 80)
     smallest, largest = rng.uniform(1.5, 6), rng.uniform(20, 110)
-    for _ in range(rng.choice((25, 60, 150, 350))):
+    for _ in range(rng.choice((4, 10, 25, 60, 150, 350))):
         u = rng.random()
         radius = (smallest**-2 + u * (largest**-2 - smallest**-2)) ** -0.5
         x, y = rng.uniform(-20, FRAME + 20), rng.uniform(-20, FRAME + 20)

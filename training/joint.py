@@ -16,24 +16,36 @@ from torch import Tensor
 from faithful_decide._image import letterbox
 from training.draw import render
 from training.foreign import make_foreign
-from training.language import Pages, batch_pages, pages_of
+from training.language import Pages, batch_pages, centres, pages_of
 from training.vision import ZOOMS, truth
 from training.world import FRAME, make_scene
 
 FOREIGN_SHARE = 0.08
 
 
-def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list[Pages]]:
-    """Pictures (B, H, W, 3) as bytes, their patches' facets (B, patches, facets), and pages about them."""
+def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, Tensor, list[Pages]]:
+    """Pictures with all that is known of them, and pages about them.
+
+    Args:
+        seed: The same seed gives the same batch.
+        images: B.
+        each: Pages about each image.
+
+    Returns:
+        Pictures (B, H, W, 3) as bytes; the facets of the thing that owns each patch (B, patches, facets);
+        the facets told once a thing, at its centre (B, patches, facets); the pages.
+    """
     rng = Random(seed)
-    pictures, labels, pages = [], [], []
+    pictures, labels, told, pages = [], [], [], []
     for i in range(images):
         number = seed * images + i
         scene = None if rng.random() < FOREIGN_SHARE else make_scene(number, zooms=ZOOMS)
         pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
         labels.append(truth(scene))
+        told.append(centres(scene))
         pages += [(i, page) for page in pages_of(rng, scene, each)]
-    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels)), batch_pages(pages) if pages else []
+    arrays = (torch.from_numpy(np.stack(rows)) for rows in (pictures, labels, told))
+    return (*arrays, batch_pages(pages) if pages else [])  # type: ignore[return-value]
 
 
 def pull(image: Tensor, oracle: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ times faster than through pictures; and the third stage has to make the projecto
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -19,15 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.dialogue import WEIGHTS, Page, drill, write
+from training.phrasing import with_article
+from training.questions import ACROSS, DOWN, GROUPS, LARGE, too_large
 from training.tokens import ASSISTANT, END, PAD, load
-from training.draw import GRID, PATCH
-from training.vision import FACETS, FOREIGN, NOTHING, facets
-from training.world import ACCESSORIES, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, make_scene
+from training.draw import GRID
+from training.vision import FACETS, FOREIGN, NOTHING, centre_of, facets
+from training.world import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, make_scene
 
 FOREIGN_SHARE = 0.07
-GLANCE = 9  # patches of a glance: six things at most, and some ground
-OPTIONAL = {"colour", "mood", "wears", "upside_down", "rides", "beside"}  # facets whose first class is "none"
-LOOKING = (1000, 1800)  # steps of nothing but glimpses, and up to which drills follow
+GLANCE = 12  # patches of a glance: six things at most, and some ground
+DRILLS = 900  # steps of nothing but looking, before whole pages
 _LOADED: list[Tokenizer] = []
 
 
@@ -49,39 +49,26 @@ class Pages:
 
 
 class Oracle(nn.Module):
-    """Facets of a patch to the decoder's input: the sum of one vector per facet.
+    """Facets of a patch to the decoder's input: the sum of the embeddings of the tokens that tell them.
 
-    The vector of "a dog stands here" is the embedding of the word "dog", that of "at 40 across" the
-    embedding of "40" turned by a matrix of its own. So one rule, *attend to where my word stands*, serves
-    every kind at once; with a free vector for each kind that rule would have to be found once for each.
+    A dog that stands 40% across wearing a crown is the bag of `` dog``, ``40% across`` and ``, wearing a crown``.
+    So one circuit serves every question: attend to the patch whose bag has my word, and copy the bag; which
+    word of it comes next follows from the text. With a vector of its own for each facet, reading each of them
+    had to be found separately, and most never were.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = torch.tensor(np.cumsum([0, *FACETS.values()])[:-1])
-        words = [word for facet in FACETS for word in _words(facet)]
-        ids = [tokenizer().token_to_id(word) if word else -1 for word in words]
-        self.ids = torch.tensor(ids)
-        facet_of = np.repeat(np.arange(len(FACETS)), list(FACETS.values()))
-        self.facet_of = torch.from_numpy(facet_of)
-        maps = torch.empty(len(FACETS), width, width)
-        for i, facet in enumerate(FACETS):
-            if facet in {"kind", "colour"}:
-                maps[i] = 1.5 * torch.eye(width)
-            else:
-                nn.init.orthogonal_(maps[i])
-        self.maps = nn.Parameter(maps)
-        free = torch.randn(len(words), width) * 0.05
-        silent = torch.zeros(len(words), 1)
-        silent[[int(self.first[i]) for i, facet in enumerate(FACETS) if facet in OPTIONAL]] = 1
-        self.register_buffer("mute", silent, persistent=False)  # "no colour", "no mood": nothing is added
-        self.free = nn.Parameter(torch.where((self.ids >= 0)[:, None], 0.0, free))
+        bags = [[_id(word) for word in words] for facet in FACETS for words in bag(facet)]
+        self.ids = torch.tensor([(ids + [0, 0])[:2] for ids in bags])
+        self.said = torch.tensor([([1.0] * len(ids) + [0.0, 0.0])[:2] for ids in bags])
+        self.free = nn.Parameter(torch.randn(2, width) * 0.1)  # of the ground, and of a foreign picture
 
     def table(self, embeddings: Tensor) -> Tensor:
         """The vector of every class of every facet, (classes, width)."""
-        worded = (self.ids >= 0)[:, None]
-        spoken = torch.einsum("cw,cwv->cv", embeddings[self.ids.clamp(min=0)], self.maps[self.facet_of])
-        return (torch.where(worded, spoken, 0.0) + self.free) * (1 - self.mute)
+        spoken = (embeddings[self.ids] * self.said[..., None]).sum(1)
+        return torch.cat((spoken[:NOTHING], self.free, spoken[FOREIGN + 1 :]))
 
     def forward(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """Args: labels (B, patches, facets), the decoder's embeddings. Returns: (B, patches, width)."""
@@ -90,22 +77,34 @@ class Oracle(nn.Module):
         return (functional.embedding(rows, self.table(embeddings)) * known[..., None]).sum(2)
 
 
-def _words(facet: str) -> list[str]:
-    """For each class of a facet the token it is spoken with, "" where there is none."""
-    nouns = [kind.split(" ")[-1] for kind in KINDS]
-    steps = [str(STEP * i) for i in range(FACETS[facet])]
-    spoken = {
-        "kind": [*nouns, "", ""],
-        "colour": ["", *COLOURS],
-        "mood": ["", *MOODS],
-        "wears": ["", *(worn.split(" ")[-1] for worn in ACCESSORIES)],
-        "rides": ["", *VEHICLES],
-        "x": steps,
-        "y": steps,
-        "size": steps,
-    }.get(facet, [""] * FACETS[facet])
-    known = tokenizer().get_vocab()
-    return [f"Ġ{word}" if word and f"Ġ{word}" in known else "" for word in spoken]
+def bag(facet: str) -> list[tuple[str, ...]]:
+    """For each class of a facet the tokens that tell it, none where nothing is worth telling."""
+    steps = range(0, STEP * FACETS[facet], STEP)
+    told: dict[str, list[tuple[str, ...]]] = {
+        "kind": [*(_noun(kind) for kind in KINDS), (), ()],
+        "colour": [(), *((f" {colour}", f", {colour}") for colour in COLOURS)],
+        "mood": [(), *((f", {mood}",) for mood in MOODS)],
+        "wears": [(), *((f", wearing {with_article(worn)}",) for worn in ACCESSORIES)],
+        "upside_down": [(), (", upside down",)],
+        "rides": [(), *((f", riding a {vehicle}",) for vehicle in VEHICLES)],
+        "beside": [()] * (1 + len(BIG)) + [(f", {too_large(big)}",) for big in BIG],
+        "centre": [(), ()],
+        "x": [(ACROSS.format(n),) for n in steps],
+        "y": [(f", {DOWN.format(n)}",) for n in steps],
+        "size": [(f", {LARGE.format(n)}",) for n in steps],
+    }
+    return told[facet]
+
+
+def _noun(kind: str) -> tuple[str, ...]:
+    group = [f" {name.removesuffix('s')}" for name in ("animals", "shapes") if kind in GROUPS[name]]
+    return (f" {kind}", *group)
+
+
+def _id(word: str) -> int:
+    """The number of the one token that a word is."""
+    (number,) = tokenizer().encode(word).ids
+    return number
 
 
 def tokenizer() -> Tokenizer:
@@ -130,11 +129,13 @@ def encode(page: Page) -> tuple[list[int], list[bool]]:
     """Token numbers of a page after the image, and which of them are learnt."""
     made = tokenizer()
     prompt = [*made.encode(page.prompt).ids, made.token_to_id(ASSISTANT)] if page.prompt else []
-    given = made.encode(page.given).ids if page.given else []
-    learnt = made.encode(page.given + page.learnt).ids[len(given) :]
+    reply = made.encode(page.given + page.learnt).ids
+    alone = made.encode(page.given).ids
+    # one token may hold the end of what is given and the beginning of what is learnt: it counts as learnt
+    given = next((i for i, (one, other) in enumerate(zip(alone, reply, strict=False)) if one != other), len(alone))
     end = [made.token_to_id(END)] if page.prompt else []
-    ids = [*prompt, *given, *learnt, *end]
-    return ids, [False] * (len(prompt) + len(given)) + [True] * (len(learnt) + len(end))
+    ids = [*prompt, *reply, *end]
+    return ids, [False] * (len(prompt) + given) + [True] * (len(ids) - len(prompt) - given)
 
 
 def batch_pages(pages: list[tuple[int, Page]], groups: int = 3) -> list[Pages]:
@@ -154,8 +155,21 @@ def batch_pages(pages: list[tuple[int, Page]], groups: int = 3) -> list[Pages]:
     return batches
 
 
+def centres(scene: Scene | None) -> np.ndarray:
+    """The facets (patches, facets) of a scene told once for each thing, at the patch of its centre.
+
+    Args:
+        scene: A scene, or None for a foreign picture.
+    """
+    told = np.full((GRID * GRID, len(FACETS)), -1, dtype=np.int64)
+    told[:, 0] = FOREIGN if scene is None else NOTHING
+    for index, thing in enumerate(scene.things if scene else ()):
+        told[centre_of(thing)] = facets(scene, index, centre=True)  # type: ignore[arg-type]
+    return told
+
+
 def glance(rng: Random, scene: Scene | None) -> tuple[np.ndarray, list[int]]:
-    """A scene in few patches: for each thing the one at its centre, and some of the ground.
+    """A scene in few patches: those at the centres of things, and some of the ground.
 
     Args:
         rng: Picks the patches of the ground.
@@ -164,37 +178,37 @@ def glance(rng: Random, scene: Scene | None) -> tuple[np.ndarray, list[int]]:
     Returns:
         The facets (GLANCE, facets), and which patches they are, in rising order.
     """
-    rows: dict[int, list[int]] = {}
-    for index, thing in enumerate(scene.things if scene else ()):
-        at = int(thing.y // PATCH) * GRID + int(thing.x // PATCH)
-        while at in rows:
-            at = (at + 1) % (GRID * GRID)
-        rows[at] = facets(scene, index)  # type: ignore[arg-type]
-    while len(rows) < GLANCE:
-        nothing = [FOREIGN if scene is None else NOTHING] + [-1] * (len(FACETS) - 1)
-        rows.setdefault(rng.randrange(GRID * GRID), nothing)
-    places = sorted(rows)
-    return np.array([rows[at] for at in places]), places
+    told = centres(scene)
+    places = set(np.flatnonzero(told[:, 1] >= 0).tolist())
+    while len(places) < GLANCE:
+        places.add(rng.randrange(GRID * GRID))
+    return told[sorted(places)], sorted(places)
 
 
-def language_batch(
-    seed: int, images: int, each: int, *, looking: Callable[[Random, Scene], Page] | None = None
-) -> tuple[Tensor, Tensor, list[Pages]]:
-    """Glances at scenes (B, GLANCE, facets), their places (B, GLANCE), and pages about every one."""
+def drill_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list[Pages]]:
+    """Glances at scenes (B, GLANCE, facets), their places (B, GLANCE), and drills about every one."""
     rng = Random(seed)
     labels, places, pages = [], [], []
     for i in range(images):
-        scene = None if not looking and rng.random() < FOREIGN_SHARE else make_scene(seed * images + i)
+        scene = make_scene(seed * images + i)
         seen, where = glance(rng, scene)
         labels.append(seen)
         places.append(where)
-        if looking:
-            pages += [(i, looking(rng, scene)) for _ in range(each if scene else 0)]  # type: ignore[arg-type]
-        else:
-            pages += [(i, page) for page in pages_of(rng, scene, each)]
-            if scene is not None and rng.random() < 0.5:
-                pages.append((i, drill(rng, scene)))
-    return torch.from_numpy(np.stack(labels)), torch.tensor(places), batch_pages(pages, 1 if looking else 3)
+        pages += [(i, drill(rng, scene)) for _ in range(each)]
+    return torch.from_numpy(np.stack(labels)), torch.tensor(places), batch_pages(pages, 1)
+
+
+def language_batch(seed: int, images: int, each: int) -> tuple[Tensor, None, list[Pages]]:
+    """Scenes told patch by patch (B, patches, facets), no places since all are there, and pages about every one."""
+    rng = Random(seed)
+    labels, pages = [], []
+    for i in range(images):
+        scene = None if rng.random() < FOREIGN_SHARE else make_scene(seed * images + i)
+        labels.append(centres(scene))
+        pages += [(i, page) for page in pages_of(rng, scene, each)]
+        if scene is not None and rng.random() < 0.5:
+            pages.append((i, drill(rng, scene)))
+    return torch.from_numpy(np.stack(labels)), None, batch_pages(pages)
 
 
 def page_loss(hidden: Tensor, table: Tensor, pages: Pages) -> tuple[Tensor, int, Tensor]:

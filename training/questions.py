@@ -21,7 +21,7 @@ from random import Random
 from training.phrasing import plural, put, with_article
 from training.world import (
     ACCESSORIES, ANIMALS, BIG, COLOURS, KINDS, MOODS, OBJECTS, SHAPES, SMALL, STEP, TURNABLE, VEHICLES,
-    Scene, Thing, beside, bin_of,
+    Scene, Thing, bin_of,
 )  # fmt: skip
 
 Observations = list[tuple[str, str]]
@@ -31,6 +31,7 @@ GROUPS = {"animals": ANIMALS, "shapes": SHAPES, "things": KINDS}
 MARGIN = 13.0  # least distance, in frame pixels, of two things whose places are compared
 LARGER = 1.25  # least ratio of two sizes that are compared, and
 WIDER = 7.0  # their least difference in frame pixels
+SINGULAR = {plural(noun).split(" ")[-1]: noun.split(" ")[-1] for noun in (*KINDS, "animal", "shape", "thing")}
 DIRECTIONS = ("left of", "right of", "above", "below")
 COMPARATORS = ("more than", "at least", "exactly", "fewer than", "at most")
 
@@ -82,23 +83,28 @@ def percent(pixels: float) -> int:
     return bin_of(pixels) * STEP
 
 
+ACROSS, DOWN, LARGE = "{}% across", "{}% down", "{}% large"
+
+
 def across(thing: Thing) -> str:
-    return f"at {percent(thing.x)} across"
+    return ACROSS.format(percent(thing.x))
 
 
-def down(thing: Thing) -> str:
-    return f"at {percent(thing.y)} down"
+def box(thing: Thing) -> str:
+    """Where a thing is and how large."""
+    return boxed(percent(thing.x), percent(thing.y), percent(thing.size))
 
 
-def place(thing: Thing) -> str:
-    return f"at {percent(thing.x)} {percent(thing.y)}"
+def boxed(x: int, y: int, size: int) -> str:
+    return ", ".join((ACROSS.format(x), DOWN.format(y), LARGE.format(size)))
 
 
-def size(thing: Thing) -> str:
-    return f"size {percent(thing.size)}"
+def fact_of(saw: str) -> str:
+    """What an observation says after the place."""
+    return saw.split(", ", 1)[1]
 
 
-def state(scene: Scene, thing: Thing) -> str:
+def state(thing: Thing) -> str:
     """What is worth saying of a thing when asked whether anything is odd."""
     if thing.wears:
         return f"wearing {with_article(thing.wears)}"
@@ -106,22 +112,26 @@ def state(scene: Scene, thing: Thing) -> str:
         return "upside down"
     if thing.rides:
         return f"riding a {thing.rides}"
-    how, big = beside(scene, scene.things.index(thing))
-    return f"{how} than the {big}" if how else USUAL
+    return too_large(thing.absurd) if thing.absurd else USUAL
 
 
-def full(scene: Scene, thing: Thing) -> str:
+def too_large(big: str) -> str:
+    return f"too large beside the {big}"
+
+
+def full(thing: Thing) -> str:
     """Everything there is to say of a thing, for a reading that does not know what is asked."""
-    parts = [place(thing), size(thing)]
-    if thing.mood:
-        parts.append(thing.mood)
-    odd = state(scene, thing)
-    return ", ".join([*parts, *([] if odd == USUAL else [odd])])
+    odd = state(thing)
+    return ", ".join([box(thing), *([thing.mood] if thing.mood else []), *([] if odd == USUAL else [odd])])
 
 
-def number(text: str) -> int:
-    """The one number in an observation."""
-    return int("".join(c if c.isdigit() else " " for c in text).split()[0])
+def number(saw: str, form: str) -> int:
+    """The number that an observation gives in a form: 60 of "40% across, 60% down" for DOWN."""
+    said = form.format("")
+    for part in saw.split(", "):
+        if part.endswith(said):
+            return int(part.removesuffix(said))
+    raise ValueError(f"no number {said!r} in {saw!r}")
 
 
 def named(scene: Scene, name: str) -> list[Thing]:
@@ -148,8 +158,12 @@ def missing(rng: Random, scene: Scene, among: tuple[str, ...] = ()) -> str:
             return name
 
 
-def some_place(rng: Random) -> str:
-    return f"at {rng.randrange(5, 95, STEP)} {rng.randrange(5, 95, STEP)}"
+def some_box(rng: Random) -> str:
+    return boxed(rng.randrange(5, 95, STEP), rng.randrange(5, 95, STEP), rng.randrange(15, 50, STEP))
+
+
+def some_across(rng: Random) -> str:
+    return ACROSS.format(rng.randrange(5, 95, STEP))
 
 
 def the(name: str) -> str:
@@ -255,7 +269,7 @@ def ask_fact(fact: Fact) -> Callable[[Random, Scene, bool], Asked | None]:
 
 
 def observe_fact(fact: Fact) -> Callable[[Scene, tuple[str, ...]], Observations]:
-    return lambda scene, args: [seen_of(args[0], scene, fact.write)]
+    return lambda scene, args: [seen_of(args[0], scene, lambda thing: f"{across(thing)}, {fact.write(thing)}")]
 
 
 def imagine_fact(fact: Fact) -> Callable[[Random, Asked], Observations]:
@@ -263,7 +277,7 @@ def imagine_fact(fact: Fact) -> Callable[[Random, Asked], Observations]:
         word = asked.args[1] if rng.random() < 0.4 and asked.form == fact.form else rng.choice(fact.words)
         if fact.common and rng.random() < 0.3:
             word = fact.common
-        return [(the(asked.args[0]), ABSENT if rng.random() < 0.05 else word)]
+        return [(the(asked.args[0]), ABSENT if rng.random() < 0.05 else f"{some_across(rng)}, {word}")]
 
     return imagine
 
@@ -272,9 +286,9 @@ def conclude_fact(asked: Asked, seen: Observations) -> Conclusion:
     (about, saw), word = seen[0], asked.args[1]
     if saw == ABSENT:
         return Conclusion(none_there(about), "no", (0,))
-    if saw == word:
-        return Conclusion(f"{about} is {word}", "yes", (0,))
-    return Conclusion(f"{about} is {saw}, not {word}", "no", (0,))
+    if fact_of(saw) == word:
+        return Conclusion(f"seen: {saw}, as asked", "yes", (0,))
+    return Conclusion(f"seen: {saw}, not {word}", "no", (0,))
 
 
 # ---------------------------------------------------------------- where things are
@@ -311,31 +325,35 @@ def ask_relation(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     return Asked("relation", "relation", (*names, direction), text)
 
 
-def observe_relation(scene: Scene, args: tuple[str, ...]) -> Observations:
-    fact = across if axis_of(args[2]) == "x" else down
-    return [seen_of(name, scene, fact) for name in args[:2]]
+def observe_pair(scene: Scene, args: tuple[str, ...]) -> Observations:
+    return [seen_of(name, scene, box) for name in args[:2]]
 
 
-def imagine_relation(rng: Random, asked: Asked) -> Observations:
-    word = "across" if axis_of(asked.args[2]) == "x" else "down"
-    first, second = rng.sample(range(5, 95, STEP), 2)
-    return [(the(name), f"at {n} {word}") for name, n in zip(asked.args[:2], (first, second), strict=True)]
+def imagine_pair(rng: Random, asked: Asked) -> Observations:
+    places = zip(*(rng.sample(range(low, high, STEP), 2) for low, high in ((5, 95), (5, 95), (15, 50))), strict=True)
+    return [(the(name), boxed(*place)) for name, place in zip(asked.args[:2], places, strict=True)]
 
 
-def side(first: int, second: int, axis: str) -> tuple[str, str]:
-    """The comparison of two places in words, and the direction that follows."""
-    if first == second:
-        return f"{first} is {second}", "level with"
+def compared(seen: Observations, form: str) -> tuple[str, str]:
+    """A number of two observations side by side, and the sign between them."""
+    first, second = (number(saw, form) for _, saw in seen)
+    sign = "<" if first < second else ">" if first > second else "="
+    return f"{first} {sign} {second}", sign
+
+
+def side(seen: Observations, axis: str) -> tuple[str, str]:
+    """What follows from two places: the reasoning, and the direction."""
+    words, sign = compared(seen, ACROSS if axis == "x" else DOWN)
     near, far = ("left of", "right of") if axis == "x" else ("above", "below")
-    return (f"{first} is less than {second}", near) if first < second else (f"{first} is more than {second}", far)
+    direction = {"<": near, ">": far, "=": "level with"}[sign]
+    return f"{words}, so {seen[0][0]} is {direction} {seen[1][0]}", direction
 
 
 def conclude_relation(asked: Asked, seen: Observations) -> Conclusion:
     for i, (about, saw) in enumerate(seen):
         if saw == ABSENT:
             return Conclusion(none_there(about), "no", (i,))
-    words, direction = side(number(seen[0][1]), number(seen[1][1]), axis_of(asked.args[2]))
-    reasoning = f"{words}, so {seen[0][0]} is {direction} {seen[1][0]}"
+    reasoning, direction = side(seen, axis_of(asked.args[2]))
     return Conclusion(reasoning, yes_no(holds=direction == asked.args[2]), (0, 1))
 
 
@@ -349,18 +367,24 @@ def members(scene: Scene, noun: str) -> list[Thing]:
     return [thing for thing in scene.things if noun in {plural(thing.name), plural(thing.kind)}]
 
 
-def listing(things: list[Thing]) -> str:
-    return ", ".join(f"{i} at {percent(t.x)}" for i, t in enumerate(things, 1)) or "none"
+def every(noun: str) -> str:
+    """What is looked at when the things that a plural means are counted."""
+    *before, last = noun.split(" ")
+    return " ".join(["every", *before, SINGULAR[last]])
+
+
+def listing(places: list[str]) -> str:
+    return "; ".join(f"{i} at {place}" for i, place in enumerate(places, 1)) or "none"
 
 
 def some_listing(rng: Random, most: int = 6) -> str:
     count = rng.choice((0, 1, 1, 2, 2, 3, 3, 4, 5, 6)[: most + 4])
     spots = sorted(rng.sample(range(5, 95, STEP), count))
-    return ", ".join(f"{i} at {x}" for i, x in enumerate(spots, 1)) or "none"
+    return listing([ACROSS.format(x) for x in spots])
 
 
 def total(listed: str) -> int:
-    return 0 if listed == "none" else listed.count(",") + 1
+    return 0 if listed == "none" else listed.count(";") + 1
 
 
 def countable(rng: Random, scene: Scene) -> str:
@@ -448,19 +472,10 @@ def ask_size(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     return Asked("count", "size", (first.name, second.name, "smaller" if word == "smaller" else "larger"), text)
 
 
-def observe_size(scene: Scene, args: tuple[str, ...]) -> Observations:
-    return [seen_of(name, scene, size) for name in args[:2]]
-
-
-def imagine_size(rng: Random, asked: Asked) -> Observations:
-    return [(the(name), f"size {n}") for name, n in zip(asked.args[:2], rng.sample(range(15, 50, STEP), 2), strict=True)]
-
-
 def conclude_size(asked: Asked, seen: Observations) -> Conclusion:
-    first, second = number(seen[0][1]), number(seen[1][1])
-    words = "less than" if first < second else "more than" if first > second else "just"
-    how = {"less than": "smaller", "more than": "larger", "just": "no different"}[words]
-    return Conclusion(f"{first} is {words} {second}, so {seen[0][0]} is {how}", yes_no(holds=how == asked.args[2]), (0, 1))
+    words, sign = compared(seen, LARGE)
+    how = {"<": "smaller", ">": "larger", "=": "no different"}[sign]
+    return Conclusion(f"{words}, so {seen[0][0]} is {how}", yes_no(holds=how == asked.args[2]), (0, 1))
 
 
 # ---------------------------------------------------------------- anything funny?
@@ -476,7 +491,7 @@ def ask_funny(rng: Random, scene: Scene, held_out: bool) -> Asked:
 
 def observe_funny(scene: Scene, args: tuple[str, ...]) -> Observations:
     del args
-    return [(f"the {t.name} at {percent(t.x)}", state(scene, t)) for t in scene.things]
+    return [(the(t.name), f"{across(t)}, {state(t)}") for t in scene.things]
 
 
 def imagine_funny(rng: Random, asked: Asked) -> Observations:
@@ -484,44 +499,43 @@ def imagine_funny(rng: Random, asked: Asked) -> Observations:
     count = rng.randint(1, 6)
     spots = sorted(rng.sample(range(5, 95, STEP), count))
     odd = set(rng.sample(range(count), rng.choice((0, 0, 1, 1, 1, min(2, count)))))
-    return [_imagined(rng, x, odd=i in odd) for i, x in enumerate(spots)]
+    return [_imagined(rng, ACROSS.format(x), odd=i in odd) for i, x in enumerate(spots)]
 
 
-def _imagined(rng: Random, x: int, *, odd: bool) -> tuple[str, str]:
-    if not odd and rng.random() < 0.92:
-        return f"the {anyone(rng)} at {x}", USUAL
-    how = rng.choice(("wears", "wears", "turned", "rides", "larger")) if odd else "smaller"
-    if how in {"larger", "smaller"}:
-        return f"the {rng.choice(SMALL)} at {x}", f"{how} than the {rng.choice(BIG)}"
+def _imagined(rng: Random, place: str, *, odd: bool) -> tuple[str, str]:
+    if not odd:
+        return the(anyone(rng)), f"{place}, {USUAL}"
+    how = rng.choice(("wears", "wears", "turned", "rides", "large"))
+    if how == "large":
+        return the(rng.choice(SMALL)), f"{place}, {too_large(rng.choice(BIG))}"
     if how == "turned":
-        return f"the {rng.choice(TURNABLE)} at {x}", "upside down"
-    animal = f"the {rng.choice(ANIMALS)} at {x}"
+        return the(rng.choice(TURNABLE)), f"{place}, upside down"
     if how == "rides":
-        return animal, f"riding a {rng.choice(VEHICLES)}"
-    return animal, f"wearing {with_article(rng.choice(ACCESSORIES))}"
+        return the(rng.choice(ANIMALS)), f"{place}, riding a {rng.choice(VEHICLES)}"
+    return the(rng.choice(ANIMALS)), f"{place}, wearing {with_article(rng.choice(ACCESSORIES))}"
 
 
 def conclude_funny(asked: Asked, seen: Observations) -> Conclusion:
-    odd = [i for i, (_, saw) in enumerate(seen) if saw != USUAL and "smaller" not in saw]
+    odd = [i for i, (_, saw) in enumerate(seen) if fact_of(saw) != USUAL]
     if not odd:
         return Conclusion("nothing is odd", asked.labels[1], tuple(range(len(seen))))
     about, saw = seen[odd[0]]
-    return Conclusion(f"{about} is {saw}, which is odd", asked.labels[0], tuple(odd))
+    return Conclusion(f"{about} seen {saw}, which is odd", asked.labels[0], tuple(odd))
 
 
 # ---------------------------------------------------------------- one of several
 
 
 MOST = {
-    "largest": (size, "most"), "biggest": (size, "most"), "smallest": (size, "least"),
-    "leftmost": (across, "least"), "rightmost": (across, "most"),
-    "highest": (down, "least"), "lowest": (down, "most"),
+    "largest": (LARGE, "most"), "biggest": (LARGE, "most"), "smallest": (LARGE, "least"),
+    "leftmost": (ACROSS, "least"), "rightmost": (ACROSS, "most"),
+    "highest": (DOWN, "least"), "lowest": (DOWN, "most"),
 }  # fmt: skip
 
 
 def ask_most(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     word = rng.choice(tuple(MOST))
-    fact, end = MOST[word]
+    form, end = MOST[word]
     things = lone(scene)
     noun = "thing"
     animals = [t for t in things if t.kind in ANIMALS]
@@ -532,12 +546,12 @@ def ask_most(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     chosen = rng.sample(things, min(len(things), rng.choice((2, 3, 4))))
     if noun == "animal" and rng.random() < 0.5:
         chosen = things
-    order = sorted(chosen, key=lambda t: number(fact(t)), reverse=end == "most")
+    order = sorted(chosen, key=lambda t: number(box(t), form), reverse=end == "most")
     best, next_one = order[0], order[1]
-    if fact is size:
+    if form == LARGE:
         clear = unlike(best, next_one) and (best.size > next_one.size) == (end == "most")
     else:
-        clear = apart(best, next_one, "x" if fact is across else "y")
+        clear = apart(best, next_one, "x" if form == ACROSS else "y")
     if not clear or len(chosen) > 4:
         return None
     names = [t.name for t in chosen]
@@ -550,8 +564,8 @@ def ask_most(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
 
 def conclude_most(asked: Asked, seen: Observations) -> Conclusion:
     word = asked.args[0]
-    end = MOST[word][1]
-    there = [(number(saw), i) for i, (_, saw) in enumerate(seen) if saw != ABSENT]
+    form, end = MOST[word]
+    there = [(number(saw, form), i) for i, (_, saw) in enumerate(seen) if saw != ABSENT]
     if not there:
         return Conclusion(none_there(seen[0][0]), asked.labels[0], (0,))
     value, index = max(there, key=lambda p: (p[0], -p[1])) if end == "most" else min(there)
@@ -584,14 +598,15 @@ def imagine_what(fact: Fact) -> Callable[[Random, Asked], Observations]:
     def imagine(rng: Random, asked: Asked) -> Observations:
         label = rng.choice(asked.labels)
         words = [w for w in (*fact.words, *((fact.common,) if fact.common else ())) if bare(w) == label]
-        return [(the(asked.args[0]), words[0])]
+        return [(the(asked.args[0]), f"{some_across(rng)}, {words[0]}")]
 
     return imagine
 
 
 def conclude_what(asked: Asked, seen: Observations) -> Conclusion:
-    about, saw = seen[0]
-    return Conclusion(f"{about} is {saw}", bare(saw), (0,))
+    del asked
+    saw = seen[0][1]
+    return Conclusion(f"seen: {saw}", bare(fact_of(saw)), (0,))
 
 
 def ask_side(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
@@ -606,9 +621,8 @@ def ask_side(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
 
 
 def conclude_side(asked: Asked, seen: Observations) -> Conclusion:
-    words, direction = side(number(seen[0][1]), number(seen[1][1]), axis_of(asked.args[2]))
-    verdict = direction if direction in asked.labels else asked.labels[0]
-    return Conclusion(f"{words}, so {seen[0][0]} is {direction} {seen[1][0]}", verdict, (0, 1))
+    reasoning, direction = side(seen, axis_of(asked.args[2]))
+    return Conclusion(reasoning, direction if direction in asked.labels else asked.labels[0], (0, 1))
 
 
 def ask_which(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
@@ -627,12 +641,12 @@ def ask_which(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
 
 
 def observe_which(scene: Scene, args: tuple[str, ...]) -> Observations:
-    return [seen_of(name, scene, place) for name in args]
+    return [seen_of(name, scene, box) for name in args]
 
 
 def imagine_which(rng: Random, asked: Asked) -> Observations:
     chosen = rng.choice(asked.labels)
-    return [(the(name), some_place(rng) if name == chosen else ABSENT) for name in asked.labels]
+    return [(the(name), some_box(rng) if name == chosen else ABSENT) for name in asked.labels]
 
 
 def conclude_which(asked: Asked, seen: Observations) -> Conclusion:
@@ -654,7 +668,7 @@ def imagine_how_many(rng: Random, asked: Asked) -> Observations:
     while True:
         listed = some_listing(rng)
         if str(total(listed)) in asked.labels:
-            return [(the(asked.args[0]), listed)]
+            return [(every(asked.args[0]), listed)]
 
 
 def conclude_how_many(asked: Asked, seen: Observations) -> Conclusion:
@@ -666,39 +680,38 @@ def conclude_how_many(asked: Asked, seen: Observations) -> Conclusion:
 
 
 def observe_members(scene: Scene, args: tuple[str, ...]) -> Observations:
-    return [(the(noun), listing(members(scene, noun))) for noun in args]
+    return [(every(noun), listing([across(t) for t in members(scene, noun)])) for noun in args]
 
 
 def observe_most(scene: Scene, args: tuple[str, ...]) -> Observations:
-    return [seen_of(name, scene, MOST[args[0]][0]) for name in args[1:]]
+    return [seen_of(name, scene, box) for name in args[1:]]
 
 
 def imagine_most(rng: Random, asked: Asked) -> Observations:
-    fact = MOST[asked.args[0]][0]
-    span = range(15, 50, STEP) if fact is size else range(5, 95, STEP)
-    form = "size {}" if fact is size else "at {} across" if fact is across else "at {} down"
-    return [(the(n), form.format(v)) for n, v in zip(asked.labels, rng.sample(span, len(asked.labels)), strict=True)]
+    count = len(asked.labels)
+    places = zip(*(rng.sample(range(low, high, STEP), count) for low, high in ((5, 95), (5, 95), (15, 50))), strict=True)
+    return [(the(name), boxed(*place)) for name, place in zip(asked.labels, places, strict=True)]
 
 
 FORMS: dict[str, Form] = {
     "exists": Form(
-        "presence", ask_exists, lambda s, a: [seen_of(a[0], s, place)],
-        lambda r, a: [(the(a.args[0]), some_place(r) if r.random() < 0.5 else ABSENT)], conclude_exists,
+        "presence", ask_exists, lambda s, a: [seen_of(a[0], s, box)],
+        lambda r, a: [(the(a.args[0]), some_box(r) if r.random() < 0.5 else ABSENT)], conclude_exists,
     ),
     **{
         name: Form(fact.family, ask_fact(fact), observe_fact(fact), imagine_fact(fact), conclude_fact)
         for name, fact in FACTS.items()
     },
-    "relation": Form("relation", ask_relation, observe_relation, imagine_relation, conclude_relation),
+    "relation": Form("relation", ask_relation, observe_pair, imagine_pair, conclude_relation),
     "number": Form(
         "count", ask_number, lambda s, a: observe_members(s, a[:1]),
-        lambda r, a: [(the(a.args[0]), some_listing(r))], conclude_number,
+        lambda r, a: [(every(a.args[0]), some_listing(r))], conclude_number,
     ),
     "compare": Form(
         "count", ask_compare, observe_members,
-        lambda r, a: [(the(noun), some_listing(r, 4)) for noun in a.args], conclude_compare,
+        lambda r, a: [(every(noun), some_listing(r, 4)) for noun in a.args], conclude_compare,
     ),
-    "size": Form("count", ask_size, observe_size, imagine_size, conclude_size),
+    "size": Form("count", ask_size, observe_pair, imagine_pair, conclude_size),
     "funny": Form("incongruity", ask_funny, observe_funny, imagine_funny, conclude_funny),
     "most": Form("choice", ask_most, observe_most, imagine_most, conclude_most),
     "what_colour": Form(
@@ -713,7 +726,7 @@ FORMS: dict[str, Form] = {
         "choice", ask_what(FACTS["wears"], "what_wears", "nothing"), observe_fact(FACTS["wears"]),
         imagine_what(FACTS["wears"]), conclude_what,
     ),
-    "side": Form("choice", ask_side, observe_relation, imagine_relation, conclude_side),
+    "side": Form("choice", ask_side, observe_pair, imagine_pair, conclude_side),
     "which": Form("choice", ask_which, observe_which, imagine_which, conclude_which),
     "how_many": Form("choice", ask_how_many, observe_members, imagine_how_many, conclude_how_many),
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """The tokenizer: byte-level pieces, every word of the world one token, the wire format a few.
 
 A small decoder spends its capacity on what it must write one token after the other, so the fixed pieces of
-the reply (``", "seen": "`` and the like) are single tokens, and so is every word of the world with and
-without a leading blank. All 256 bytes are there, so any question can be read. The splitting is GPT-2's,
+the reply (``", "seen": "`` and the like) are single tokens, so is every fact that can be read off a picture
+(``40% across``, ``, wearing a crown``), and so is every word of the world with and without a leading blank. All 256 bytes are there, so any question can be read. The splitting is GPT-2's,
 which llama.cpp and Hugging Face both implement.
 """
 
@@ -14,14 +14,26 @@ from random import Random
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from training.dialogue import WEIGHTS, write
+from training.phrasing import with_article
+from training.questions import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
 from training.unknown import ask_unknown
-from training.world import make_scene
+from training.world import ACCESSORIES, BIG, COLOURS, MOODS, STEP, VEHICLES, make_scene
 
 PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
 SPECIAL = (PAD, USER, ASSISTANT, END, IMAGE)
+FACTS = (
+    *(f", {form.format(n)}" for form, end in ((DOWN, 100), (LARGE, 50)) for n in range(0, end, STEP)),
+    *(f", wearing {with_article(worn)}" for worn in (*ACCESSORIES, "nothing")),
+    *(f", riding {ridden}" for ridden in (*(with_article(vehicle) for vehicle in VEHICLES), "nothing")),
+    *(f", {too_large(big)}" for big in BIG),
+    *(f", {word}" for word in (*COLOURS, *MOODS, "upright", "upside down", USUAL)),
+)  # fmt: skip
 PIECES = (
-    '{"observations": [{"about": "', '", "seen": "', '", "seen": "at', '", "seen": "size', '"}, {"about": "', '"}], "reasoning": "', '", "verdict": "', '"}]}', '"}',
+    '{"observations": [{"about": "', '", "seen": "', '"}, {"about": "', '"}], "reasoning": "', '", "verdict": "', '"}]}', '"}',
     '", "relies_on": [', '], "reservation": "', "Question: ", '\nVerdicts: "', '", "', "Describe: ", "cannot_tell",
+    "1 at ", *(f"; {n} at " for n in range(2, 7)), "seen: ", ", not", ", as asked", ", which is odd", " seen ",
+    " < ", " > ", " = ", " top hat", "top hat", ABSENT,
+    *(ACROSS.format(n) for n in range(0, 100, STEP)), *FACTS,
 )  # fmt: skip
 VOCAB = 1536
 FILE = Path(__file__).with_name("tokenizer.json")

@@ -23,9 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.data import ahead
-from training.dialogue import drill, glimpse
 from training.joint import joint_batch, pull
-from training.language import LOOKING, Oracle, Pages, exactness, language_batch, page_loss, tokenizer
+from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
 from training.tokens import USER
 from training.vision import Heads, pixels, vision_accuracy, vision_batch, vision_loss
@@ -170,9 +169,7 @@ def language(steps: int, every: int) -> None:
     first = SEED // 16
 
     def make(seed: int) -> object:
-        if seed - first < LOOKING[1]:
-            return language_batch(seed, 16, 3, looking=glimpse if seed - first < LOOKING[0] else drill)
-        return language_batch(seed, 8, 4)
+        return drill_batch(seed, 16, 6) if seed - first < DRILLS else language_batch(seed, 16, 5)
 
     batches = ahead(make, first + run.step)
     marks: dict[str, list[bool]] = {}
@@ -196,7 +193,7 @@ def joint(steps: int, every: int) -> None:
     Run("vision", {"tower": model.tower, "heads": heads}, rate=0.0, steps=0)
     Run("language", {"decoder": model.decoder, "oracle": oracle}, rate=0.0, steps=0)
     oracle.requires_grad_(requires_grad=False)
-    run = Run("joint", {"model": model, "heads": heads}, rate=1e-3, steps=steps)
+    run = Run("joint", {"model": model, "heads": heads}, rate=8e-4, steps=steps)
     first = 2 * SEED // 32
 
     def make(seed: int) -> object:
@@ -205,14 +202,14 @@ def joint(steps: int, every: int) -> None:
     batches = ahead(make, first + run.step)
     marks: dict[str, list[bool]] = {}
     while run.step < steps:
-        pictures, labels, pages = next(batches)  # type: ignore[misc]
+        pictures, labels, told, pages = next(batches)  # type: ignore[misc]
         features = model.tower(pixels(pictures))
         image = model.project(features)
         dense = vision_loss(heads(features), labels)
-        near = pull(image, oracle(labels, model.decoder.embed.weight).detach())
-        fade = max(0.0, 1.0 - max(0, run.step - ALONE) / PULLED)
+        near = pull(image, oracle(told, model.decoder.embed.weight).detach())
+        fade = max(0.1, 1.0 - max(0, run.step - ALONE) / PULLED)
         loss = read_and_answer(model, image, pages, marks) if pages else torch.zeros(())
-        run.advance(loss + 0.1 * dense + fade * near)
+        run.advance(loss + 0.2 * dense + fade * near)
         if run.step % 50 == 0 or run.step == steps:
             run.log(loss=loss.item(), dense=dense.item(), near=near.item(), **exactness(marks))
             marks.clear()
@@ -220,7 +217,7 @@ def joint(steps: int, every: int) -> None:
             run.save()
 
 
-ALONE = 600  # steps in which only tower and projector learn, before the decoder is shown what they say
+ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
 STAGES = {"vision": (vision, 1700), "language": (language, 9000), "joint": (joint, 6000)}
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from faithful_decide._image import letterbox
-from training.draw import GRID, patches, render
+from training.draw import GRID, PATCH, patches, render
 from training.foreign import make_foreign
-from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, STEP, VEHICLES, Scene, beside, bin_of, make_scene
+from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, STEP, VEHICLES, Scene, Thing, beside, bin_of, make_scene
 
 NOTHING, FOREIGN = len(KINDS), len(KINDS) + 1
-# facet: number of classes, the last facets being small sets with "none" first
+# facet: number of classes; "centre" is whether the patch is the one at the centre of its thing
 FACETS = {
     "kind": len(KINDS) + 2,
     "colour": len(COLOURS) + 1,
@@ -30,12 +30,13 @@ FACETS = {
     "x": 100 // STEP,
     "y": 100 // STEP,
     "size": 10,
+    "centre": 2,
 }
 ZOOMS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0)
 
 
-def facets(scene: Scene, index: int) -> list[int]:
-    """The class of every facet of one thing, in the order of ``FACETS``."""
+def facets(scene: Scene, index: int, *, centre: bool) -> list[int]:
+    """The class of every facet of one thing, in the order of ``FACETS``, at its centre or beside it."""
     thing = scene.things[index]
     how, big = beside(scene, index)
     return [
@@ -49,7 +50,13 @@ def facets(scene: Scene, index: int) -> list[int]:
         bin_of(thing.x),
         bin_of(thing.y),
         bin_of(thing.size),
+        int(centre),
     ]
+
+
+def centre_of(thing: Thing) -> int:
+    """The patch at the centre of a thing."""
+    return int(thing.y // PATCH) * GRID + int(thing.x // PATCH)
 
 
 def truth(scene: Scene | None) -> np.ndarray:
@@ -66,7 +73,9 @@ def truth(scene: Scene | None) -> np.ndarray:
     if scene is not None:
         owner = patches(scene).ravel()
         for index in range(len(scene.things)):
-            table[owner == index] = facets(scene, index)
+            table[owner == index] = facets(scene, index, centre=False)
+        for index, thing in enumerate(scene.things):
+            table[centre_of(thing)] = facets(scene, index, centre=True)
     return table
 
 

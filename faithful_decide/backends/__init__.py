@@ -5,6 +5,9 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     embedded                   the small model that comes with the package
     gguf/PATH                  a GGUF file, with its projector beside it
     gguf/PATH#MMPROJ           the same, the projector named
+    openai/NAME                a hosted model, or with base_url= any server of that protocol
+    azure, openrouter          other hosts
+    vllm, sglang, llamacpp-server, ollama, lmstudio      servers of your own
 
 The table below maps a kind to a loader, as a string, so that nothing is imported before it is
 asked for. A loader is called with the rest of the spec and the caller's options, and returns a
@@ -15,9 +18,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide.backends._presets import PRESETS
 from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ __all__ = ["load_backend"]
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
     "gguf": "faithful_decide.backends.llamacpp:load_gguf",
+    **dict.fromkeys(PRESETS, "faithful_decide.backends.openai:OpenAIBackend"),
 }
 
 
@@ -54,12 +60,16 @@ def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checke
         raise UnsupportedError(msg, hint=f"use one of: {', '.join(_LOADERS)}")
     module, _, name = _LOADERS[kind].partition(":")
     loader: Callable[..., Backend] = getattr(import_module(module), name)
+    known = inspect.signature(loader).parameters
+    if "kind" in known:
+        # One loader for many kinds is told which.
+        loader = partial(loader, kind=kind)
     try:
         inspect.signature(loader).bind(rest, **options)
     except TypeError as error:
-        known = ", ".join(list(inspect.signature(loader).parameters)[1:]) or "none"
+        names = ", ".join(option for option in list(known)[1:] if option != "kind") or "none"
         msg = f"the backend {kind!r} cannot be loaded like this: {error}"
-        raise UnsupportedError(msg, hint=f"its options are: {known}") from None
+        raise UnsupportedError(msg, hint=f"its options are: {names}") from None
     return loader(rest, **options)
 
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["rest_of_reply"]
+__all__ = ["gbnf_of_rest", "regex_of_rest", "rest_of_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +122,52 @@ def rest_of_reply(schema: Mapping[str, Any], prefix: str = "") -> str:
         UnsupportedError: The schema says something that this module cannot express.
         UsageError: No reply that fits the schema starts with the prefix.
     """
+    pattern = regex_of_rest(schema, prefix)
+    return "%llguidance {}\nstart: " + (f"/{pattern}/" if pattern else '""') + "\n"
+
+
+def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
+    """Write the same as a regular expression, for servers that take one.
+
+    Args:
+        schema: As in `rest_of_reply`.
+        prefix: As in `rest_of_reply`.
+
+    Returns:
+        An expression that the rest has to match as a whole; "" where nothing may follow.
+
+    Raises:
+        UnsupportedError: As in `rest_of_reply`.
+        UsageError: As in `rest_of_reply`.
+    """
     # As JSON, because a mapping cannot be a key of a cache; not sorted, the order is the point.
-    return _rest(json.dumps(schema), prefix)
+    return _written(json.dumps(schema), prefix, _pattern)
+
+
+def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
+    """Write the same in llama.cpp's own notation, which every build of its server reads.
+
+    Args:
+        schema: As in `rest_of_reply`.
+        prefix: As in `rest_of_reply`.
+
+    Returns:
+        A grammar for the text after the prefix, up to the end of the reply.
+
+    Raises:
+        UnsupportedError: As in `rest_of_reply`.
+        UsageError: As in `rest_of_reply`.
+    """
+    return f"root ::= {_written(json.dumps(schema), prefix, _rule)}\n"
 
 
 @lru_cache(maxsize=256)
-def _rest(schema: str, prefix: str) -> str:
+def _written(schema: str, prefix: str, write: Callable[[_Node], str]) -> str:
     node = _after(_whole(schema), prefix)
     if node == _NOTHING:
         msg = f"no reply that fits the schema starts with the prefix {prefix!r}"
         raise UsageError(msg, hint="write the prefix as json.dumps(..., ensure_ascii=False) would")
-    pattern = _pattern(node)
-    return "%llguidance {}\nstart: " + (f"/{pattern}/" if pattern else '""') + "\n"
+    return write(node)
 
 
 @lru_cache(maxsize=64)
@@ -255,3 +289,18 @@ def _pattern(node: _Node) -> str:
             return f"({_pattern(inner)})*"
         case _Sequence(parts):
             return "".join(map(_pattern, parts))
+
+
+def _rule(node: _Node) -> str:
+    """Write an expression as the right side of a rule of GBNF."""
+    match node:
+        case _Text(text):
+            return json.dumps(text, ensure_ascii=False)
+        case _Class(pattern):
+            return pattern
+        case _Choice(options):
+            return f"({' | '.join(map(_rule, options))})"
+        case _Many(inner):
+            return f"({_rule(inner)})*"
+        case _Sequence(parts):
+            return " ".join(map(_rule, parts)) if parts else '""'

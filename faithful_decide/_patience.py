@@ -1,0 +1,285 @@
+"""Patience: what is done about failures that pass by themselves, for every backend in one place.
+
+A backend makes one call and tells what went wrong. Above it, a call that failed in a way that may
+pass (`TransientError`) is made again, after a pause that doubles and is drawn at random, until its
+time is up. The random pause keeps callers who failed together from failing together again.
+
+A server that says how long it wants to be left alone says it to one caller, but means all of them.
+So all calls of this process to one model go through one `Gate`. It is shut for as long as the
+server asked, and it opens a crack: after a refusal one call is let through, and with every success
+one more than before may be under way, so that a server which is still busy refuses one call and
+not all of them (the slow start of TCP; Jacobson, Congestion Avoidance and Control, 1988).
+
+Time is measured for the whole decision: a call that cannot end in time is not begun, and one that
+is under way is given up. A single call gets a third of it at most, so that a connection which hangs
+leaves time for two more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Expired
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakValueDictionary
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
+
+from faithful_decide._backend import AsyncBackend
+from faithful_decide.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faithful_decide._backend import Backend, Reply, Request
+
+__all__ = ["Gate", "Patience", "gate_of"]
+
+START = 2
+"""Calls that may be under way before the first success."""
+PART = 3
+"""A single call may take this part of the time at most."""
+_BACKOFF = wait_random_exponential(multiplier=0.5, max=30.0)
+_Loop = TypeVar("_Loop", Retrying, AsyncRetrying)
+
+
+class Gate:
+    """Lets calls to one server through, as many at once as it bears. Safe to use from any thread."""
+
+    def __init__(self, start: int = START) -> None:
+        """Open the gate.
+
+        Args:
+            start: Calls that may be under way at once before anything is known of the server.
+        """
+        self._lock = threading.Lock()
+        self._room = float(start)
+        self._inside = 0
+        self._opens = 0.0
+        self._waiting: deque[Future[None]] = deque()
+
+    def knock(self) -> Future[None] | None:
+        """Ask to be let in.
+
+        Returns:
+            None where the way is free, else what becomes done when it is this caller's turn.
+        """
+        with self._lock:
+            if not self._waiting and self._inside < int(self._room):
+                self._inside += 1
+                return None
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+            return turn
+
+    def give_up(self, turn: Future[None]) -> None:
+        """Stop waiting.
+
+        Args:
+            turn: What `knock` returned.
+        """
+        if not turn.cancel():
+            # It was this caller's turn at the very moment that it gave up.
+            self.leave(refused=False, useful=False)
+
+    def shut_for(self) -> float:
+        """How many seconds the gate stays shut, 0.0 or less if it is open."""
+        return self._opens - time.monotonic()
+
+    def leave(self, *, refused: bool, useful: bool = True, pause: float = 0.0) -> None:
+        """Say how a call ended.
+
+        Args:
+            refused: Whether the server had too many calls.
+            useful: Whether the end says anything about how much the server bears.
+            pause: Seconds for which the server is not to be asked again.
+        """
+        with self._lock:
+            self._inside -= 1
+            if refused:
+                self._room = 1.0
+                self._opens = max(self._opens, time.monotonic() + pause)
+            elif useful:
+                self._room += 1.0
+            while self._waiting and self._inside < int(self._room):
+                turn = self._waiting.popleft()
+                if turn.set_running_or_notify_cancel():
+                    self._inside += 1
+                    turn.set_result(None)
+
+
+_GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
+_GATES_LOCK = threading.Lock()
+
+
+def gate_of(name: str) -> Gate:
+    """Find the gate in front of a model.
+
+    Args:
+        name: The name of the backend.
+
+    Returns:
+        The same gate for the same name, for as long as anybody holds it.
+    """
+    with _GATES_LOCK:
+        return _GATES.setdefault(name, Gate())
+
+
+class Patience:
+    """Makes calls to one backend until they succeed, fail for good, or time is up."""
+
+    def __init__(self, backend: Backend, timeout_s: float) -> None:
+        """Start the clock.
+
+        Args:
+            backend: What to call.
+            timeout_s: Seconds for all calls that are made here together.
+        """
+        self._backend = backend
+        self._deadline = time.monotonic() + timeout_s
+        self._timeout_s = timeout_s
+        self._gate = gate_of(backend.name)
+
+    def call(self, request: Request) -> Reply:
+        """Make a call, blocking.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply.
+
+        Raises:
+            TransientError: The time is up.
+            BackendError: Waiting does not help.
+        """
+        return self._retrying(Retrying)(self._once, request)
+
+    async def acall(self, request: Request) -> Reply:
+        """Make a call, awaited. A backend that cannot be awaited is called in a thread.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply.
+
+        Raises:
+            TransientError: The time is up.
+            BackendError: Waiting does not help.
+        """
+        if not isinstance(self._backend, AsyncBackend):
+            return await asyncio.to_thread(self.call, request)
+        return await self._retrying(AsyncRetrying)(self._aonce, self._backend, request)
+
+    def _retrying(self, kind: type[_Loop]) -> _Loop:
+        """A loop of attempts; one that could not be made in time is not waited for."""
+        return kind(
+            retry=retry_if_exception_type(TransientError),
+            wait=self._pause,
+            stop=lambda state: state.upcoming_sleep > self._left(),
+            reraise=True,
+        )
+
+    @staticmethod
+    def _pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return max(asked or 0.0, _BACKOFF(state))
+
+    def _once(self, request: Request) -> Reply:
+        self._enter()
+        with self._inside():
+            return self._backend.generate(self._timed(request))
+
+    async def _aonce(self, backend: AsyncBackend, request: Request) -> Reply:
+        await self._aenter()
+        with self._inside():
+            try:
+                async with asyncio.timeout(self._part()):
+                    return await backend.agenerate(self._timed(request))
+            except TimeoutError:
+                msg = f"{self._backend.name} did not reply within {self._part():.3g} seconds"
+                raise TransientError(msg) from None
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Tell the gate how a call ends."""
+        try:
+            yield
+        except TransientError as error:
+            busy = error.retry_after is not None
+            self._gate.leave(refused=busy, useful=False, pause=error.retry_after or 0.0)
+            raise
+        except BaseException:
+            self._gate.leave(refused=False, useful=False)
+            raise
+        self._gate.leave(refused=False)
+
+    def _timed(self, request: Request) -> Request:
+        return replace(request, timeout_s=self._part())
+
+    def _part(self) -> float:
+        return max(0.0, min(self._left(), self._timeout_s / PART))
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def _late(self) -> TransientError:
+        msg = f"{self._backend.name} did not reply within {self._timeout_s:g} seconds"
+        return TransientError(msg, hint="raise timeout, or ask again later")
+
+    def _enter(self) -> None:
+        turn = self._gate.knock()
+        if turn is not None:
+            try:
+                turn.result(max(0.0, self._left()))
+            except BaseException as error:
+                self._gate.give_up(turn)
+                if isinstance(error, Expired):
+                    raise self._late() from None
+                raise
+        with self._leaving_early():
+            while (shut := self._gate.shut_for()) > 0:
+                self._check(shut)
+                time.sleep(shut)
+
+    async def _aenter(self) -> None:
+        turn = self._gate.knock()
+        if turn is not None:
+            try:
+                async with asyncio.timeout(max(0.0, self._left())):
+                    await asyncio.shield(asyncio.wrap_future(turn))
+            except BaseException as error:
+                self._gate.give_up(turn)
+                if isinstance(error, TimeoutError):
+                    raise self._late() from None
+                raise
+        with self._leaving_early():
+            while (shut := self._gate.shut_for()) > 0:
+                self._check(shut)
+                await asyncio.sleep(shut)
+
+    @contextmanager
+    def _leaving_early(self) -> Iterator[None]:
+        """Make room for the next caller if this one gives up before its call."""
+        try:
+            yield
+        except BaseException:
+            self._gate.leave(refused=False, useful=False)
+            raise
+
+    def _check(self, pause: float) -> None:
+        if pause > self._left():
+            raise self._late()

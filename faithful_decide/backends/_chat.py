@@ -1,0 +1,175 @@
+"""The wire format of OpenAI's chat completions: a request to JSON, and JSON to a reply.
+
+Nothing here opens a connection. What comes back is read with care, because much of it is optional,
+servers differ, and what is missing must not turn into a zero: tokens that were not counted are
+unknown, thinking that was not counted is unknown, log-probabilities that are null are absent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._types import Finish, Reply, Token, Usage
+from faithful_decide.backends._regular import gbnf_of_rest, regex_of_rest
+from faithful_decide.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._backend import Request
+    from faithful_decide.backends._presets import Preset
+
+__all__ = ["MOST_ALTERNATIVES", "chat_body", "read_chat"]
+
+MOST_ALTERNATIVES = 20
+"""Alternatives per token that servers give at most."""
+_FINISH: Mapping[str, Finish] = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "tool_calls": "tool_call",
+    "function_call": "tool_call",
+    "refusal": "refusal",
+}
+
+
+def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
+    """Write the body of a chat completion.
+
+    Args:
+        request: What to ask.
+        model: The name that the server knows the model by.
+        preset: What is known of the server.
+
+    Returns:
+        The body, ready to be sent as JSON.
+    """
+    content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
+    if request.image is not None:
+        content.insert(0, {"type": "image_url", "image_url": {"url": request.image.data_uri()}})
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if request.system:
+        messages.insert(0, {"role": "system", "content": request.system})
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    body[preset.token_limit] = request.max_tokens
+    if request.temperature or preset.prefix != "none":
+        # Hosted models that reason refuse any temperature but their own, 0 included.
+        body["temperature"] = request.temperature
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, MOST_ALTERNATIVES)}
+    if request.prefix:
+        messages.append({"role": "assistant", "content": request.prefix})
+        if preset.prefix != "gbnf":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if request.schema is not None:
+        body |= _shape(request.schema, request.prefix, preset)
+    return body | dict(preset.extra or {})
+
+
+def _shape(schema: Mapping[str, Any], prefix: str, preset: Preset) -> dict[str, Any]:
+    """The part that says what the reply has to look like."""
+    if preset.prefix == "gbnf":
+        # Not response_format: that route allows a fence and any white space around the object.
+        return {"grammar": gbnf_of_rest(schema, prefix)}
+    if prefix:
+        # The grammar of these servers begins where the model does, after the forced start.
+        rest = {"regex": regex_of_rest(schema, prefix)}
+        return rest if preset.prefix == "regex" else {"structured_outputs": rest}
+    described = {"name": "decision", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": described}}
+
+
+def read_chat(data: object, request: Request, preset: Preset, latency_s: float) -> Reply:
+    """Read a chat completion.
+
+    Args:
+        data: The body of the response, as JSON was read.
+        request: What was asked.
+        preset: What is known of the server.
+        latency_s: Seconds that the call took.
+
+    Returns:
+        The reply.
+
+    Raises:
+        TransientError: It is no chat completion; something between us and the model answered.
+    """
+    match data:
+        case {"choices": [{"message": dict(message), **choice}]}:
+            pass
+        case _:
+            msg = "the server replied with something that is not a chat completion"
+            raise TransientError(msg, hint="look at what stands between you and the server")
+    answer: Mapping[str, Any] = data  # type: ignore[assignment]
+    refusal, content = message.get("refusal"), message.get("content")
+    text = content if isinstance(content, str) else ""
+    finish = _FINISH.get(choice.get("finish_reason") or "", "unknown")
+    if isinstance(refusal, str) and refusal:
+        text, finish = text or refusal, "refusal"
+    elif message.get("tool_calls") or message.get("function_call"):
+        finish = "tool_call"
+    if request.prefix and not preset.echoes_prefix:
+        text = request.prefix + text
+    usage = _mapping(answer.get("usage"))
+    return Reply(
+        text=text,
+        finish=finish,
+        model=str(answer.get("model") or ""),
+        fingerprint=_text(answer.get("system_fingerprint")),
+        usage=Usage(
+            _count(usage.get("prompt_tokens")),
+            _count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
+            _count(usage.get("completion_tokens")),
+        ),
+        hidden_thinking_tokens=_thinking(message, usage),
+        latency_s=latency_s,
+        tokens=_tokens(choice) if request.top_logprobs else None,
+    )
+
+
+def _thinking(message: Mapping[str, Any], usage: Mapping[str, Any]) -> int | None:
+    """The tokens thought in hiding; None where nobody counted them, which is not 0."""
+    counted = _count(_mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    shown = message.get("reasoning_content") or message.get("reasoning")
+    # A server that shows what was thought and counts 0 of it has not counted.
+    return None if shown and not counted else counted
+
+
+def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...] | None:
+    listed = _mapping(choice.get("logprobs")).get("content")
+    if not isinstance(listed, list) or not listed:
+        return None
+    try:
+        return tuple(
+            Token(_bytes(token), {_bytes(t): float(t["logprob"]) for t in _from_least(token)})
+            for token in listed
+        )
+    except (KeyError, TypeError, ValueError):
+        # Half-filled: a number read from it would be a guess.
+        return None
+
+
+def _from_least(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The alternatives, the likeliest last, so that of two with the same bytes it stays."""
+    return sorted(token.get("top_logprobs") or [token], key=lambda other: other["logprob"])
+
+
+def _bytes(token: Mapping[str, Any]) -> bytes:
+    own = token.get("bytes")
+    return bytes(own) if own is not None else token["token"].encode()
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

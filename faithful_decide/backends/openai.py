@@ -1,0 +1,298 @@
+"""Servers that speak OpenAI's protocol, hosted or your own, through the official SDK.
+
+    openai/gpt-5.1                       OpenAI, with OPENAI_API_KEY
+    vllm/Qwen/Qwen3-VL-8B-Instruct       a server of yours, with base_url= where it is elsewhere
+    openai/my-model, base_url="..."      any other server
+
+What is known of each kind of server is in `_presets`. The SDK does what it is good at: connections,
+keys, addresses. Its retries are off, because they would happen unseen, each caller for himself
+(`_patience` retries above all backends), and its models of the response are not used: `_chat` reads
+the JSON itself, so that what is missing stays missing.
+
+An image leaves this machine only for the server that the caller named. Keys are read from the
+variable of that server, never from another one's, and are kept by the SDK alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import os
+import time
+from dataclasses import replace
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from openai import APIStatusError, AsyncOpenAI
+
+from faithful_decide._backend import Capabilities, Reply, Request
+from faithful_decide._image import ImageLimits
+from faithful_decide.backends._chat import chat_body, read_chat
+from faithful_decide.backends._loop import Loop
+from faithful_decide.backends._ollama import ollama_body, read_ollama
+from faithful_decide.backends._presets import PRESETS, Preset
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    TransientError,
+    UnsupportedError,
+    UsageError,
+)
+
+__all__ = ["OpenAIBackend"]
+
+_LIMITS = ImageLimits(
+    media_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
+    max_side=2048,
+    max_bytes=15_000_000,
+)
+_TOO_MANY = frozenset({429, 503, 529})
+_REFUSED_KEY = frozenset({401, 403})
+_CONNECT_S = 20.0
+
+
+class OpenAIBackend:
+    """A model behind a server. Safe to call from several threads and event loops at once."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        kind: str = "openai",
+        base_url: str | None = None,
+        api_key: str | None = None,
+        decoder: Literal["autoregressive", "diffusion", "unknown"] = "autoregressive",
+        logprobs: bool = True,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            model: The name that the server knows the model by.
+            kind: What kind of server it is, a key of `PRESETS`.
+            base_url: Where it is, where that is not its usual address.
+            api_key: Its key; by default that of the variable of its kind.
+            decoder: `diffusion` for a model that does not write left to right.
+            logprobs: Whether to ask for log-probabilities; some models refuse a request for them.
+            extra: What else to send with every request, such as `reasoning_effort`.
+
+        Raises:
+            UsageError: There is no address, or one that cannot be used.
+            AuthError: There is no key, and this kind of server wants one.
+        """
+        if decoder not in {"autoregressive", "diffusion", "unknown"}:
+            msg = f"a decoder is autoregressive, diffusion or unknown, not {decoder!r}"
+            raise UsageError(msg)
+        if not model:
+            msg = f"the model spec {kind!r} does not say which model"
+            raise UsageError(msg, hint=f'write model="{kind}/NAME"')
+        preset = PRESETS[kind]
+        own = base_url is not None
+        address = _address(base_url or _default_address(kind, preset))
+        key = api_key or os.environ.get(preset.key_variable, "")
+        if own and not api_key and kind == "openai":
+            # The key of OpenAI is not for whoever happens to speak its protocol.
+            key = ""
+        if preset.needs_key and not key and not own:
+            msg = f"there is no key for {kind}"
+            raise AuthError(msg, hint=f"set {preset.key_variable}, or pass api_key=")
+        self._kind, self._model = kind, model
+        self._preset = replace(preset, extra={**(preset.extra or {}), **(extra or {})})
+        if own and kind == "openai":
+            # An unknown server: what is known of OpenAI's own does not hold for it.
+            self._preset = replace(
+                self._preset, enforcement="best_effort", order=False, token_limit="max_tokens"
+            )
+        self._address, self._key = address, key
+        self._capabilities = Capabilities(
+            enforcement=self._preset.enforcement,
+            order=self._preset.order and preset.wire == "chat",
+            prefix=preset.prefix != "none",
+            logprobs=preset.logprobs if logprobs else "none",
+            thinking="unknown",
+            schema_in_prompt=preset.schema_in_prompt,
+            decoder=decoder,
+            image_limits=_LIMITS,
+        )
+        self._client = AsyncOpenAI(
+            base_url=address,
+            # The SDK wants a key even where the server does not.
+            api_key=key or "none",
+            max_retries=0,
+            # The time of a call is measured as a whole; this only bounds finding the server.
+            timeout=openai.Timeout(None, connect=_CONNECT_S),
+        )
+        self._loop = Loop()
+
+    @property
+    def name(self) -> str:
+        """The model spec that names this backend."""
+        return f"{self._kind}/{self._model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do."""
+        return self._capabilities
+
+    def __repr__(self) -> str:
+        """Name the model and the address, not the key."""
+        return f"{type(self).__name__}({self.name!r}, base_url={self._address!r})"
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply as it came.
+
+        Raises:
+            UsageError: The backend is closed or was inherited by `fork`.
+            AuthError: The server refused the key.
+            TransientError: The server is busy, failed, or did not reply in time.
+            BackendError: The server refused the request.
+        """
+        return self._loop.run(self._call(request))
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Do what `generate` does, awaited.
+
+        Args:
+            request: As in `generate`.
+
+        Returns:
+            As in `generate`.
+
+        Raises:
+            UsageError: As in `generate`.
+            AuthError: As in `generate`.
+            TransientError: As in `generate`.
+            BackendError: As in `generate`.
+        """
+        return await self._loop.arun(self._call(request))
+
+    async def _call(self, request: Request) -> Reply:
+        if request.prefix and not self._capabilities.prefix:
+            msg = f"{self.name} cannot continue a forced prefix"
+            raise UnsupportedError(msg, hint="use a server that can: vllm, sglang, llamacpp-server")
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                data = await self._post(request)
+        except TimeoutError:
+            msg = f"{self.name} did not reply in time"
+            raise TransientError(msg) from None
+        latency = time.perf_counter() - started
+        if isinstance(data, Reply):
+            return data
+        if self._preset.wire == "ollama":
+            reply = read_ollama(data, request, latency)
+        else:
+            reply = read_chat(data, request, self._preset, latency)
+        self._check_model(reply)
+        return reply
+
+    async def _post(self, request: Request) -> object:
+        ollama = self._preset.wire == "ollama"
+        path = "/api/generate" if ollama else "/chat/completions"
+        body = (
+            ollama_body(request, self._model)
+            if ollama
+            else chat_body(request, self._model, self._preset)
+        )
+        try:
+            response = await self._client.post(path, cast_to=httpx2.Response, body=body)
+        except openai.APIStatusError as error:
+            return self._status(error)
+        except openai.APIConnectionError as error:
+            reason = type(error.__cause__ or error).__name__
+            msg = f"{self.name} could not be reached at {self._address} ({reason})"
+            raise TransientError(msg, hint="check base_url, and that the server is up") from None
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            msg = f"{self.name} replied with something that is not JSON"
+            raise TransientError(msg, hint=f"look at what answers at {self._address}") from None
+
+    def _status(self, error: APIStatusError) -> Reply:
+        """Sort an error by its status; a content filter before the model is a reply."""
+        status, said = error.status_code, self._clean(_said(error))
+        if "content_filter" in said or "content_policy" in said:
+            return Reply("", "content_filter", model=self._model)
+        msg = f"{self.name} replied with status {status}: {said}"
+        if status in _REFUSED_KEY:
+            hint = f"check the key in {self._preset.key_variable}, and what it may use"
+            raise AuthError(msg, hint=hint) from None
+        if "insufficient_quota" in said:
+            raise BackendError(msg, hint="the account has no credit left") from None
+        if status in _TOO_MANY:
+            raise TransientError(msg, retry_after=_retry_after(error.response.headers)) from None
+        if status >= 500 or status in {408, 409, 425}:  # noqa: PLR2004 - they may pass
+            raise TransientError(msg) from None
+        hint = "check the name of the model, and whether it takes images and a JSON schema"
+        raise BackendError(msg, hint=hint) from None
+
+    def _clean(self, text: str) -> str:
+        """Some servers repeat the key they were sent."""
+        return text.replace(self._key, "***") if self._key else text
+
+    def _check_model(self, reply: Reply) -> None:
+        ours, theirs = (name.casefold().split("/")[-1] for name in (self._model, reply.model))
+        if self._preset.same_model and theirs and ours not in theirs and theirs not in ours:
+            msg = f"{self.name} was answered by another model, {reply.model[:80]!r}"
+            raise BackendError(msg, hint="name that model, if it is the one you want")
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        self._loop.close(self._client.close())
+
+
+def _default_address(kind: str, preset: Preset) -> str:
+    if kind == "openai":
+        return "https://api.openai.com/v1"
+    if kind == "azure" and (endpoint := os.environ.get("AZURE_OPENAI_ENDPOINT")):
+        return f"{endpoint.rstrip('/')}/openai/v1"
+    if preset.base_url is None:
+        msg = f"a model of the kind {kind!r} needs an address"
+        raise UsageError(msg, hint='pass base_url="https://..."')
+    return preset.base_url
+
+
+def _address(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = f"base_url must be an http(s) address, not {base_url!r}"
+        raise UsageError(msg)
+    if parts.username or parts.password or parts.query:
+        # Addresses end up in logs.
+        msg = "base_url has a name, a password or a query in it"
+        raise UsageError(msg, hint="pass the key as api_key=")
+    return base_url
+
+
+def _said(error: APIStatusError) -> str:
+    """What the server says is wrong, in one line."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("innererror")
+    code = inner.get("code") if isinstance(inner, dict) else None
+    parts = [body.get("code"), code, body.get("type"), body.get("message")]
+    said = " ".join(str(part) for part in parts if part) or error.response.text
+    return " ".join(said.split())[:300]
+
+
+def _retry_after(headers: httpx2.Headers) -> float:
+    """Seconds that the server asks to be left alone; 0.0 where it does not say."""
+    for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            return max(0.0, float(headers.get(header, "")) / unit)
+        except ValueError:
+            continue
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return 0.0
+    return max(0.0, date.timestamp() - time.time())
