@@ -119,7 +119,9 @@ def _thinking(verdict: str) -> Answer:
 # Replies that no verdict may be read from. The first argument is the wrong verdict.
 FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "reversed keys": lambda v, _: _said(_keys(v, "verdict", "reasoning", "observations")),
-    "verdict before reasoning": lambda v, _: _said(_keys(v, "observations", "verdict", "reasoning")),
+    "verdict before reasoning": lambda v, _: _said(
+        _keys(v, "observations", "verdict", "reasoning")
+    ),
     "keys sorted downwards": lambda v, _: _said(_keys(v, "verdict", "observations", "reasoning")),
     "verdict twice": lambda v, _: _said(written(other(v))[:-1] + f', "verdict": "{v}"}}'),
     "reasoning twice": lambda v, _: _said(f'{{"reasoning": "{WHY}", ' + written(v)[1:]),
@@ -152,7 +154,9 @@ FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "finish is refusal": lambda v, _: _said(written(v), finish="refusal"),
     "content filter, status 200": lambda v, _: _said(written(v), finish="content_filter"),
     "content filter, status 400": lambda _, __: _failed(400, "filtered", "content_filter"),
-    "tool call": lambda v, _: _said(None, finish="tool_calls", tool_calls=[{"function": {"arguments": written(v)}}]),
+    "tool call": lambda v, _: _said(
+        None, finish="tool_calls", tool_calls=[{"function": {"arguments": written(v)}}]
+    ),
     "tool call that says stop": lambda v, _: _said(written(v), tool_calls=[{"function": {}}]),
     "unknown finish reason": lambda v, _: _said(written(v), finish="because"),
     "no finish reason": lambda v, _: _said(written(v), finish=None),
@@ -193,7 +197,9 @@ ODD: dict[str, Callable[[str, Random], Answer]] = {
 class FaultyServer:
     """The server. `choose` says, for every request, which fault it meets; "" for none."""
 
-    def __init__(self, choose: Callable[[int, int], str], *, seed: int = 0, delay: float = 0.0) -> None:
+    def __init__(
+        self, choose: Callable[[int, int], str], *, seed: int = 0, delay: float = 0.0
+    ) -> None:
         """Prepare; it starts with the `with` statement.
 
         Args:
@@ -268,19 +274,24 @@ class FaultyServer:
             answer = ODD[fault](truth(number), self._random)
         else:
             answer = FAULTS[fault](other(truth(number)), self._random)
-        return await self._send(writer, answer)
+        return await self._send(reader, writer, answer)
 
-    async def _send(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:
+    async def _send(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    ) -> bool:
         if answer.hang == "before":
-            await asyncio.sleep(3600)
+            return bool(await reader.read(1))  # until the client goes away
         headers = {"content-type": "application/json", "content-length": str(len(answer.body))}
-        lines = [f"HTTP/1.1 {answer.status} x", *(f"{k}: {v}" for k, v in (headers | dict(answer.headers)).items())]
+        lines = [
+            f"HTTP/1.1 {answer.status} x",
+            *(f"{k}: {v}" for k, v in (headers | dict(answer.headers)).items()),
+        ]
         if answer.cut != 0:
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         if answer.hang == "inside":
             writer.write(answer.body[:20])
             await writer.drain()
-            await asyncio.sleep(3600)
+            return bool(await reader.read(1))
         if answer.drip:
             for byte in answer.body:
                 writer.write(bytes([byte]))

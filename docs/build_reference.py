@@ -56,6 +56,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "backends/__init__:load_backend",
         "backends/llamacpp:load_embedded",
         "backends/llamacpp:load_gguf",
+        "backends/openai:OpenAIBackend",
+        "_probe:probe",
+        "_probed:ProbeReport",
+        "_probed:Check",
     ),
     "In tests": ("testing:ScriptedBackend", "testing:reply_text"),
     "Writing a backend": (

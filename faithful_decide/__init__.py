@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._probe import probe as probe
+    from faithful_decide._probed import Check as Check
+    from faithful_decide._probed import ProbeReport as ProbeReport
     from faithful_decide._stored import verify_stored as verify_stored
     from faithful_decide._types import CANNOT_TELL as CANNOT_TELL
     from faithful_decide._types import Decision as Decision
@@ -54,6 +57,8 @@ _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_probe": ("probe",),
+    "_probed": ("Check", "ProbeReport"),
     "_stored": ("verify_stored",),
     "_types": (
         "CANNOT_TELL",

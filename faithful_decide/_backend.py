@@ -50,6 +50,9 @@ class Capabilities:
     """Whether the model is shown the schema, and with it any constant in it."""
     decoder: Literal["autoregressive", "diffusion", "unknown"] = "unknown"
     """The order of keys proves something only if text is generated left to right."""
+    two_steps: bool = False
+    """Whether a reply of this model was seen to break the order, so that the verdict is asked for
+    in a second call, on top of the reasoning."""
     image_limits: ImageLimits | None = None
     """The images that are sent unchanged; others are made to fit. None means the usual limits."""
 

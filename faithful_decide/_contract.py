@@ -12,6 +12,10 @@ here sorting changes nothing. Whatever is added has to keep that property. The a
 `relies_on` (which observations carry the verdict) and `reservation` (room to object).
 
 `render` is the inverse of `verify`.
+
+Where one reply cannot prove its order (a decoder that does not write from left to right, a server
+that shuffles keys), the contract is kept in two replies: observations and reasoning first, and the
+verdict in a second call on top of them.
 """
 
 from __future__ import annotations
@@ -27,7 +31,20 @@ from faithful_decide.errors import ContractError, OrderError, RefusedError, Trun
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["AUDITED_KEYS", "KEYS", "Content", "Verified", "render", "schema", "verify"]
+__all__ = [
+    "AUDITED_KEYS",
+    "KEYS",
+    "Content",
+    "Verified",
+    "joined",
+    "reasons_schema",
+    "render",
+    "schema",
+    "verdict_schema",
+    "verify",
+    "verify_reasons",
+    "verify_verdict",
+]
 
 KEYS = ("observations", "reasoning", "verdict")
 AUDITED_KEYS = ("observations", "reasoning", "relies_on", "reservation", "verdict")
@@ -78,6 +95,21 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
         "verdict": {"type": "string", "enum": list(labels)},
     }
     return _object({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
+
+
+def reasons_schema() -> dict[str, Any]:
+    """Write the first half of the contract: observations and reasoning, no verdict."""
+    properties = schema(())["properties"]
+    return _object({key: properties[key] for key in KEYS[:-1]})
+
+
+def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
+    """Write the second half of the contract: the verdict alone.
+
+    Args:
+        labels: The verdicts a reply may contain.
+    """
+    return _object({"verdict": schema(labels)["properties"]["verdict"]})
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,10 +179,65 @@ def verify(reply: Reply, labels: Sequence[str], *, audited: bool = False) -> Ver
         ContractError: The text is not the one object that was asked for.
         OrderError: It is, but its keys are in another order.
     """
+    keys = AUDITED_KEYS if audited else KEYS
+    content, spans = _verified(reply, keys, labels)
+    return Verified(content, spans["reasoning"], spans["verdict"])
+
+
+def verify_reasons(reply: Reply) -> Verified:
+    """Check the reply of a first step: observations, then reasoning, and no verdict yet.
+
+    Args:
+        reply: What came back.
+
+    Returns:
+        The content, its verdict "", and where the reasoning stands; the verdict's span is empty.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, spans = _verified(reply, KEYS[:-1], ("",))
+    end = len(reply.text.encode())
+    return Verified(content, spans["reasoning"], Span(start=end, end=end))
+
+
+def verify_verdict(reply: Reply, labels: Sequence[str]) -> tuple[str, Span]:
+    """Check the reply of a second step: a verdict and nothing else.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+
+    Returns:
+        The verdict, and where it stands.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, spans = _verified(reply, KEYS[-1:], labels)
+    return content.verdict, spans["verdict"]
+
+
+def joined(reasons: str, verdict: str) -> str:
+    """Put the replies of two steps into one raw text; the second begins after the first line end.
+
+    Args:
+        reasons: The raw text of the first reply.
+        verdict: The raw text of the second.
+
+    Returns:
+        Both, the second in a line of its own.
+    """
+    return f"{reasons}\n{verdict}"
+
+
+def _verified(
+    reply: Reply, keys: tuple[str, ...], labels: Sequence[str]
+) -> tuple[Content, dict[str, Span]]:
     _check_finish(reply)
     try:
         members = read_members(reply.text)
-        _check_keys(tuple(members), AUDITED_KEYS if audited else KEYS, reply)
+        _check_keys(tuple(members), keys, reply)
         content = _content({key: member.value for key, member in members.items()}, labels)
     except Broken as error:
         if error.incomplete and reply.finish == "unknown":
@@ -161,7 +248,7 @@ def verify(reply: Reply, labels: Sequence[str], *, audited: bool = False) -> Ver
     if reply.finish == "unknown":
         msg = "the backend does not say why the reply ended, so it may be cut off"
         raise ContractError(msg, reply=reply, hint="use a server that reports a finish reason")
-    return Verified(content, members["reasoning"].span, members["verdict"].span)
+    return content, {key: member.span for key, member in members.items()}
 
 
 def _check_finish(reply: Reply) -> None:
@@ -192,13 +279,12 @@ def _check_keys(keys: tuple[str, ...], expected: tuple[str, ...], reply: Reply) 
 
 
 def _content(values: dict[str, Any], labels: Sequence[str]) -> Content:
-    observations = _observations(values["observations"])
-    verdict = _string(values["verdict"], "the verdict")
+    """Check the values that there are; the keys were checked before."""
+    observations = _observations(values["observations"]) if "observations" in values else ()
+    reasoning = _reasoning(values["reasoning"]) if "reasoning" in values else ""
+    verdict = _string(values["verdict"], "the verdict") if "verdict" in values else ""
     if verdict not in labels:
         broken(f"{shown(verdict)} is not one of the verdicts")
-    reasoning = _string(values["reasoning"], "the reasoning")
-    if sum(not is_blank(character) for character in reasoning) < MIN_REASONING:
-        broken(f"the reasoning is blank or too short: {shown(reasoning)}")
     if "relies_on" not in values:
         return Content(observations, reasoning, verdict)
     return Content(
@@ -208,6 +294,13 @@ def _content(values: dict[str, Any], labels: Sequence[str]) -> Content:
         _indices(values["relies_on"], len(observations)),
         _string(values["reservation"], "the reservation"),
     )
+
+
+def _reasoning(value: object) -> str:
+    reasoning = _string(value, "the reasoning")
+    if sum(not is_blank(character) for character in reasoning) < MIN_REASONING:
+        broken(f"the reasoning is blank or too short: {shown(reasoning)}")
+    return reasoning
 
 
 def _observations(value: object) -> tuple[Observation, ...]:

@@ -8,6 +8,10 @@ written to fit it.
 With `samples=n` the model reasons n times on its own and each reply has one vote. The verdict is
 the one most samples reached; in a tie, the one that was reached first. The reasoning and the
 receipt are those of the first sample that reached it.
+
+Where one reply proves nothing about the order (a decoder that does not write from left to right, or
+a server that was seen to break it), there are two steps: the model is asked for observations and
+reasoning, and then, in a second call that shows them to it, for the verdict.
 """
 
 from __future__ import annotations
@@ -17,17 +21,19 @@ import json
 import secrets
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from faithful_decide import _contract
 from faithful_decide._backend import Backend, Request
 from faithful_decide._drive import TIMEOUT_S
-from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide._prompt import SYSTEM, reasons_text, user_text, verdict_text
 from faithful_decide._score import TOP, score_verdicts
-from faithful_decide._types import Decision, Question, Receipt, Reply, Scores
-from faithful_decide.errors import ContractError, OrderError, UnsupportedError, UsageError
+from faithful_decide._types import Decision, Question, Receipt, Reply, Scores, Span, Usage
+from faithful_decide.errors import ContractError, OrderError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from faithful_decide._backend import Capabilities
     from faithful_decide._contract import Verified
     from faithful_decide._drive import Plan
@@ -65,14 +71,30 @@ class Settings:
             raise UsageError(msg)
 
 
+_V = TypeVar("_V")
+
+
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Checked(Generic[_V]):
     """A reply that was verified, and how it came about."""
 
     request: Request
     reply: Reply
-    verified: Verified
+    verified: _V
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One reasoning with its verdict, from one reply or from two."""
+
+    first: _Checked[Verified]
+    verified: Verified
+    raw: str
+    last: Reply
+    attempts: int
+    scored: tuple[Reply, Span, Request]
+    second_at: int | None = None
 
 
 def decision_plan(
@@ -90,7 +112,8 @@ def decision_plan(
         The decision.
     """
     capabilities = backend.capabilities
-    _check_decoder(capabilities, backend.name)
+    two = capabilities.two_steps or capabilities.decoder != "autoregressive"
+    answered = _in_two_steps if two else _in_one_reply
     request = Request(
         system=SYSTEM,
         image=image,
@@ -100,28 +123,71 @@ def decision_plan(
         seed=settings.seed,
     )
     if settings.samples > 1:
-        answers = yield from _answers(_sampled(request, settings), question, settings.retries)
+        answers = yield from answered(_sampled(request, settings), question, settings.retries)
         best, scores = _vote(answers, question)
         return _decision(best, question, scores, backend)
     if capabilities.logprobs != "none":
         request = replace(request, top_logprobs=TOP)
-    (answer,) = yield from _answers((request,), question, settings.retries)
+    (answer,) = yield from answered((request,), question, settings.retries)
     single: Scores | None = None
-    if answer.reply.tokens is not None:
+    reply, span, asked = answer.scored
+    if reply.tokens is not None:
         single = yield from score_verdicts(
-            answer.reply,
-            answer.verified.verdict_span,
-            question.labels,
-            request,
-            prefix=capabilities.prefix,
+            reply, span, question.labels, asked, prefix=capabilities.prefix
         )
     return _decision(answer, question, single, backend)
 
 
-def _check_decoder(capabilities: Capabilities, name: str) -> None:
-    if capabilities.decoder != "autoregressive":
-        msg = f"{name} is not known to write left to right, so the order of a reply proves nothing"
-        raise UnsupportedError(msg, hint="use a model whose decoder is autoregressive")
+def _in_one_reply(
+    requests: tuple[Request, ...], question: Question, retries: int
+) -> Plan[tuple[_Answer, ...]]:
+    labels = question.labels
+    checked = yield from _answers(requests, lambda r: _contract.verify(r, labels), retries)
+    return tuple(
+        _Answer(
+            one,
+            one.verified,
+            one.reply.text,
+            one.reply,
+            one.attempts,
+            (one.reply, one.verified.verdict_span, one.request),
+        )
+        for one in checked
+    )
+
+
+def _in_two_steps(
+    requests: tuple[Request, ...], question: Question, retries: int
+) -> Plan[tuple[_Answer, ...]]:
+    labels, text = question.labels, reasons_text(question)
+    shape = _contract.reasons_schema()
+    asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
+    firsts = yield from _answers(asked, _contract.verify_reasons, retries)
+    asked = tuple(
+        replace(
+            request,
+            text=verdict_text(question, first.reply.text),
+            schema=_contract.verdict_schema(labels),
+        )
+        for request, first in zip(requests, firsts, strict=True)
+    )
+    seconds = yield from _answers(asked, lambda r: _contract.verify_verdict(r, labels), retries)
+    return tuple(map(_joined, firsts, seconds))
+
+
+def _joined(first: _Checked[Verified], second: _Checked[tuple[str, Span]]) -> _Answer:
+    """Make one answer of the reasoning in one reply and the verdict in another."""
+    verdict, span = second.verified
+    raw = _contract.joined(first.reply.text, second.reply.text)
+    start = len(raw.encode()) - len(second.reply.text.encode())
+    verified = replace(
+        first.verified,
+        content=replace(first.verified.content, verdict=verdict),
+        verdict_span=Span(start=start + span.start, end=start + span.end),
+    )
+    attempts = max(first.attempts, second.attempts)
+    scored = (second.reply, span, second.request)
+    return _Answer(first, verified, raw, second.reply, attempts, scored, start)
 
 
 def _sampled(request: Request, settings: Settings) -> tuple[Request, ...]:
@@ -138,23 +204,23 @@ def _derived(seed: int, index: int) -> int:
 
 
 def _answers(
-    requests: tuple[Request, ...], question: Question, retries: int
-) -> Plan[tuple[_Answer, ...]]:
+    requests: tuple[Request, ...], check: Callable[[Reply], _V], retries: int
+) -> Plan[tuple[_Checked[_V], ...]]:
     """Ask until every request has a verified reply or one of them has used up its attempts."""
-    answers: dict[int, _Answer] = {}
+    answers: dict[int, _Checked[_V]] = {}
     attempts = 0
     while pending := [index for index in range(len(requests)) if index not in answers]:
         attempts += 1
         replies = yield tuple(requests[index] for index in pending)
         for index, reply in zip(pending, replies, strict=True):
             try:
-                verified = _contract.verify(reply, question.labels)
+                verified = check(reply)
             except (ContractError, OrderError):
                 # Not for a refusal or a cut: asking again until it suits would select verdicts.
                 if attempts > retries:
                     raise
             else:
-                answers[index] = _Answer(requests[index], reply, verified, attempts)
+                answers[index] = _Checked(requests[index], reply, verified, attempts)
     return tuple(answers[index] for index in range(len(requests)))
 
 
@@ -170,7 +236,8 @@ def _vote(answers: tuple[_Answer, ...], question: Question) -> tuple[_Answer, Sc
 def _decision(
     answer: _Answer, question: Question, scores: Scores | None, backend: Backend
 ) -> Decision:
-    content, reply = answer.verified.content, answer.reply
+    content, reply, first = answer.verified.content, answer.last, answer.first.reply
+    replies = (first,) if answer.second_at is None else (first, reply)
     return Decision(
         question=question,
         verdict=content.verdict,
@@ -178,23 +245,34 @@ def _decision(
         reasoning=content.reasoning,
         scores=scores,
         receipt=Receipt(
-            order=_order(backend.capabilities),
+            order=_order(backend.capabilities) if answer.second_at is None else "two_steps",
             enforcement=backend.capabilities.enforcement,
-            raw=reply.text,
+            raw=answer.raw,
             reasoning_span=answer.verified.reasoning_span,
             verdict_span=answer.verified.verdict_span,
             finish=reply.finish,
             backend=backend.name,
             model=reply.model,
             fingerprint=reply.fingerprint,
-            request_sha256=request_sha256(answer.request),
-            hidden_thinking_tokens=reply.hidden_thinking_tokens,
-            usage=reply.usage,
-            latency_s=reply.latency_s,
-            seed=answer.request.seed,
+            request_sha256=request_sha256(answer.first.request),
+            hidden_thinking_tokens=_sum(r.hidden_thinking_tokens for r in replies),
+            usage=Usage(
+                _sum(r.usage.prompt_tokens for r in replies),
+                _sum(r.usage.cached_tokens for r in replies),
+                _sum(r.usage.completion_tokens for r in replies),
+            ),
+            latency_s=sum(r.latency_s for r in replies),
+            seed=answer.first.request.seed,
             attempts=answer.attempts,
+            second_at=answer.second_at,
         ),
     )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """A sum of what was counted; unknown if one part is."""
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
 
 
 def _order(capabilities: Capabilities) -> Literal["enforced", "verified"]:

@@ -45,7 +45,7 @@ def decide(
     seed: int | None = None,
     max_tokens: int = 512,
     retries: int = 0,
-    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, retries and pauses included
+    timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
@@ -93,7 +93,7 @@ async def adecide(
     seed: int | None = None,
     max_tokens: int = 512,
     retries: int = 0,
-    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, retries and pauses included
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, pauses included
     allow_urls: bool = False,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Decision:
@@ -164,7 +164,7 @@ class Decider:
             seed: As in `decide`.
             max_tokens: As in `decide`.
             retries: As in `decide`.
-        timeout: As in `decide`.
+            timeout: As in `decide`.
             allow_urls: As in `decide`.
             **options: Options of the backend that `model` names.
 

@@ -55,7 +55,7 @@ _Loop = TypeVar("_Loop", Retrying, AsyncRetrying)
 
 
 class Gate:
-    """Lets calls to one server through, as many at once as it bears. Safe to use from any thread."""
+    """Lets calls to a server through, as many at once as it bears. Safe to use from any thread."""
 
     def __init__(self, start: int = START) -> None:
         """Open the gate.
@@ -64,7 +64,7 @@ class Gate:
             start: Calls that may be under way at once before anything is known of the server.
         """
         self._lock = threading.Lock()
-        self._room = float(start)
+        self._room = start
         self._inside = 0
         self._opens = 0.0
         self._waiting: deque[Future[None]] = deque()
@@ -76,7 +76,7 @@ class Gate:
             None where the way is free, else what becomes done when it is this caller's turn.
         """
         with self._lock:
-            if not self._waiting and self._inside < int(self._room):
+            if not self._waiting and self._inside < self._room:
                 self._inside += 1
                 return None
             turn: Future[None] = Future()
@@ -106,13 +106,14 @@ class Gate:
             pause: Seconds for which the server is not to be asked again.
         """
         with self._lock:
-            self._inside -= 1
             if refused:
-                self._room = 1.0
+                self._room = 1
                 self._opens = max(self._opens, time.monotonic() + pause)
-            elif useful:
-                self._room += 1.0
-            while self._waiting and self._inside < int(self._room):
+            elif useful and self._inside >= self._room:
+                # Only a full room that went well says that there may be more.
+                self._room += 1
+            self._inside -= 1
+            while self._waiting and self._inside < self._room:
                 turn = self._waiting.popleft()
                 if turn.set_running_or_notify_cancel():
                     self._inside += 1

@@ -20,7 +20,7 @@ from faithful_decide.errors import QuestionError
 if TYPE_CHECKING:
     from faithful_decide._types import Question
 
-__all__ = ["SYSTEM", "neutralise", "user_text"]
+__all__ = ["SYSTEM", "neutralise", "reasons_text", "user_text", "verdict_text"]
 
 SYSTEM = """\
 You decide a question about an image. Reply with one JSON object and nothing else. Write its keys \
@@ -67,3 +67,37 @@ def user_text(question: Question) -> str:
             raise QuestionError(msg, hint="write verdicts without <...> and [...]")
     verdicts = ", ".join(json.dumps(label, ensure_ascii=False) for label in question.labels)
     return f"Question: {neutralise(question.text)}\nVerdicts: {verdicts}"
+
+
+def reasons_text(question: Question) -> str:
+    """Write the user's turn of a first step, which asks for everything but the verdict.
+
+    Args:
+        question: The question to ask.
+
+    Returns:
+        The turn of `user_text`, and a line on where to stop.
+
+    Raises:
+        QuestionError: As in `user_text`.
+    """
+    return f"{user_text(question)}\nWrite the observations and the reasoning only, no verdict yet."
+
+
+def verdict_text(question: Question, reasons: str) -> str:
+    """Write the user's turn of a second step, which asks for the verdict.
+
+    Args:
+        question: The question to ask.
+        reasons: What the model wrote in the first step.
+
+    Returns:
+        The turn of `user_text`, and the reasons in a line of their own.
+
+    Raises:
+        QuestionError: As in `user_text`.
+    """
+    return (
+        f"{user_text(question)}\nYour observations and your reasoning: {neutralise(reasons)}\n"
+        "Write the verdict that follows from them, and nothing else."
+    )

@@ -8,11 +8,12 @@ and the model the hash of the request can only be checked for its form.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from pydantic import ValidationError
 
-from faithful_decide._contract import verify
-from faithful_decide._types import Decision, Reply
+from faithful_decide._contract import Verified, verify, verify_reasons, verify_verdict
+from faithful_decide._types import Decision, Reply, Span
 from faithful_decide.errors import ContractError, UsageError
 
 __all__ = ["verify_stored"]
@@ -42,7 +43,7 @@ def verify_stored(data: str | bytes) -> Decision:
         raise ContractError(msg, hint=f"store decisions with model_dump_json(): {error}") from error
     receipt = decision.receipt
     reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
-    verified = verify(reply, decision.question.labels)
+    verified = _verified(reply, decision)
     content = verified.content
     said = {
         "verdict": decision.verdict == content.verdict,
@@ -50,14 +51,34 @@ def verify_stored(data: str | bytes) -> Decision:
         "reasoning": decision.reasoning == content.reasoning,
         "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
         "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
-        "receipt.order": receipt.order == "verified"
-        or receipt.enforcement in {"grammar", "strict"},
+        "receipt.order": (receipt.order == "two_steps") == (receipt.second_at is not None)
+        and (receipt.order != "enforced" or receipt.enforcement in {"grammar", "strict"}),
         "scores": _plausible(decision),
     }
     if wrong := [name for name, agrees in said.items() if not agrees]:
         msg = f"the decision does not agree with its own raw reply in: {', '.join(wrong)}"
         raise ContractError(msg, reply=reply, hint=_CHANGED)
     return decision
+
+
+def _verified(reply: Reply, decision: Decision) -> Verified:
+    """Verify a raw text of one reply, or of two that were joined."""
+    labels, at = decision.question.labels, decision.receipt.second_at
+    if at is None:
+        return verify(reply, labels)
+    raw = reply.text.encode()
+    try:
+        first, second = raw[: at - 1].decode(), raw[at:].decode()
+    except UnicodeDecodeError:
+        msg = "the raw reply is not cut where the second one begins"
+        raise ContractError(msg, reply=reply, hint=_CHANGED) from None
+    reasons = verify_reasons(replace(reply, text=first))
+    verdict, span = verify_verdict(replace(reply, text=second), labels)
+    return replace(
+        reasons,
+        content=replace(reasons.content, verdict=verdict),
+        verdict_span=Span(start=at + span.start, end=at + span.end),
+    )
 
 
 def _plausible(decision: Decision) -> bool:

@@ -229,11 +229,13 @@ class Receipt(_Frozen):
     """The proof that the verdict was written last, and under which conditions.
 
     `order` is "enforced" if a grammar that fixes the order was active and the text was verified,
-    "verified" if only the text was. With `hidden_thinking_tokens` other than 0 the visible
+    "verified" if only the text was, and "two_steps" if the verdict was asked for in a second call,
+    after the reasoning had come back; `raw` then holds both replies, and the second begins at byte
+    `second_at`. With `hidden_thinking_tokens` other than 0 the visible
     reasoning is a report of reasoning that was not shown.
     """
 
-    order: Literal["enforced", "verified"]
+    order: Literal["enforced", "verified", "two_steps"]
     enforcement: Enforcement
     raw: str
     reasoning_span: Span
@@ -248,6 +250,7 @@ class Receipt(_Frozen):
     latency_s: float = 0.0
     seed: int | None = None
     attempts: Annotated[int, Field(ge=1)] = 1
+    second_at: Annotated[int, Field(ge=1)] | None = None
 
 
 _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})

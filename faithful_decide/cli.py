@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from importlib import resources
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -87,9 +87,12 @@ def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.argument("question")
 @click.option("--verdicts", default="yes,no", callback=_split, help="Comma-separated; yes,no.")
 @click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell.")
-@click.option("--model", metavar="SPEC", help="embedded, or gguf/PATH[#MMPROJ].")
+@click.option("--model", metavar="SPEC", help="embedded, openai/NAME, vllm/NAME, gguf/PATH ...")
+@click.option("--base-url", metavar="URL", help="Where the server is, if not in its usual place.")
 @click.option("--samples", default=1, help="Reason this many times; the majority decides.")
 @click.option("--seed", type=int, help="Make samples reproducible.")
+@click.option("--max-tokens", default=512, help="The longest reply.")
+@click.option("--timeout", default=600.0, help="Seconds for the whole decision.")
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, for `verify`.")
 def decide(
     image: str,
@@ -98,8 +101,11 @@ def decide(
     verdicts: tuple[str, ...],
     no_abstain: bool,
     model: str | None,
+    base_url: str | None,
     samples: int,
     seed: int | None,
+    max_tokens: int,
+    timeout: float,
     as_json: bool,
 ) -> None:
     """Decide QUESTION about IMAGE (a file, or - for stdin)."""
@@ -113,8 +119,15 @@ def decide(
         abstain=not no_abstain,
         samples=samples,
         seed=seed,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        **_where(base_url),
     )
     _print(decision, as_json=as_json)
+
+
+def _where(base_url: str | None) -> dict[str, Any]:
+    return {"base_url": base_url} if base_url else {}
 
 
 @main.command()
@@ -137,6 +150,22 @@ def verify(file: BinaryIO) -> None:
     decision = verify_stored(file.read())
     span = decision.receipt.verdict_span
     _data(f"ok: {decision.verdict} (written last, bytes {span.start}-{span.end})")
+
+
+@main.command()
+@click.argument("spec")
+@click.option("--base-url", metavar="URL", help="Where the server is, if not in its usual place.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def probe(spec: str, *, base_url: str | None, as_json: bool) -> None:
+    """Find out what the model SPEC and its server really do, with a few small calls."""
+    from faithful_decide._probe import probe as probe_model  # noqa: PLC0415 - slow to load
+
+    report = probe_model(spec, **_where(base_url))
+    if as_json:
+        _data(report.model_dump_json())
+        return
+    for name, check in report.checks.items():
+        _data(f"{name:<9}  {check.holds:<8}  {check.seen}")
 
 
 def _print(decision: Decision, *, as_json: bool) -> None:

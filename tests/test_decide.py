@@ -1,12 +1,14 @@
 """The pipeline asks once, verifies, keeps the proof, and never makes a verdict up."""
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 
 import pytest
 
 from faithful_decide import (
+    AuthError,
     Capabilities,
     ContractError,
     ImageError,
@@ -15,13 +17,14 @@ from faithful_decide import (
     QuestionError,
     RefusedError,
     Reply,
-    TransientError,
+    ReplyError,
     TruncatedError,
     UnsupportedError,
     Usage,
     UsageError,
     adecide,
     decide,
+    verify_stored,
 )
 from faithful_decide._decide import request_sha256
 from faithful_decide.testing import ScriptedBackend, reply_text
@@ -102,7 +105,7 @@ def test_the_hash_tells_requests_apart(png):
         ("I would rather not say.", ContractError),
         (DISORDER, OrderError),
         (reply_text("maybe"), ContractError),
-        (TransientError("busy"), TransientError),
+        (AuthError("no"), AuthError),
     ],
 )
 def test_a_broken_reply_is_an_error_and_never_a_verdict(ask, png, line, error):
@@ -202,13 +205,68 @@ def test_one_broken_sample_fails_the_call_and_only_it_is_retried(png):
     assert backend.requests[3] == backend.requests[1]
 
 
-@pytest.mark.parametrize("decoder", ["diffusion", "unknown"])
-def test_only_left_to_right_decoders_prove_anything(ask, png, decoder):
-    """Asking for what a backend cannot do is an error before any call."""
-    backend = ScriptedBackend([YES], capabilities=Capabilities(decoder=decoder))
-    with pytest.raises(UnsupportedError):
-        ask(png, "Is it?", model=backend)
-    assert backend.requests == []
+REASONS = '{"observations": [{"about": "a", "seen": "bü"}], "reasoning": "because"}'
+IN_TWO = [
+    Capabilities(decoder="diffusion"),
+    Capabilities(decoder="unknown"),
+    Capabilities(decoder="autoregressive", two_steps=True),
+]
+
+
+@pytest.mark.parametrize("capabilities", IN_TWO)
+def test_where_one_reply_proves_nothing_the_verdict_is_asked_for_afterwards(ask, png, capabilities):
+    """Reasons first, and the verdict in a second call that shows them; the receipt says so."""
+    backend = ScriptedBackend([REASONS, '{"verdict": "no"}'], capabilities=capabilities)
+    decision = ask(png, "Is it?", model=backend)
+    first, second = backend.requests
+    assert (list(first.schema["properties"]), list(second.schema["properties"])) == (
+        ["observations", "reasoning"],
+        ["verdict"],
+    )
+    assert "because" in second.text
+    assert second.text.startswith("Question: Is it?\nVerdicts:")
+    assert (decision.verdict, decision.reasoning) == ("no", "because")
+    receipt, raw = decision.receipt, decision.receipt.raw.encode()
+    assert receipt.order == "two_steps"
+    assert raw[receipt.second_at :] == b'{"verdict": "no"}'
+    assert raw[receipt.verdict_span.start : receipt.verdict_span.end] == b'"no"'
+    assert raw[receipt.reasoning_span.start : receipt.reasoning_span.end] == b'"because"'
+    assert verify_stored(decision.model_dump_json()) == decision
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [YES, '{"verdict": "no"}'],
+        [REASONS, '{"verdict": "maybe"}'],
+        [REASONS, YES],
+        [REASONS.replace("because", ""), '{"verdict": "no"}'],
+    ],
+)
+def test_each_of_two_steps_keeps_its_half_of_the_contract(png, script):
+    """No verdict in the first, nothing but the verdict in the second."""
+    with pytest.raises(ContractError):
+        decide(png, "Is it?", model=ScriptedBackend(script, capabilities=IN_TWO[0]))
+
+
+def test_samples_in_two_steps(png):
+    """Every sample has reasons of its own and a verdict on top of them."""
+    script = [REASONS, REASONS, REASONS, *(f'{{"verdict": "{v}"}}' for v in ("no", "yes", "no"))]
+    backend = ScriptedBackend(script, capabilities=IN_TWO[0])
+    decision = decide(png, "Is it?", model=backend, samples=3, seed=1)
+    assert decision.verdict == "no"
+    assert decision.scores.probabilities["yes"] == pytest.approx(1 / 3)
+    assert [r.seed for r in backend.requests[:3]] == [r.seed for r in backend.requests[3:]]
+
+
+def test_a_stored_decision_of_two_steps_cannot_be_cut_elsewhere(png):
+    """The place of the second reply is checked with the rest."""
+    backend = ScriptedBackend([REASONS, '{"verdict": "no"}'], capabilities=IN_TWO[0])
+    stored = decide(png, "Is it?", model=backend).model_dump(mode="json")
+    for at in (None, 1, stored["receipt"]["second_at"] - 1, 50):
+        changed = {**stored, "receipt": {**stored["receipt"], "second_at": at}}
+        with pytest.raises(ReplyError):
+            verify_stored(json.dumps(changed))
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,25 @@ FLOORS = [
     ["errors"],
     ["_types", "_address", "_fetch", "_source", "_pixels", "_resize", "_image"],
     ["_json", "_contract", "_prompt"],
-    ["_backend"],
+    ["_backend", "_probed"],
     ["backends", "testing"],
-    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored"],
+    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_probe"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-HEAVY = ("PIL", "click", "numpy", "openai", "pydantic", "tenacity", "torch", "transformers", "xllamacpp")
+HEAVY = (
+    "PIL",
+    "click",
+    "numpy",
+    "openai",
+    "pydantic",
+    "tenacity",
+    "torch",
+    "transformers",
+    "xllamacpp",
+)
 
 
 def home(path):

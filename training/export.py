@@ -148,9 +148,9 @@ def write_tower(path: Path, model: Model) -> None:
         for theirs, ours in parts.items():
             for kind in ("weight", "bias"):
                 add(out, f"v.blk.{i}.{theirs}.{kind}", state[f"tower.blocks.{i}.{ours}.{kind}"])
-    for layer in (0, 2):
+    for theirs, ours in (("mm.0", "first"), ("mm.2", "second")):
         for kind in ("weight", "bias"):
-            add(out, f"mm.{layer}.{kind}", state[f"project.{layer}.{kind}"])
+            add(out, f"{theirs}.{kind}", state[f"project.{ours}.{kind}"])
     close(out)
 
 
@@ -178,6 +178,7 @@ def load_state(path: Path) -> Model:
     """The model of a training state that holds the whole of it."""
     model = Model(Sizes())
     model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    model.project.fold()
     return model.eval()
 
 

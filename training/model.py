@@ -177,6 +177,40 @@ class Decoder(nn.Module):
         return hidden @ self.embed.weight.T
 
 
+class Projector(nn.Module):
+    """Two layers from the tower's features to the decoder's input.
+
+    A tower without a last norm gives features of any size, and a step of the optimiser that is small for
+    the tower is then a leap for the projector. So features are brought to mean 0 and deviation 1 first, by
+    constants measured once; ``fold`` moves them into the first layer, since LLaVA knows no such step.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.first = nn.Linear(sizes.vision, sizes.width)
+        self.second = nn.Linear(sizes.width, sizes.width)
+        self.register_buffer("mean", torch.zeros(sizes.vision))
+        self.register_buffer("spread", torch.ones(sizes.vision))
+
+    def forward(self, features: Tensor) -> Tensor:
+        h = self.first((features - self.mean) / self.spread)
+        return self.second(functional.gelu(h, approximate="tanh"))
+
+    @torch.no_grad()
+    def measure(self, features: Tensor) -> None:
+        """Take the constants from some features (B, patches, vision)."""
+        self.mean.copy_(features.mean((0, 1)))
+        self.spread.copy_(features.std((0, 1)))
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Move the constants into the first layer; what is computed stays the same."""
+        self.first.weight.div_(self.spread)
+        self.first.bias.sub_(self.first.weight @ self.mean)
+        self.mean.zero_()
+        self.spread.fill_(1.0)
+
+
 class Model(nn.Module):
     """Tower, projector and decoder."""
 
@@ -184,9 +218,7 @@ class Model(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.tower = Tower(sizes)
-        self.project = nn.Sequential(
-            nn.Linear(sizes.vision, sizes.width), nn.GELU(approximate="tanh"), nn.Linear(sizes.width, sizes.width)
-        )
+        self.project = Projector(sizes)
         self.decoder = Decoder(sizes)
         for name, weight in self.named_parameters():
             if weight.dim() >= 2 and "position" not in name:

@@ -197,17 +197,20 @@ def joint(steps: int, every: int) -> None:
     first = 2 * SEED // 32
 
     def make(seed: int) -> object:
-        return joint_batch(seed, 32, 0) if seed - first < ALONE else joint_batch(seed, 12, 5)
+        return joint_batch(seed, 32, 0) if seed - first < ALONE else joint_batch(seed, 20, 2)
 
     batches = ahead(make, first + run.step)
     marks: dict[str, list[bool]] = {}
     while run.step < steps:
         pictures, labels, told, pages = next(batches)  # type: ignore[misc]
         features = model.tower(pixels(pictures))
-        image = model.project(features)
+        if run.step == 0:
+            model.project.measure(features)
+        # A projector that knows nothing yet would only wreck what the tower has learnt.
+        image = model.project(features.detach() if run.step < FRESH else features)
         dense = vision_loss(heads(features), labels)
         near = pull(image, oracle(told, model.decoder.embed.weight).detach())
-        fade = max(0.1, 1.0 - max(0, run.step - ALONE) / PULLED)
+        fade = max(0.3, 1.0 - max(0, run.step - ALONE) / PULLED)
         loss = read_and_answer(model, image, pages, marks) if pages else torch.zeros(())
         run.advance(loss + 0.2 * dense + fade * near)
         if run.step % 50 == 0 or run.step == steps:
@@ -217,6 +220,7 @@ def joint(steps: int, every: int) -> None:
             run.save()
 
 
+FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
 STAGES = {"vision": (vision, 1700), "language": (language, 9000), "joint": (joint, 6000)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._contract import filled
 from faithful_decide._types import Finish, Reply, Token, Usage
 from faithful_decide.backends._regular import gbnf_of_rest, regex_of_rest
 from faithful_decide.errors import TransientError
@@ -53,7 +54,7 @@ def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     if request.system:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {"model": model, "messages": messages}
-    body[preset.token_limit] = request.max_tokens
+    body[preset.length_limit] = request.max_tokens
     if request.temperature or preset.prefix != "none":
         # Hosted models that reason refuse any temperature but their own, 0 included.
         body["temperature"] = request.temperature
@@ -74,10 +75,10 @@ def _shape(schema: Mapping[str, Any], prefix: str, preset: Preset) -> dict[str, 
     """The part that says what the reply has to look like."""
     if preset.prefix == "gbnf":
         # Not response_format: that route allows a fence and any white space around the object.
-        return {"grammar": gbnf_of_rest(schema, prefix)}
+        return {"grammar": gbnf_of_rest(filled(schema), prefix)}
     if prefix:
         # The grammar of these servers begins where the model does, after the forced start.
-        rest = {"regex": regex_of_rest(schema, prefix)}
+        rest = {"regex": regex_of_rest(filled(schema), prefix)}
         return rest if preset.prefix == "regex" else {"structured_outputs": rest}
     described = {"name": "decision", "strict": True, "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": described}}
@@ -107,7 +108,7 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
     answer: Mapping[str, Any] = data  # type: ignore[assignment]
     refusal, content = message.get("refusal"), message.get("content")
     text = content if isinstance(content, str) else ""
-    finish = _FINISH.get(choice.get("finish_reason") or "", "unknown")
+    finish = _FINISH.get(str(choice.get("finish_reason")), "unknown")
     if isinstance(refusal, str) and refusal:
         text, finish = text or refusal, "refusal"
     elif message.get("tool_calls") or message.get("function_call"):
@@ -127,7 +128,7 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
         ),
         hidden_thinking_tokens=_thinking(message, usage),
         latency_s=latency_s,
-        tokens=_tokens(choice) if request.top_logprobs else None,
+        tokens=_tokens(choice.get("logprobs")) if request.top_logprobs else None,
     )
 
 
@@ -139,8 +140,8 @@ def _thinking(message: Mapping[str, Any], usage: Mapping[str, Any]) -> int | Non
     return None if shown and not counted else counted
 
 
-def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...] | None:
-    listed = _mapping(choice.get("logprobs")).get("content")
+def _tokens(logprobs: object) -> tuple[Token, ...] | None:
+    listed = _mapping(logprobs).get("content")
     if not isinstance(listed, list) or not listed:
         return None
     try:

@@ -80,7 +80,7 @@ def read_ollama(data: object, request: Request, latency_s: float) -> Reply:
     ]
     return Reply(
         text=text,
-        finish=_FINISH.get(rest.get("done_reason") or "", "unknown"),
+        finish=_FINISH.get(str(rest.get("done_reason")), "unknown"),
         model=str(rest.get("model") or ""),
         usage=Usage(counts[0], None, counts[1]),
         # It counts thinking and reply together.

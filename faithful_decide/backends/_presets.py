@@ -38,7 +38,7 @@ class Preset:
         echoes_prefix: Whether the reply repeats the forced start.
         logprobs: From before or after the grammar removed illegal tokens.
         schema_in_prompt: Whether the model is shown the schema.
-        token_limit: The name of the parameter that limits the reply.
+        length_limit: The name of the parameter that limits the reply.
         same_model: Whether the reply names the model that was asked for.
         extra: What else is sent with every request.
     """
@@ -53,7 +53,7 @@ class Preset:
     echoes_prefix: bool = False
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
     schema_in_prompt: bool = False
-    token_limit: str = "max_tokens"
+    length_limit: str = "max_tokens"
     same_model: bool = True
     extra: Mapping[str, Any] | None = None
 
@@ -64,14 +64,14 @@ PRESETS: Mapping[str, Preset] = {
         "OPENAI_API_KEY",
         needs_key=True,
         schema_in_prompt=True,
-        token_limit="max_completion_tokens",
+        length_limit="max_completion_tokens",
     ),
     "azure": Preset(
         None,
         "AZURE_OPENAI_API_KEY",
         needs_key=True,
         schema_in_prompt=True,
-        token_limit="max_completion_tokens",
+        length_limit="max_completion_tokens",
         same_model=False,  # a deployment has a name of its own
     ),
     "vllm": Preset(

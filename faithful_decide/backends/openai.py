@@ -4,7 +4,8 @@
     vllm/Qwen/Qwen3-VL-8B-Instruct       a server of yours, with base_url= where it is elsewhere
     openai/my-model, base_url="..."      any other server
 
-What is known of each kind of server is in `_presets`. The SDK does what it is good at: connections,
+What is known of each kind of server is in `_presets`, and what `probe` found out about this one
+takes its place. The SDK does what it is good at: connections,
 keys, addresses. Its retries are off, because they would happen unseen, each caller for himself
 (`_patience` retries above all backends), and its models of the response are not used: `_chat` reads
 the JSON itself, so that what is missing stays missing.
@@ -30,6 +31,7 @@ from openai import APIStatusError, AsyncOpenAI
 
 from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._image import ImageLimits
+from faithful_decide._probed import corrected, recall
 from faithful_decide.backends._chat import chat_body, read_chat
 from faithful_decide.backends._loop import Loop
 from faithful_decide.backends._ollama import ollama_body, read_ollama
@@ -66,6 +68,7 @@ class OpenAIBackend:
         api_key: str | None = None,
         decoder: Literal["autoregressive", "diffusion", "unknown"] = "autoregressive",
         logprobs: bool = True,
+        any_model: bool = False,
         extra: dict[str, Any] | None = None,
     ) -> None:
         """Prepare a client; nothing is sent yet.
@@ -77,6 +80,8 @@ class OpenAIBackend:
             api_key: Its key; by default that of the variable of its kind.
             decoder: `diffusion` for a model that does not write left to right.
             logprobs: Whether to ask for log-probabilities; some models refuse a request for them.
+            any_model: Whether a reply may name another model than the one asked for. Some servers
+                name a file.
             extra: What else to send with every request, such as `reasoning_effort`.
 
         Raises:
@@ -100,11 +105,15 @@ class OpenAIBackend:
             msg = f"there is no key for {kind}"
             raise AuthError(msg, hint=f"set {preset.key_variable}, or pass api_key=")
         self._kind, self._model = kind, model
-        self._preset = replace(preset, extra={**(preset.extra or {}), **(extra or {})})
+        self._preset = replace(
+            preset,
+            extra={**(preset.extra or {}), **(extra or {})},
+            same_model=preset.same_model and not any_model,
+        )
         if own and kind == "openai":
             # An unknown server: what is known of OpenAI's own does not hold for it.
             self._preset = replace(
-                self._preset, enforcement="best_effort", order=False, token_limit="max_tokens"
+                self._preset, enforcement="best_effort", order=False, length_limit="max_tokens"
             )
         self._address, self._key = address, key
         self._capabilities = Capabilities(
@@ -117,6 +126,8 @@ class OpenAIBackend:
             decoder=decoder,
             image_limits=_LIMITS,
         )
+        if (report := recall(repr(self))) is not None:
+            self._capabilities = corrected(self._capabilities, report)
         self._client = AsyncOpenAI(
             base_url=address,
             # The SDK wants a key even where the server does not.
@@ -184,7 +195,7 @@ class OpenAIBackend:
             async with asyncio.timeout(request.timeout_s):
                 data = await self._post(request)
         except TimeoutError:
-            msg = f"{self.name} did not reply in time"
+            msg = f"{self.name} did not reply in time at {self._address}"
             raise TransientError(msg) from None
         latency = time.perf_counter() - started
         if isinstance(data, Reply):
@@ -244,7 +255,7 @@ class OpenAIBackend:
         ours, theirs = (name.casefold().split("/")[-1] for name in (self._model, reply.model))
         if self._preset.same_model and theirs and ours not in theirs and theirs not in ours:
             msg = f"{self.name} was answered by another model, {reply.model[:80]!r}"
-            raise BackendError(msg, hint="name that model, if it is the one you want")
+            raise BackendError(msg, hint="name that model if it is the one, or pass any_model=True")
 
     def close(self) -> None:
         """Close the connections. May be called twice."""

@@ -1,0 +1,115 @@
+"""What a probe found, kept for the receipts of later decisions.
+
+A report is a small JSON file in the user's cache folder (`$FAITHFUL_DECIDE_CACHE`, else
+`$XDG_CACHE_HOME/faithful-decide`, else `~/.cache/faithful-decide`), under the hash of the backend's
+name and address. It holds no key, no question and no picture. Deleting it forgets the probe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from faithful_decide._backend import Capabilities
+
+__all__ = ["Check", "ProbeReport", "corrected", "recall", "remember"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(_Frozen):
+    """One thing that was looked at: whether it holds, and what was seen."""
+
+    holds: Literal["yes", "no", "unknown"]
+    seen: str
+
+
+class ProbeReport(_Frozen):
+    """What a probe found.
+
+    `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`; `requests` is
+    what finding out has cost.
+    """
+
+    backend: str
+    model: str = ""
+    fingerprint: str | None = None
+    requests: int
+    checks: dict[str, Check]
+
+
+def remember(report: ProbeReport, *, who: str) -> None:
+    """Keep a report.
+
+    Args:
+        report: The report.
+        who: The name and address of the backend.
+    """
+    path = _path(who)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(report.model_dump_json(indent=2), encoding="utf-8")
+    part.replace(path)
+
+
+def recall(who: str) -> ProbeReport | None:
+    """Find the report that was kept.
+
+    Args:
+        who: The name and address of the backend.
+
+    Returns:
+        The report, or None if there is none that can be read.
+    """
+    try:
+        return ProbeReport.model_validate_json(_path(who).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
+    """Put what was found in the place of what was promised.
+
+    Args:
+        promised: What is known of servers of this kind.
+        report: What was found of this one.
+
+    Returns:
+        The capabilities; a check that was not made changes nothing.
+    """
+    holds = {name: check.holds for name, check in report.checks.items()}
+    known = promised
+    if holds.get("grammar") == "no":
+        known = replace(known, enforcement="prompt", order=False)
+    if holds.get("order") == "no":
+        # Sorted keys do no harm: those of the contract are in alphabetical order.
+        harmless = "(sorted)" in report.checks["order"].seen
+        known = replace(known, order=False, two_steps=not harmless)
+    elif holds.get("order") == holds.get("grammar") == "yes":
+        enforcement = known.enforcement if known.enforcement == "grammar" else "strict"
+        known = replace(known, order=True, enforcement=enforcement)
+    seen = report.checks["logprobs"].seen if "logprobs" in report.checks else ""
+    if seen == "absent":
+        known = replace(known, logprobs="none")
+    elif seen in {"pre_mask", "post_mask"}:
+        known = replace(known, logprobs=seen)  # type: ignore[arg-type] # one of the two
+    if holds.get("prefix") == "no":
+        known = replace(known, prefix=False)
+    if (thinking := holds.get("thinking")) in {"yes", "no"}:
+        known = replace(known, thinking="hidden" if thinking == "yes" else "none")
+    return known
+
+
+def _path(who: str) -> Path:
+    own = os.environ.get("FAITHFUL_DECIDE_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faithful-decide"
+    digest = hashlib.sha256(who.encode()).hexdigest()[:32]
+    return (Path(own) if own else base) / "probes" / f"{digest}.json"

@@ -1,0 +1,28 @@
+"""A real server for tests: llama.cpp's, with the embedded model, on a port of this machine."""
+
+import secrets
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from faithful_decide.backends._engine import _params
+
+FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
+
+
+@contextmanager
+def llamacpp_server():
+    """Start it; gives its address and its key."""
+    import xllamacpp
+
+    params = _params(xllamacpp, reuse=True)
+    params.model.path, params.mmproj.path = str(FOLDER / "model.gguf"), str(FOLDER / "mmproj.gguf")
+    params.n_ctx, params.n_ubatch, params.n_gpu_layers = 1024, 1, 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.n_threads_http = 4
+    key = secrets.token_urlsafe(16)
+    params.api_keys = [key]
+    server = xllamacpp.Server(params)
+    server.handle_metrics()
+    yield f"{server.listening_address}/v1", key
+    del server

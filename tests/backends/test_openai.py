@@ -1,0 +1,338 @@
+"""Servers that speak OpenAI's protocol: a real one, a fake that misbehaves, and what is sent."""
+
+import asyncio
+import gc
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contract import REPLY, BackendContract
+
+from benchmarks._faulty import FAULTS, ODD, PAUSE_S, FaultyServer, truth
+from faithful_decide import Decider, adecide, decide
+from faithful_decide._backend import Request
+from faithful_decide._contract import schema
+from faithful_decide._image import load_image, prepare
+from faithful_decide.backends import load_backend
+from faithful_decide.backends._chat import chat_body
+from faithful_decide.backends._presets import PRESETS
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    FaithfulDecideError,
+    RefusedError,
+    ReplyError,
+    TransientError,
+    UnsupportedError,
+    UsageError,
+)
+
+KEY = "sk-planted-0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def served():
+    """llama.cpp's server with the embedded model: its address and its key."""
+    pytest.importorskip("xllamacpp")
+    from servers import llamacpp_server
+
+    with llamacpp_server() as address_and_key:
+        yield address_and_key
+
+
+def connect(served, **options):
+    address, key = served
+    return load_backend("llamacpp-server/embedded", base_url=address, api_key=key, **options)
+
+
+@pytest.fixture(scope="module")
+def backend(served):
+    """A client of the server."""
+    client = connect(served)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def fresh(served):
+    """Another one, to be closed."""
+    return connect(served)
+
+
+class TestLlamaCppServer(BackendContract):
+    """llama.cpp's server keeps the contract of backends, over HTTP."""
+
+
+def test_server_and_process_reply_alike(served, picture):
+    """The same model gives the same bytes in this process and behind a server."""
+    pixels = prepare(load_image(picture), load_backend("embedded").capabilities.image_limits).data
+    here = decide(pixels, "Is there a red circle?", model="embedded")
+    there = decide(
+        pixels,
+        "Is there a red circle?",
+        model="llamacpp-server/embedded",
+        base_url=served[0],
+        api_key=served[1],
+    )
+    assert there.receipt.raw == here.receipt.raw
+    assert there.receipt.order == "enforced"
+    assert there.scores.probabilities == pytest.approx(here.scores.probabilities, abs=1e-4)
+
+
+def test_a_wrong_key_is_an_auth_error(served, picture):
+    """The server refuses it, at once."""
+    with pytest.raises(AuthError):
+        decide(picture, "Is it red?", model="llamacpp-server/x", base_url=served[0], api_key="no")
+
+
+# ------------------------------------------------------------------------------ misbehaviour
+
+
+def ask(server, picture, number=8, **options):
+    settings = {"timeout": 20.0} | options
+    return decide(
+        picture,
+        f"Is this an even number: {number}?",
+        model="openai/faulty",
+        base_url=server.address,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("number", [8, 7])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_verdict_is_read_from_a_fault(fault, number, picture):
+    """A reply with a fault is an error of ours, never a verdict."""
+    with FaultyServer(lambda *_: fault) as server, pytest.raises((ReplyError, BackendError)):
+        ask(server, picture, number, timeout=0.9)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_oddities_are_no_faults(odd, picture):
+    """What is merely unusual is read, and nothing is made up for what is missing."""
+    with FaultyServer(lambda *_: odd) as server:
+        decision = ask(server, picture)
+    assert decision.verdict == truth(8)
+    assert decision.scores is None
+    assert decision.receipt.hidden_thinking_tokens is None
+    assert decision.receipt.order == "verified"
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429 without a word", "reset at once", "null"])
+def test_what_passes_is_waited_for(fault, picture):
+    """After a failure that may pass, the same request is sent again."""
+    with FaultyServer(lambda _, before: fault if before == 0 else "") as server:
+        server.keep_bodies = True
+        assert ask(server, picture).verdict == truth(8)
+        first, second = server.bodies
+        assert {**first, "head": ""} == {**second, "head": ""}
+
+
+@pytest.mark.parametrize("fault", ["hang before the reply", "hang inside the reply", "slow drip"])
+def test_a_hung_call_leaves_time_for_another(fault, picture):
+    """One call gets a part of the time, and what hangs is given up."""
+    with FaultyServer(lambda _, before: fault if before == 0 else "") as server:
+        assert ask(server, picture, timeout=3.0).verdict == truth(8)
+
+
+@pytest.mark.parametrize("fault", ["429 with seconds", "429 with a date"])
+def test_a_server_is_left_alone_for_as_long_as_it_asks(fault, picture):
+    """Both forms of Retry-After are kept, by all callers."""
+    busy_until = [0.0]
+
+    def choose(_, before):
+        if not busy_until[0]:
+            busy_until[0] = time.monotonic() + PAUSE_S
+        return fault if time.monotonic() < busy_until[0] - 0.05 else ""
+
+    # A name of its own: the gate of "faulty" may remember how much other tests' servers bore.
+    spec = f"openai/faulty-{fault}"
+    with FaultyServer(choose) as server, Decider(spec, base_url=server.address) as decider:
+        with ThreadPoolExecutor(16) as pool:
+            asked = [f"Is this an even number: {n}?" for n in range(16)]
+            decisions = list(pool.map(lambda text: decider.decide(picture, text), asked))
+        assert [d.verdict for d in decisions] == [truth(n) for n in range(16)]
+        # Two were under way when it said so; nobody else asked before the time was up.
+        assert server.requests <= 16 + 2
+
+
+def test_a_refusal_is_not_asked_again(picture):
+    """Asking until it suits would select verdicts."""
+    with FaultyServer(lambda *_: "refusal in its field") as server:
+        with pytest.raises(RefusedError) as caught:
+            ask(server, picture, retries=3)
+        assert server.requests == 1
+    assert "cannot help" in caught.value.reply.text
+
+
+def test_a_broken_contract_is_asked_again_from_scratch(picture):
+    """With retries, the identical request goes out; the failed verdict is never shown."""
+    with FaultyServer(lambda _, before: "reversed keys" if before < 2 else "") as server:
+        server.keep_bodies = True
+        decision = ask(server, picture, retries=2)
+        assert decision.receipt.attempts == 3
+        assert len({json.dumps({**body, "head": ""}) for body in server.bodies}) == 1
+
+
+def open_files():
+    """How many files and sockets this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux does")
+def test_cancelled_calls_leave_nothing(picture):
+    """Cancelling closes the connections and ends the tasks."""
+    with FaultyServer(lambda *_: "hang before the reply") as server:
+        backend = load_backend("openai/faulty", base_url=server.address)
+
+        async def cancel_all():
+            calls = [
+                asyncio.create_task(adecide(picture, f"Is this even: {n}?", model=backend))
+                for n in range(20)
+            ]
+            await asyncio.sleep(0.3)
+            for call in calls:
+                call.cancel()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+
+        asyncio.run(cancel_all())
+        before = open_files()
+        asyncio.run(cancel_all())
+        gc.collect()
+        assert open_files() <= before
+        backend.close()
+        backend.close()
+        with pytest.raises(UsageError, match="closed"):
+            ask_once(backend)
+
+
+def ask_once(backend):
+    return backend.generate(Request("", None, "Question: 1\nVerdicts", None, 5))
+
+
+# ------------------------------------------------------------------------------ secrets
+
+
+def test_a_key_is_nowhere_to_be_found(picture, caplog):
+    """Not in logs at DEBUG, exceptions, reprs, receipts, or JSON."""
+    caplog.set_level(logging.DEBUG)
+    said = []
+    faults = ["", "500", "garbage, status 200", "content filter, status 400", "reset at once"]
+    with FaultyServer(lambda n, _: faults[n]) as server:
+        backend = load_backend("openai/faulty", base_url=server.address, api_key=KEY)
+        said.append(repr(backend) + repr(vars(backend)["_capabilities"]))
+        for number in range(len(faults)):
+            try:
+                decision = decide(picture, f"Is it even: {number}?", model=backend, timeout=0.5)
+                said += [repr(decision), decision.model_dump_json()]
+            except FaithfulDecideError as error:
+                chain = error
+                while chain is not None:
+                    said += [str(chain), repr(chain), *getattr(chain, "__notes__", ())]
+                    chain = None if chain.__suppress_context__ else chain.__context__
+        backend.close()
+    assert KEY not in "".join(said) + caplog.text
+
+
+def test_a_key_that_the_server_repeats_is_blotted_out(served, picture, monkeypatch):
+    """Some say: the key you sent, sk-..., is wrong."""
+    from benchmarks import _faulty
+
+    echo = {"echo": lambda *_: _faulty._failed(401, f"Incorrect API key provided: {KEY}")}
+    monkeypatch.setattr(_faulty, "FAULTS", FAULTS | echo)
+    with FaultyServer(lambda *_: "echo") as server, pytest.raises(AuthError) as caught:
+        ask(server, picture, api_key=KEY)
+    assert KEY not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_openais_key_is_not_sent_elsewhere(picture, monkeypatch):
+    """A key in the environment is for its own server only."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with FaultyServer(lambda *_: "") as server:
+        server.keep_bodies = True
+        ask(server, picture)
+        assert KEY not in json.dumps(server.bodies)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "error"),
+    [
+        ("openai/", {}, UsageError),
+        ("openai/x", {}, AuthError),
+        ("openrouter/x", {}, AuthError),
+        ("azure/x", {"api_key": "k"}, UsageError),
+        ("vllm/x", {"base_url": "ftp://host"}, UsageError),
+        ("vllm/x", {"base_url": "http://user:secret@host/v1"}, UsageError),
+        ("vllm/x", {"decoder": "backwards"}, UsageError),
+        ("vllm/x", {"temperature": 1}, UnsupportedError),
+    ],
+)
+def test_what_cannot_be_loaded(spec, options, error, monkeypatch):
+    """It is said before anything is sent."""
+    for preset in PRESETS.values():
+        monkeypatch.delenv(preset.key_variable, raising=False)
+    monkeypatch.delenv("AZURE_OPENAI_ENDPOINT", raising=False)
+    with pytest.raises(error):
+        load_backend(spec, **options)
+
+
+# ------------------------------------------------------------------------------ on the wire
+
+
+@pytest.fixture
+def request_(picture):
+    """A request with everything in it."""
+    image = prepare(load_image(picture), None)
+    labels = ("yes", "no")
+    return Request("be brief", image, "Question: ?", schema(labels), 99, seed=7, top_logprobs=50)
+
+
+def test_order_of_the_schema_survives_the_wire(request_):
+    """Properties, required and propertyOrdering have the order of the reply, down to the bytes."""
+    body = json.loads(json.dumps(chat_body(request_, "m", PRESETS["openai"])))
+    sent = body["response_format"]["json_schema"]
+    assert sent["strict"] is True
+    keys = ["observations", "reasoning", "verdict"]
+    assert list(sent["schema"]["properties"]) == keys
+    assert sent["schema"]["required"] == sent["schema"]["propertyOrdering"] == keys
+    assert body["top_logprobs"] == 20
+    assert [part["type"] for part in body["messages"][1]["content"]] == ["image_url", "text"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}),
+        ("sglang", {"continue_final_message": True}),
+        ("llamacpp-server", {}),
+    ],
+)
+def test_forced_start_is_the_last_message(kind, expected, request_):
+    """The grammar that is sent is one for the rest, since it begins where the model does."""
+    body = chat_body(replace(request_, prefix=REPLY[:-5]), "m", PRESETS[kind])
+    assert body["messages"][-1] == {"role": "assistant", "content": REPLY[:-5]}
+    assert expected.items() <= body.items()
+    rest = json.dumps({key: body[key] for key in body.keys() - {"messages"}})
+    assert "observations" not in rest
+    assert "yes" in rest
+
+
+@pytest.mark.parametrize("kind", [kind for kind, p in PRESETS.items() if p.prefix == "none"])
+def test_what_cannot_be_continued_is_refused(kind, request_):
+    """Before anything is sent."""
+    backend = load_backend(f"{kind}/m", base_url="http://127.0.0.1:9", api_key="k")
+    with pytest.raises(UnsupportedError, match="prefix"):
+        backend.generate(replace(request_, prefix="{"))
+    backend.close()
+
+
+def test_unreachable_server_is_transient(picture):
+    """It may come up; the error says where it was looked for."""
+    with pytest.raises(TransientError, match=r"127\.0\.0\.1:9"):
+        decide(picture, "Is it?", model="vllm/m", base_url="http://127.0.0.1:9/v1", timeout=0.5)
