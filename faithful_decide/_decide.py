@@ -265,6 +265,7 @@ def _decision(
             seed=answer.first.request.seed,
             attempts=answer.attempts,
             second_at=answer.second_at,
+            image_notes=answer.first.request.image.notes if answer.first.request.image else (),
         ),
     )
 

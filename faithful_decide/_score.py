@@ -147,6 +147,5 @@ def _probe(request: Request, start: bytes) -> Request | None:
     except UnicodeDecodeError:
         # The labels part in the middle of a character; no text ends there.
         return None
-    return replace(
-        request, prefix=prefix, schema=None, max_tokens=1, temperature=0.0, top_logprobs=_TOP_PROBE
-    )
+    # The schema stays: a server that lists what its grammar leaves would otherwise list anything.
+    return replace(request, prefix=prefix, max_tokens=1, temperature=0.0, top_logprobs=_TOP_PROBE)

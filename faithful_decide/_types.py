@@ -231,8 +231,8 @@ class Receipt(_Frozen):
     `order` is "enforced" if a grammar that fixes the order was active and the text was verified,
     "verified" if only the text was, and "two_steps" if the verdict was asked for in a second call,
     after the reasoning had come back; `raw` then holds both replies, and the second begins at byte
-    `second_at`. With `hidden_thinking_tokens` other than 0 the visible
-    reasoning is a report of reasoning that was not shown.
+    `second_at`. With `hidden_thinking_tokens` other than 0 the visible reasoning is a report of
+    reasoning that was not shown. `image_notes` is what was done to the picture before it was sent.
     """
 
     order: Literal["enforced", "verified", "two_steps"]
@@ -251,6 +251,7 @@ class Receipt(_Frozen):
     seed: int | None = None
     attempts: Annotated[int, Field(ge=1)] = 1
     second_at: Annotated[int, Field(ge=1)] | None = None
+    image_notes: tuple[str, ...] = ()
 
 
 _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})

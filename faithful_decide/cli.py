@@ -189,6 +189,8 @@ def _print(decision: Decision, *, as_json: bool) -> None:
     ]
     for name, text in rows:
         _data(f"{click.style(f'{name:<9}', bold=True)}  {_visible(text)}", styled=True)
+    for note in receipt.image_notes:
+        _notice(f"the image: {note}")
     if receipt.hidden_thinking_tokens != 0:
         _notice("the model may have reasoned out of sight before this reply")
 

@@ -93,7 +93,8 @@ def test_a_server_that_cannot_be_reached_is_no_finding():
 
     def later(request):
         if "banana" in request.text:
-            raise BackendError("gone")
+            gone = "gone"
+            raise BackendError(gone)
         return obedient(request)
 
     holds, report = found(later)

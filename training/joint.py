@@ -12,12 +12,13 @@ from random import Random
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from faithful_decide._image import letterbox
 from training.draw import render
 from training.foreign import make_foreign
-from training.language import Pages, batch_pages, centres, pages_of
-from training.vision import ZOOMS, truth
+from training.language import Pages, bag, batch_pages, centres, pages_of, token_id
+from training.vision import FACETS, ZOOMS, truth
 from training.world import FRAME, make_scene
 
 FOREIGN_SHARE = 0.08
@@ -46,6 +47,36 @@ def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, Tens
         pages += [(i, page) for page in pages_of(rng, scene, each)]
     arrays = (torch.from_numpy(np.stack(rows)) for rows in (pictures, labels, told))
     return (*arrays, batch_pages(pages) if pages else [])  # type: ignore[return-value]
+
+
+EXCLUSIVE = ("kind", "x", "y", "size")  # facets that every thing has; of the others it may have none
+SHARP = 10.0
+
+
+def spoken(image: Tensor, told: Tensor, embeddings: Tensor) -> Tensor:
+    """How clearly the patch at the centre of each thing says the words that tell it, 0 for perfectly.
+
+    The distance to the oracle's vector is made up mostly of the words that every thing has. A mood or a
+    hat is one word among six on few things, so each facet is asked for by itself here: how much of a word
+    is in the vector is its product with the word's embedding, 1 if it is there and 0 if not.
+    """
+    things = told[..., 1] >= 0
+    vectors, labels = image[things], told[things]
+    total = image.new_zeros(())
+    for i, facet in enumerate(FACETS):
+        words = bag(facet)
+        classes = [c for c, said in enumerate(words) if said]
+        if not classes:
+            continue
+        table = embeddings[torch.tensor([token_id(words[c][-1 if facet == "colour" else 0]) for c in classes])]
+        share = vectors @ (table / table.square().sum(-1, keepdim=True)).T
+        if facet in EXCLUSIVE:
+            total = total + functional.cross_entropy(SHARP * share, labels[:, i])
+        else:
+            wanted = (labels[:, i, None] == torch.tensor(classes)).float()
+            lost = functional.binary_cross_entropy_with_logits(SHARP * (share - 0.5), wanted, reduction="none")
+            total = total + lost.sum(-1).mean()
+    return total
 
 
 def pull(image: Tensor, oracle: Tensor) -> Tensor:

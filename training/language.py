@@ -60,7 +60,7 @@ class Oracle(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = torch.tensor(np.cumsum([0, *FACETS.values()])[:-1])
-        bags = [[_id(word) for word in words] for facet in FACETS for words in bag(facet)]
+        bags = [[token_id(word) for word in words] for facet in FACETS for words in bag(facet)]
         self.ids = torch.tensor([(ids + [0, 0])[:2] for ids in bags])
         self.said = torch.tensor([([1.0] * len(ids) + [0.0, 0.0])[:2] for ids in bags])
         self.free = nn.Parameter(torch.randn(2, width) * 0.1)  # of the ground, and of a foreign picture
@@ -101,7 +101,7 @@ def _noun(kind: str) -> tuple[str, ...]:
     return (f" {kind}", *group)
 
 
-def _id(word: str) -> int:
+def token_id(word: str) -> int:
     """The number of the one token that a word is."""
     (number,) = tokenizer().encode(word).ids
     return number

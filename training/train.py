@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.data import ahead
-from training.joint import joint_batch, pull
+from training.joint import joint_batch, pull, spoken
 from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
 from training.tokens import USER
@@ -212,9 +212,10 @@ def joint(steps: int, every: int) -> None:
         near = pull(image, oracle(told, model.decoder.embed.weight).detach())
         fade = max(0.3, 1.0 - max(0, run.step - ALONE) / PULLED)
         loss = read_and_answer(model, image, pages, marks) if pages else torch.zeros(())
-        run.advance(loss + 0.2 * dense + fade * near)
+        said = spoken(image, told, model.decoder.embed.weight)
+        run.advance(loss + 0.2 * dense + fade * near + 0.1 * said)
         if run.step % 50 == 0 or run.step == steps:
-            run.log(loss=loss.item(), dense=dense.item(), near=near.item(), **exactness(marks))
+            run.log(loss=loss.item(), dense=dense.item(), near=near.item(), said=said.item(), **exactness(marks))
             marks.clear()
         if run.step % every == 0 or run.step == steps:
             run.save()
