@@ -17,7 +17,7 @@ from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
 from faithful_decide._types import Decision, Question
-from faithful_decide.backends import load_backend
+from faithful_decide.backends import adopt, load_backend
 from faithful_decide.errors import QuestionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -286,8 +286,11 @@ def _loaded(
     if isinstance(model, str):
         return closing(load_backend(model, **options))
     if not _is_backend(model):
-        msg = f"a model is a spec or a backend, not {type(model).__name__}"
-        raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
+        adopted = adopt(model)
+        if adopted is None:
+            msg = f"a model is a spec or a backend, not {type(model).__name__}"
+            raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
+        model = adopted
     if options:
         msg = f"a loaded backend takes no options, but got {', '.join(options)}"
         raise UnsupportedError(msg, hint="pass options to load_backend")

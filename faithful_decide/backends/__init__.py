@@ -8,6 +8,7 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     openai/NAME                a hosted model, or with base_url= any server of that protocol
     azure, openrouter          other hosts
     vllm, sglang, llamacpp-server, ollama, lmstudio      servers of your own
+    instructor/PROVIDER/NAME   a provider that instructor knows; its clients are taken as they are
 
 The table below maps a kind to a loader, as a string, so that nothing is imported before it is
 asked for. A loader is called with the rest of the spec and the caller's options, and returns a
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
     from faithful_decide._backend import Backend
 
-__all__ = ["load_backend"]
+__all__ = ["adopt", "load_backend"]
 
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
     "gguf": "faithful_decide.backends.llamacpp:load_gguf",
+    "instructor": "faithful_decide.backends.instructor:load_instructor",
     **dict.fromkeys(PRESETS, "faithful_decide.backends.openai:OpenAIBackend"),
 }
 
@@ -71,6 +73,22 @@ def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checke
         msg = f"the backend {kind!r} cannot be loaded like this: {error}"
         raise UnsupportedError(msg, hint=f"its options are: {names}") from None
     return loader(rest, **options)
+
+
+def adopt(value: object) -> Backend | None:
+    """Make a backend of a live object of a library that this one knows.
+
+    Args:
+        value: Whatever was passed as a model.
+
+    Returns:
+        The backend, or None if it is no such object.
+    """
+    if type(value).__module__.startswith("instructor."):
+        backends = import_module("faithful_decide.backends.instructor")
+        backend: Backend = backends.InstructorBackend(value)
+        return backend
+    return None
 
 
 def _split(spec: str) -> tuple[str, str, str]:

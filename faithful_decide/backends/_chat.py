@@ -55,8 +55,7 @@ def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {"model": model, "messages": messages}
     body[preset.length_limit] = request.max_tokens
-    if request.temperature or preset.prefix != "none":
-        # Hosted models that reason refuse any temperature but their own, 0 included.
+    if preset.temperature:
         body["temperature"] = request.temperature
     if request.seed is not None:
         body["seed"] = request.seed

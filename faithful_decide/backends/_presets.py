@@ -39,6 +39,7 @@ class Preset:
         logprobs: From before or after the grammar removed illegal tokens.
         schema_in_prompt: Whether the model is shown the schema.
         length_limit: The name of the parameter that limits the reply.
+        temperature: Whether it is told one; models that reason refuse any, 0 included.
         same_model: Whether the reply names the model that was asked for.
         extra: What else is sent with every request.
     """
@@ -54,6 +55,7 @@ class Preset:
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
     schema_in_prompt: bool = False
     length_limit: str = "max_tokens"
+    temperature: bool = True
     same_model: bool = True
     extra: Mapping[str, Any] | None = None
 

@@ -68,6 +68,7 @@ class OpenAIBackend:
         api_key: str | None = None,
         decoder: Literal["autoregressive", "diffusion", "unknown"] = "autoregressive",
         logprobs: bool = True,
+        temperature: bool = True,
         any_model: bool = False,
         extra: dict[str, Any] | None = None,
     ) -> None:
@@ -80,6 +81,8 @@ class OpenAIBackend:
             api_key: Its key; by default that of the variable of its kind.
             decoder: `diffusion` for a model that does not write left to right.
             logprobs: Whether to ask for log-probabilities; some models refuse a request for them.
+            temperature: Whether to send one; models that reason refuse it, and then no reply is
+                the most likely one.
             any_model: Whether a reply may name another model than the one asked for. Some servers
                 name a file.
             extra: What else to send with every request, such as `reasoning_effort`.
@@ -109,6 +112,7 @@ class OpenAIBackend:
             preset,
             extra={**(preset.extra or {}), **(extra or {})},
             same_model=preset.same_model and not any_model,
+            temperature=temperature,
         )
         if own and kind == "openai":
             # An unknown server: what is known of OpenAI's own does not hold for it.
@@ -244,7 +248,10 @@ class OpenAIBackend:
             raise TransientError(msg, retry_after=_retry_after(error.response.headers)) from None
         if status >= 500 or status in {408, 409, 425}:  # noqa: PLR2004 - they may pass
             raise TransientError(msg) from None
-        hint = "check the name of the model, and whether it takes images and a JSON schema"
+        hint = (
+            "check the name of the model, and whether it takes images and a JSON schema; one that "
+            "reasons may want logprobs=False and temperature=False"
+        )
         raise BackendError(msg, hint=hint) from None
 
     def _clean(self, text: str) -> str:

@@ -1,0 +1,161 @@
+"""The wire formats of Anthropic and Google: a request to keyword arguments, a response to a reply.
+
+Both were written from the vendors' documentation and the types of their SDKs, and what is sent was
+compared with them. Neither service was reached.
+
+Both are sent the schema in the parameter that promises to keep it, with the keys in order wherever
+the format has a place for an order.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._types import Finish, Reply, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._backend import Request
+
+__all__ = ["anthropic_call", "google_call", "read_anthropic", "read_google"]
+
+_ANTHROPIC: Mapping[str, Finish] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "tool_use": "tool_call",
+}
+_GOOGLE: Mapping[str, Finish] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    **dict.fromkeys(
+        ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"),
+        "content_filter",
+    ),
+    **dict.fromkeys(("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"), "tool_call"),
+}
+
+
+def anthropic_call(request: Request) -> dict[str, Any]:
+    """Write the arguments of `messages.create`.
+
+    Args:
+        request: What to ask.
+
+    Returns:
+        The arguments, without the model.
+    """
+    content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
+    if request.image is not None:
+        data = base64.b64encode(request.image.data).decode("ascii")
+        source = {"type": "base64", "media_type": request.image.media_type, "data": data}
+        content.insert(0, {"type": "image", "source": source})
+    call: dict[str, Any] = {
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": request.max_tokens,
+    }
+    if request.system:
+        call["system"] = request.system
+    call["temperature"] = request.temperature
+    if request.schema is not None:
+        shape = _without(request.schema, "propertyOrdering")
+        call["output_config"] = {"format": {"type": "json_schema", "schema": shape}}
+    return call
+
+
+def google_call(request: Request) -> dict[str, Any]:
+    """Write the arguments of `models.generate_content`.
+
+    Args:
+        request: What to ask.
+
+    Returns:
+        The arguments, without the model.
+    """
+    parts: list[dict[str, Any]] = [{"text": request.text}]
+    if request.image is not None:
+        blob = {"data": request.image.data, "mime_type": request.image.media_type}
+        parts.insert(0, {"inline_data": blob})
+    config: dict[str, Any] = {
+        "max_output_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "system_instruction": request.system or None,
+    }
+    if request.schema is not None:
+        config |= {
+            "response_mime_type": "application/json",
+            "response_json_schema": dict(request.schema),
+        }
+    return {"contents": [{"role": "user", "parts": parts}], "config": config}
+
+
+def read_anthropic(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types of an optional SDK
+    """Read a message.
+
+    Args:
+        answer: What the SDK returned.
+        latency_s: Seconds that the call took.
+
+    Returns:
+        The reply.
+    """
+    texts = [block.text for block in answer.content if block.type == "text"]
+    thought = any("thinking" in block.type for block in answer.content)
+    details = getattr(answer.usage, "output_tokens_details", None)
+    counted = getattr(details, "thinking_tokens", None)
+    return Reply(
+        text="".join(texts),
+        finish=_ANTHROPIC.get(str(answer.stop_reason), "unknown"),
+        model=str(answer.model),
+        usage=Usage(
+            answer.usage.input_tokens,
+            getattr(answer.usage, "cache_read_input_tokens", None),
+            answer.usage.output_tokens,
+        ),
+        hidden_thinking_tokens=None if thought and not counted else counted,
+        latency_s=latency_s,
+    )
+
+
+def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types of an optional SDK
+    """Read a generation.
+
+    Args:
+        answer: What the SDK returned.
+        latency_s: Seconds that the call took.
+
+    Returns:
+        The reply; one without candidates was stopped by a filter before the model.
+    """
+    used = answer.usage_metadata
+    usage = Usage(
+        getattr(used, "prompt_token_count", None),
+        getattr(used, "cached_content_token_count", None),
+        getattr(used, "candidates_token_count", None),
+    )
+    model = str(answer.model_version or "")
+    if not answer.candidates:
+        return Reply("", "content_filter", model=model, usage=usage, latency_s=latency_s)
+    candidate = answer.candidates[0]
+    parts = (candidate.content.parts if candidate.content else None) or []
+    reason = getattr(candidate.finish_reason, "value", candidate.finish_reason)
+    return Reply(
+        text="".join(part.text for part in parts if part.text and not part.thought),
+        finish=_GOOGLE.get(str(reason), "unknown"),
+        model=model,
+        usage=usage,
+        hidden_thinking_tokens=getattr(used, "thoughts_token_count", None),
+        latency_s=latency_s,
+    )
+
+
+def _without(schema: Any, key: str) -> Any:  # noqa: ANN401 - JSON
+    """The same schema without a keyword that its reader would refuse."""
+    if isinstance(schema, dict):
+        return {name: _without(value, key) for name, value in schema.items() if name != key}
+    return [_without(item, key) for item in schema] if isinstance(schema, list) else schema

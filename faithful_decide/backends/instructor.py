@@ -1,0 +1,240 @@
+"""Clients of instructor: the providers it knows, or a client that you already have.
+
+    instructor/anthropic/claude-sonnet-4-6
+    instructor/google/gemini-3-flash
+    decide(image, question, model=instructor.from_openai(OpenAI(), model="gpt-5.1"))
+
+Instructor's own way of asking is not used. It does not send `strict`, accepts keys in any order and
+twice, and after a failed validation asks again with the failed reply in view, so that the second
+reasoning is written to fit a verdict. Instead the call goes through the client untouched: no
+response model, no second try, the schema in the parameter by which the provider promises to keep
+it, and the raw text verified like any other.
+
+`enforcement` says `strict` where that parameter is known (OpenAI's protocol, Anthropic, Google).
+Retries of the SDK inside are off for a client made here; a client of yours is left as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._backend import Capabilities, Reply, Request
+from faithful_decide._image import ImageLimits
+from faithful_decide.backends._chat import chat_body, read_chat
+from faithful_decide.backends._presets import PRESETS, Preset
+from faithful_decide.backends._providers import (
+    anthropic_call,
+    google_call,
+    read_anthropic,
+    read_google,
+)
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    MissingExtraError,
+    TransientError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["InstructorBackend", "is_instructor_client", "load_instructor"]
+
+_LIMITS = ImageLimits(
+    media_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
+    max_side=1568,
+    max_bytes=3_500_000,
+)
+# Known of the protocol, not of who speaks it.
+_PRESET = Preset(None, "", same_model=False, logprobs="none")
+_BUSY = frozenset({429, 503, 529})
+
+
+class InstructorBackend:
+    """A model behind a blocking client of instructor. Safe to call from several threads."""
+
+    def __init__(self, client: Any, *, model: str = "") -> None:  # noqa: ANN401 - an optional package
+        """Wrap a client.
+
+        Args:
+            client: A blocking client, as `instructor.from_...` returns it.
+            model: The model to ask, where the client does not say.
+
+        Raises:
+            UsageError: Nobody says which model.
+            UnsupportedError: The client is not a blocking one.
+        """
+        if not is_instructor_client(client) or type(client).__name__.startswith("Async"):
+            msg = f"this takes a blocking client of instructor, not {type(client).__name__}"
+            raise UnsupportedError(msg, hint="make it with instructor.from_openai(OpenAI())")
+        self._client = client
+        self._provider = str(getattr(client.provider, "value", client.provider))
+        self._model = model or client.kwargs.get("model") or _default_model(client)
+        if not self._model:
+            msg = "this client of instructor does not say which model to ask"
+            raise UsageError(msg, hint='make it with instructor.from_...(client, model="NAME")')
+        self._ask: Callable[[Request], Reply] = {
+            "anthropic": self._anthropic,
+            "genai": self._google,
+        }.get(self._provider, self._chat)
+        self._capabilities = Capabilities(
+            enforcement="strict",
+            order=True,
+            thinking="unknown",
+            schema_in_prompt=True,
+            decoder="autoregressive",
+            image_limits=_LIMITS,
+        )
+
+    @property
+    def name(self) -> str:
+        """The model spec that names this backend."""
+        return f"instructor/{self._provider}/{self._model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do."""
+        return self._capabilities
+
+    def __repr__(self) -> str:
+        """Name the model, and nothing of the client, which knows a key."""
+        return f"{type(self).__name__}({self.name!r})"
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry and without a second question.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply as it came.
+
+        Raises:
+            UnsupportedError: The request forces a prefix.
+            AuthError: The provider refused the key.
+            TransientError: It is busy, failed, or did not reply.
+            BackendError: It refused the request.
+        """
+        if request.prefix:
+            msg = f"{self.name} cannot continue a forced prefix"
+            raise UnsupportedError(msg, hint="use a model in process, or vllm or sglang")
+        try:
+            return self._ask(request)
+        except (TransientError, BackendError):
+            raise
+        except Exception as error:  # noqa: BLE001 - of whichever SDK is inside; sorted by its status
+            raise self._sorted(error) from None
+
+    def _chat(self, request: Request) -> Reply:
+        body = chat_body(request, self._model, _PRESET)
+        started = time.perf_counter()
+        answer = self._client.chat.completions.create(response_model=None, max_retries=0, **body)
+        latency = time.perf_counter() - started
+        return read_chat(answer.model_dump(mode="json"), request, PRESETS["lmstudio"], latency)
+
+    def _anthropic(self, request: Request) -> Reply:
+        call = anthropic_call(request)
+        started = time.perf_counter()
+        answer = self._client.create(response_model=None, max_retries=0, model=self._model, **call)
+        return read_anthropic(answer, time.perf_counter() - started)
+
+    def _google(self, request: Request) -> Reply:
+        # Its create() rewrites messages; the client inside takes contents as they are.
+        call = google_call(request)
+        started = time.perf_counter()
+        answer = self._client.client.models.generate_content(model=self._model, **call)
+        return read_google(answer, time.perf_counter() - started)
+
+    def _sorted(self, error: Exception) -> BackendError:
+        """Sort an error by the status it carries, whichever SDK it comes from."""
+        status = next(
+            (
+                code
+                for name in ("status_code", "code")
+                if type(code := getattr(error, name, None)) is int
+            ),
+            0,
+        )
+        msg = f"{self.name} failed: {type(error).__name__}" + (
+            f", status {status}" if status else ""
+        )
+        if status in {401, 403}:
+            return AuthError(msg, hint="check the key, and what it may use")
+        if status in _BUSY:
+            return TransientError(msg, retry_after=_pause(getattr(error, "response", None)))
+        named = type(error).__name__.casefold()
+        if status >= 500 or status in {408, 409} or "timeout" in named or "connect" in named:  # noqa: PLR2004 - they may pass
+            return TransientError(msg)
+        return BackendError(msg, hint="check the name of the model, and what it can be sent")
+
+    def close(self) -> None:
+        """Do nothing: a client of yours is yours, and one made here has nothing to release."""
+
+
+def is_instructor_client(value: object) -> bool:
+    """Tell whether something is a client of instructor, without importing it.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether its class comes from that package.
+    """
+    return type(value).__module__.startswith("instructor.") and hasattr(value, "provider")
+
+
+def load_instructor(rest: str, *, api_key: str | None = None) -> InstructorBackend:
+    """Make a client of a provider that instructor knows.
+
+    Args:
+        rest: `PROVIDER/NAME`, as `instructor.from_provider` takes it.
+        api_key: The key; by default the provider's SDK looks for it in its usual variable.
+
+    Returns:
+        The backend.
+
+    Raises:
+        MissingExtraError: instructor, or the SDK of the provider, is not installed.
+        UsageError: There is no such provider.
+        AuthError: There is no key.
+    """
+    provider, _, model = rest.partition("/")
+    if not model:
+        msg = f"instructor wants PROVIDER/NAME, not {rest!r}"
+        raise UsageError(msg, hint='write model="instructor/anthropic/NAME"')
+    extra = "instructor"
+    try:
+        instructor = import_module("instructor")
+        client = instructor.from_provider(rest, **({"api_key": api_key} if api_key else {}))
+    except ImportError:
+        raise MissingExtraError(extra, needed_for=f"Asking {provider} through instructor") from None
+    except Exception as error:  # noqa: BLE001 - of instructor or of whichever SDK is inside
+        said = str(error).replace(api_key, "***") if api_key else str(error)
+        msg = f"instructor cannot make a client for {rest}: {said}"
+        if "api_key" in said or "credentials" in said:
+            raise AuthError(msg, hint=f"set the key of {provider}, or pass api_key=") from None
+        raise UsageError(
+            msg, hint="check the name of the provider, and that its SDK is there"
+        ) from None
+    if hasattr(client.client, "max_retries"):
+        client.client.max_retries = 0
+    return InstructorBackend(client, model=model)
+
+
+def _default_model(client: Any) -> str:  # noqa: ANN401 - an optional package
+    """The model that a client was made for, which it keeps nowhere but in its own function."""
+    kept = inspect.getclosurevars(client.create_fn).nonlocals
+    return str(kept.get("default_model") or "")
+
+
+def _pause(response: object) -> float:
+    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return 0.0
