@@ -57,6 +57,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "backends/llamacpp:load_embedded",
         "backends/llamacpp:load_gguf",
         "backends/openai:OpenAIBackend",
+        "backends/outlines:load_outlines",
+        "backends/instructor:load_instructor",
         "_probe:probe",
         "_probed:ProbeReport",
         "_probed:Check",

@@ -60,9 +60,9 @@ class Run:
             self.step, self.spent = int(place["step"]), float(place["spent"])
 
     def schedule(self) -> float:
-        """Warm up, stay, and fall in a straight line over the last third."""
+        """Warm up, stay, and fall in a straight line over the last half."""
         warm = (self.step + 1) / 100
-        fall = (self.steps - self.step) / (self.steps / 3)
+        fall = (self.steps - self.step) / (self.steps / 2)
         return self.rate * max(0.02, min(1.0, warm, fall))
 
     def advance(self, loss: torch.Tensor) -> None:

@@ -8,6 +8,7 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     openai/NAME                a hosted model, or with base_url= any server of that protocol
     azure, openrouter          other hosts
     vllm, sglang, llamacpp-server, ollama, lmstudio      servers of your own
+    outlines/NAME_OR_FOLDER    a model of Transformers in this process; a model of Outlines, too
     instructor/PROVIDER/NAME   a provider that instructor knows; its clients are taken as they are
 
 The table below maps a kind to a loader, as a string, so that nothing is imported before it is
@@ -36,9 +37,13 @@ __all__ = ["adopt", "load_backend"]
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
     "gguf": "faithful_decide.backends.llamacpp:load_gguf",
+    "outlines": "faithful_decide.backends.outlines:load_outlines",
     "instructor": "faithful_decide.backends.instructor:load_instructor",
     **dict.fromkeys(PRESETS, "faithful_decide.backends.openai:OpenAIBackend"),
 }
+
+
+_ADOPTED = {"instructor": "InstructorBackend", "outlines": "OutlinesBackend"}
 
 
 def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checked per backend below
@@ -84,11 +89,12 @@ def adopt(value: object) -> Backend | None:
     Returns:
         The backend, or None if it is no such object.
     """
-    if type(value).__module__.startswith("instructor."):
-        backends = import_module("faithful_decide.backends.instructor")
-        backend: Backend = backends.InstructorBackend(value)
-        return backend
-    return None
+    package = type(value).__module__.partition(".")[0]
+    if package not in _ADOPTED:
+        return None
+    home = import_module(f"faithful_decide.backends.{package}")
+    backend: Backend = getattr(home, _ADOPTED[package])(value)
+    return backend
 
 
 def _split(spec: str) -> tuple[str, str, str]:
