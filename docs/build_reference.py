@@ -51,7 +51,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_types:Enforcement",
         "_types:Finish",
     ),
-    "Stored decisions": ("_stored:verify_stored",),
+    "Stored decisions": ("_stored:verify_stored", "_price:price_usd"),
     "Models": (
         "backends/__init__:load_backend",
         "backends/llamacpp:load_embedded",

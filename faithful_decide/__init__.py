@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._price import price_usd as price_usd
     from faithful_decide._probe import probe as probe
     from faithful_decide._probed import Check as Check
     from faithful_decide._probed import ProbeReport as ProbeReport
@@ -57,6 +58,7 @@ _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_price": ("price_usd",),
     "_probe": ("probe",),
     "_probed": ("Check", "ProbeReport"),
     "_stored": ("verify_stored",),

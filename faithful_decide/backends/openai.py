@@ -107,7 +107,9 @@ class OpenAIBackend:
         if preset.needs_key and not key and not own:
             msg = f"there is no key for {kind}"
             raise AuthError(msg, hint=f"set {preset.key_variable}, or pass api_key=")
-        self._kind, self._model = kind, model
+        self._model = model
+        # Two servers of one kind are two models to whoever reads a receipt, or waits at a gate.
+        self._name = f"{kind}/{model}" + (f"@{urlsplit(address).netloc}" if own else "")
         self._preset = replace(
             preset,
             extra={**(preset.extra or {}), **(extra or {})},
@@ -144,8 +146,8 @@ class OpenAIBackend:
 
     @property
     def name(self) -> str:
-        """The model spec that names this backend."""
-        return f"{self._kind}/{self._model}"
+        """The model spec, and the address if it is not the usual one."""
+        return self._name
 
     @property
     def capabilities(self) -> Capabilities:
