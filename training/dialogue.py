@@ -27,9 +27,9 @@ STRANGE_IMAGE = [("the image", "not a scene of known things")]
 STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
-    "exists": 12, "colour": 4, "wears": 6, "rides": 3, "turned": 5, "relation": 18, "number": 7, "compare": 6, "size": 6,
-    "mood": 7, "funny": 15, "most": 7, "what_colour": 2, "what_mood": 3, "what_wears": 3, "side": 3, "which": 4, "how_many": 4,
-    "unknown": 8, "reading": 5,
+    "exists": 8, "colour": 4, "wears": 7, "rides": 4, "turned": 6, "relation": 8, "number": 9, "compare": 8, "size": 5,
+    "mood": 6, "funny": 20, "most": 14, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
+    "unknown": 7, "reading": 4,
 }  # fmt: skip
 
 

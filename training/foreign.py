@@ -21,7 +21,7 @@ WORDS = (
     "its about into than them can only other new some could time these two may then do first any my now such like our "
     "report total annual price order invoice chapter section figure table page date name address street number"
 ).split()
-KINDS = ("noise", "text", "blank", "leaves", "clouds")
+KINDS = ("noise", "text", "blank", "leaves", "clouds", "blobs")
 
 
 def make_foreign(seed: int, kind: str | None = None) -> Image.Image:
@@ -36,8 +36,9 @@ def make_foreign(seed: int, kind: str | None = None) -> Image.Image:
     """
     rng = Random(seed * 7919 + 13)
     noise = np.random.default_rng(rng.getrandbits(32))
-    kind = kind or rng.choices(KINDS, (2, 3, 2, 5, 2))[0]
-    return {"noise": _noise, "text": _text, "blank": _blank, "leaves": _leaves, "clouds": _clouds}[kind](rng, noise)
+    kind = kind or rng.choices(KINDS, (2, 3, 2, 5, 2, 4))[0]
+    makers = {"noise": _noise, "text": _text, "blank": _blank, "leaves": _leaves, "clouds": _clouds, "blobs": _blobs}
+    return makers[kind](rng, noise)
 
 
 def _noise(rng: Random, noise: np.random.Generator) -> Image.Image:
@@ -96,6 +97,24 @@ def _clouds(rng: Random, noise: np.random.Generator) -> Image.Image:
     if rng.random() < 0.5:
         picture = picture + 40 * (_spectrum(noise, 1.0)[..., None] - 0.5)
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+
+
+def _blobs(rng: Random, noise: np.random.Generator) -> Image.Image:
+    """Soft discs on a ground of nearly their own colour, as under a microscope or in a night sky."""
+    ground = rng.choice((8, 20, 45, 90, 140, 190))
+    tint = np.array([rng.uniform(0.75, 1.25) if rng.random() < 0.5 else 1.0 for _ in range(3)])
+    page = Image.new("L", (FRAME, FRAME), ground)
+    pen = ImageDraw.Draw(page)
+    largest = rng.uniform(4, 70)
+    for _ in range(rng.choice((1, 2, 6, 20, 60))):
+        radius = max(1.0, largest * rng.random() ** 2)
+        x, y = rng.uniform(0, FRAME), rng.uniform(0, FRAME)
+        level = int(min(255, max(0, ground + rng.gauss(0, rng.choice((15, 40, 90))))))
+        pen.ellipse((x - radius, y - radius * rng.uniform(0.6, 1), x + radius, y + radius), fill=level)
+    field = np.asarray(page.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 6))), dtype=np.float32)
+    field = field + rng.uniform(0, 50) * (_spectrum(noise, rng.uniform(1.0, 2.0)) - 0.5)
+    field = field[..., None] * tint + noise.normal(0, rng.uniform(0, 8), (FRAME, FRAME, 1))
+    return Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
 
 
 def _leaves(rng: Random, noise: np.random.Generator) -> Image.Image:

@@ -21,7 +21,7 @@ from training.language import Pages, bag, batch_pages, centres, pages_of, token_
 from training.vision import FACETS, ZOOMS, truth
 from training.world import FRAME, make_scene
 
-FOREIGN_SHARE = 0.08
+FOREIGN_SHARE = 0.1
 
 
 def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, Tensor, list[Pages]]:
