@@ -110,6 +110,12 @@ def _without_usage(verdict: str) -> Answer:
     return Answer(json.dumps(made).encode())
 
 
+def _fingerprint(verdict: str) -> Answer:
+    made = completion(written(verdict))
+    made["system_fingerprint"] = "\ud800"
+    return Answer(json.dumps(made).encode())
+
+
 def _thinking(verdict: str) -> Answer:
     made = completion(written(verdict), reasoning_content="hm")
     made["usage"]["completion_tokens_details"] = {"reasoning_tokens": 0}
@@ -160,6 +166,11 @@ FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "tool call that says stop": lambda v, _: _said(written(v), tool_calls=[{"function": {}}]),
     "unknown finish reason": lambda v, _: _said(written(v), finish="because"),
     "no finish reason": lambda v, _: _said(written(v), finish=None),
+    "deep JSON": lambda _, __: Answer(b"[" * 200_000),
+    "not a number": lambda _, __: Answer(b'{"choices": NaN}'),
+    "choices of the wrong kind": lambda _, __: Answer(b'{"choices": [{"message": "yes"}]}'),
+    "smaller model": lambda v, _: _said(written(v), model="faulty-mini"),
+    "shorter name": lambda v, _: _said(written(v), model="fau"),
     "other model": lambda v, _: _said(written(v), model="someone-else-7b"),
     "no content": lambda _, __: _said(None),
     "empty content": lambda _, __: _said(""),
@@ -187,6 +198,22 @@ ODD: dict[str, Callable[[str, Random], Answer]] = {
     "null log-probabilities": lambda v, _: _logprobs(v, None),
     "log-probabilities without content": lambda v, _: _logprobs(v, {"content": None}),
     "half a log-probability": lambda v, _: _logprobs(v, {"content": [{"token": "{"}]}),
+    **{
+        f"nonsense for log-probabilities: {str(entry)[:30]}": lambda v, _, entry=entry: _logprobs(
+            v, {"content": [entry]}
+        )
+        for entry in (
+            None,
+            "a",
+            {"token": 1, "logprob": -1},
+            {"token": "a", "logprob": 10**400},
+            {"token": "a", "logprob": 1e6},
+            {"token": "a", "logprob": -1, "bytes": 50_000_000},
+            {"token": "a", "logprob": -1, "bytes": [300]},
+            {"token": "a", "logprob": -1, "top_logprobs": 3},
+        )
+    },
+    "fingerprint that cannot be stored": lambda v, _: _fingerprint(v),
     "missing usage": lambda v, _: _without_usage(v),
     "hidden thinking": lambda v, _: _thinking(v),
     "dated model": lambda v, _: _said(written(v), model="faulty-2026-01-01"),
@@ -213,6 +240,7 @@ class FaultyServer:
         self.requests = 0
         self.bodies: list[dict[str, Any]] = []
         self.keep_bodies = False
+        self.always: Answer | None = None
         self.open = 0
         self._random = Random(seed)
         self._loop = asyncio.new_event_loop()
@@ -265,6 +293,8 @@ class FaultyServer:
         if self.keep_bodies:
             self.bodies.append({"head": head, **body})
         number = number_of(body)
+        if self.always is not None:
+            return await self._send(reader, writer, self.always)
         fault = self.choose(number, self.asked[number])
         self.asked[number] += 1
         if not fault:

@@ -30,7 +30,15 @@ FINAL = frozenset(
     name
     for name in FAULTS
     if name.startswith(
-        ("refusal in", "refusal beside", "finish is", "content filter", "other model")
+        (
+            "refusal in",
+            "refusal beside",
+            "finish is",
+            "content filter",
+            "other model",
+            "smaller",
+            "shorter",
+        )
     )
     or name in {"truncated", "whitespace flood", "complete, but says length"}
 )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -65,8 +66,8 @@ class Settings:
             if type(value) is not int or value < least:
                 msg = f"{name} must be an integer of at least {least}, not {value!r}"
                 raise UsageError(msg)
-        # Not "<= 0", so that it refuses nan too.
-        if isinstance(self.timeout_s, bool) or not self.timeout_s > 0:
+        # Written so that it refuses nan and infinity too.
+        if isinstance(self.timeout_s, bool) or not 0 < self.timeout_s < math.inf:
             msg = f"timeout must be a number of seconds above 0, not {self.timeout_s!r}"
             raise UsageError(msg)
 
@@ -282,7 +283,10 @@ def _order(capabilities: Capabilities) -> Literal["enforced", "verified"]:
 
 
 def request_sha256(request: Request) -> str:
-    """Identify a request: equal hashes mean that the model was sent the same thing.
+    """Identify a request: equal hashes mean that the same was asked.
+
+    Whom it was sent to, and with which options of a backend, is not part of it; the receipt names
+    the backend beside it.
 
     Args:
         request: The request.

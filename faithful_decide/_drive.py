@@ -47,8 +47,9 @@ def run(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -> _T:
         except StopIteration as end:
             return cast("_T", end.value)
         if len(requests) > 1 and isinstance(backend, AsyncBackend):
-            with ThreadPoolExecutor(len(requests)) as pool:
-                replies = tuple(pool.map(patience.call, requests))
+            # In a thread, because there may be a running loop in this one.
+            with ThreadPoolExecutor(1) as thread:
+                replies = thread.submit(asyncio.run, _together(patience, requests)).result()
         else:
             replies = tuple(map(patience.call, requests))
 

@@ -18,6 +18,7 @@ leaves time for two more.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -32,7 +33,7 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     wait_random_exponential,
 )
 
@@ -64,6 +65,7 @@ class Gate:
             start: Calls that may be under way at once before anything is known of the server.
         """
         self._lock = threading.Lock()
+        self._epoch = 0
         self._room = start
         self._inside = 0
         self._opens = 0.0
@@ -97,17 +99,27 @@ class Gate:
         """How many seconds the gate stays shut, 0.0 or less if it is open."""
         return self._opens - time.monotonic()
 
-    def leave(self, *, refused: bool, useful: bool = True, pause: float = 0.0) -> None:
+    @property
+    def epoch(self) -> int:
+        """How often the server has refused; a call that began earlier says nothing about now."""
+        return self._epoch
+
+    def leave(
+        self, *, refused: bool, useful: bool = True, pause: float = 0.0, epoch: int | None = None
+    ) -> None:
         """Say how a call ended.
 
         Args:
             refused: Whether the server had too many calls.
             useful: Whether the end says anything about how much the server bears.
             pause: Seconds for which the server is not to be asked again.
+            epoch: The epoch in which the call began; by default the present one.
         """
         with self._lock:
+            useful = useful and epoch in {None, self._epoch}
             if refused:
                 self._room = 1
+                self._epoch += 1
                 self._opens = max(self._opens, time.monotonic() + pause)
             elif useful and self._inside >= self._room:
                 # Only a full room that went well says that there may be more.
@@ -122,6 +134,20 @@ class Gate:
 
 _GATES: WeakValueDictionary[str, Gate] = WeakValueDictionary()
 _GATES_LOCK = threading.Lock()
+
+
+def _forget_gates() -> None:
+    """In a forked child nobody will ever leave the gates of its parent."""
+    global _GATES, _GATES_LOCK
+    _GATES, _GATES_LOCK = WeakValueDictionary(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+    os.register_at_fork(after_in_child=_forget_gates)
+
+
+class _OutOfTimeError(TransientError):
+    """There is no time left for a call; asking again would only find that out again."""
 
 
 def gate_of(name: str) -> Gate:
@@ -187,7 +213,11 @@ class Patience:
     def _retrying(self, kind: type[_Loop]) -> _Loop:
         """A loop of attempts; one that could not be made in time is not waited for."""
         return kind(
-            retry=retry_if_exception_type(TransientError),
+            retry=retry_if_exception(
+                lambda error: (
+                    isinstance(error, TransientError) and not isinstance(error, _OutOfTimeError)
+                )
+            ),
             wait=self._pause,
             stop=lambda state: state.upcoming_sleep > self._left(),
             reraise=True,
@@ -217,6 +247,7 @@ class Patience:
     @contextmanager
     def _inside(self) -> Iterator[None]:
         """Tell the gate how a call ends."""
+        epoch = self._gate.epoch
         try:
             yield
         except TransientError as error:
@@ -226,7 +257,7 @@ class Patience:
         except BaseException:
             self._gate.leave(refused=False, useful=False)
             raise
-        self._gate.leave(refused=False)
+        self._gate.leave(refused=False, epoch=epoch)
 
     def _timed(self, request: Request) -> Request:
         return replace(request, timeout_s=self._part())
@@ -238,8 +269,10 @@ class Patience:
         return self._deadline - time.monotonic()
 
     def _late(self) -> TransientError:
-        msg = f"{self._backend.name} did not reply within {self._timeout_s:g} seconds"
-        return TransientError(msg, hint="raise timeout, or ask again later")
+        msg = (
+            f"{self._backend.name} cannot be asked within the {self._timeout_s:g} seconds there are"
+        )
+        return _OutOfTimeError(msg, hint="raise timeout, or ask again later")
 
     def _enter(self) -> None:
         turn = self._gate.knock()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from faithful_decide._probed import Check, ProbeReport, remember
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._types import Question
 from faithful_decide.backends import load_backend
+from faithful_decide.backends._presets import PRESETS
 from faithful_decide.errors import BackendError, ReplyError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ __all__ = ["probe"]
 
 _COLOURS = ("red", "green", "blue")
 _WORDS = ("quixotic", "zephyr")
-_TOKENS = 200
+_TOKENS = 1000
 _THOUGHT = 3
 """Tokens generated per token shown, from which on something else must have been written."""
 _MASKED = -50.0
@@ -70,9 +72,13 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
     """
     if not isinstance(model, str):
         return _probe(model, timeout)
+    if re.split("[/:]", model.strip(), maxsplit=1)[0] in PRESETS:
+        # What was found last time must not decide what is looked at this time.
+        options = {"probed": False, **options}
     with closing(load_backend(model, **options)) as backend:
         report = _probe(backend, timeout)
-        remember(report, who=repr(backend))
+        if (who := getattr(backend, "identity", None)) is not None:
+            remember(report, who=who)
     return report
 
 
@@ -135,11 +141,21 @@ def _read(reply: Reply) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _unfinished(reply: Reply) -> Check | None:
+    """Of a reply that was cut or refused nothing can be said."""
+    if reply.finish == "stop":
+        return None
+    return Check(holds="unknown", seen=f"the reply ended with {reply.finish!r}")
+
+
 def _order(base: Request, replies: list[Reply]) -> Plan[Check]:
     shape = _object(zebra=_COLOURS, mango=_COLOURS, apple=_COLOURS)
-    text = "Name the colour of the circle three times, as JSON with the keys zebra, mango, apple."
+    # Another order than the schema's: obeying the text is not keeping the schema.
+    text = "Name the colour of the circle three times, as JSON with the keys mango, apple, zebra."
     (reply,) = yield (replace(base, text=text, schema=shape),)
     replies.append(reply)
+    if (cut := _unfinished(reply)) is not None:
+        return cut
     value = _read(reply)
     if value is None:
         return Check(holds="no", seen=f"not an object: {reply.text[:80]!r}")
@@ -154,6 +170,8 @@ def _grammar(base: Request, replies: list[Reply]) -> Plan[Check]:
     text = 'Reply with the single word "banana" and nothing else.'
     (reply,) = yield (replace(base, text=text, schema=_object(word=_WORDS)),)
     replies.append(reply)
+    if (cut := _unfinished(reply)) is not None:
+        return cut
     value = _read(reply)
     kept = value is not None and list(value) == ["word"] and value["word"] in _WORDS
     return Check(holds="yes" if kept else "no", seen=repr(reply.text[:80]))
@@ -165,6 +183,8 @@ def _logprobs(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Che
     asked = replace(base, text="Say a word.", schema=_object(word=_WORDS), top_logprobs=20)
     (reply,) = yield (asked,)
     replies.append(reply)
+    if (cut := _unfinished(reply)) is not None:
+        return cut
     if not reply.tokens:
         return Check(holds="no", seen="absent")
     return Check(holds="yes", seen=_mask(reply))
@@ -196,6 +216,8 @@ def _prefix(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check
     asked = replace(base, text="Say a word.", schema=_object(word=_WORDS), prefix=start)
     (reply,) = yield (asked,)
     replies.append(reply)
+    if (cut := _unfinished(reply)) is not None:
+        return cut
     holds = reply.text == f'{start}hyr"}}'
     return Check(holds="yes" if holds else "no", seen=repr(reply.text[:80]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -54,10 +55,12 @@ def remember(report: ProbeReport, *, who: str) -> None:
         who: The name and address of the backend.
     """
     path = _path(who)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(report.model_dump_json(indent=2), encoding="utf-8")
-    part.replace(path)
+    # The report is in the caller's hands already; a full disk must not take it away.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(report.model_dump_json(indent=2), encoding="utf-8")
+        part.replace(path)
 
 
 def recall(who: str) -> ProbeReport | None:
@@ -76,7 +79,10 @@ def recall(who: str) -> ProbeReport | None:
 
 
 def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
-    """Put what was found in the place of what was promised.
+    """Take back the promises that did not hold.
+
+    A probe can only refute: a model that happens to obey looks like one that was made to. So
+    nothing is promised because of it that was not promised before.
 
     Args:
         promised: What is known of servers of this kind.
@@ -93,14 +99,12 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
         # Sorted keys do no harm: those of the contract are in alphabetical order.
         harmless = "(sorted)" in report.checks["order"].seen
         known = replace(known, order=False, two_steps=not harmless)
-    elif holds.get("order") == holds.get("grammar") == "yes":
-        enforcement = known.enforcement if known.enforcement == "grammar" else "strict"
-        known = replace(known, order=True, enforcement=enforcement)
-    seen = report.checks["logprobs"].seen if "logprobs" in report.checks else ""
-    if seen == "absent":
-        known = replace(known, logprobs="none")
-    elif seen in {"pre_mask", "post_mask"}:
-        known = replace(known, logprobs=seen)  # type: ignore[arg-type] # one of the two
+    if known.logprobs != "none" and "logprobs" in report.checks:
+        seen = report.checks["logprobs"].seen
+        if seen == "absent":
+            known = replace(known, logprobs="none")
+        elif seen in {"pre_mask", "post_mask"}:
+            known = replace(known, logprobs=seen)  # type: ignore[arg-type] # one of the two
     if holds.get("prefix") == "no":
         known = replace(known, prefix=False)
     if (thinking := holds.get("thinking")) in {"yes", "no"}:
@@ -109,7 +113,17 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
 
 
 def _path(who: str) -> Path:
-    own = os.environ.get("FAITHFUL_DECIDE_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faithful-decide"
     digest = hashlib.sha256(who.encode()).hexdigest()[:32]
-    return (Path(own) if own else base) / "probes" / f"{digest}.json"
+    return _cache() / "probes" / f"{digest}.json"
+
+
+def _cache() -> Path:
+    if own := os.environ.get("FAITHFUL_DECIDE_CACHE"):
+        return Path(own)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "faithful-decide"
+    try:
+        return Path.home() / ".cache" / "faithful-decide"
+    except RuntimeError:
+        # Nobody's home. What cannot be written is not kept, and what cannot be read was not.
+        return Path(os.devnull)

@@ -127,7 +127,7 @@ def decide(
 
 
 def _where(base_url: str | None) -> dict[str, Any]:
-    return {"base_url": base_url} if base_url else {}
+    return {} if base_url is None else {"base_url": base_url}
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """Waiting: what passes is tried again, what does not is raised, and nobody waits for ever."""
 
 import asyncio
+import os
 import threading
 import time
 
@@ -118,6 +119,42 @@ def test_gate_opens_a_crack_and_then_wider():
     gate.leave(refused=False)
     gate.leave(refused=False)
     assert all(turn.done() for turn in waiting)
+
+
+def test_a_pause_without_end_is_given_up_at_once():
+    """Whoever comes while the gate is shut for longer than there is time does not try again."""
+    backend = ScriptedBackend(lambda _: "done", name="shut")
+    gate = gate_of("shut")
+    gate.knock()
+    gate.leave(refused=True, pause=1e9)
+    started = time.monotonic()
+    with pytest.raises(TransientError, match="cannot be asked"):
+        blocking(backend, 5.0)
+    assert time.monotonic() - started < 1
+
+
+def test_success_of_an_earlier_time_says_nothing():
+    """Calls that began before a refusal do not open the gate again."""
+    gate = Gate(start=10)
+    for _ in range(10):
+        gate.knock()
+    before = gate.epoch
+    gate.leave(refused=True)
+    for _ in range(9):
+        gate.leave(refused=False, epoch=before)
+    assert [gate.knock() is None for _ in range(2)] == [True, False]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_has_gates_of_its_own():
+    """Nobody in it will ever leave those of its parent."""
+    gate = gate_of("forked")
+    gate.knock()
+    gate.knock()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if gate_of("forked").knock() is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_gate_does_not_grow_while_it_has_room():

@@ -63,7 +63,8 @@ def test_what_is_broken_is_found(spoil, name, seen):
     holds, report = found(lambda request: spoil(obedient(request)))
     assert holds[name] == "no"
     assert seen in report.checks[name].seen
-    assert [other for other, value in holds.items() if value == "no"].count("grammar") <= 1
+    blamed = {other for other, value in holds.items() if value == "no"}
+    assert blamed == {name, "logprobs", "prefix"}  # the last two are not offered
 
 
 @pytest.mark.parametrize(("other", "kind"), [(b"banana", "pre_mask"), (b"quix", "post_mask")])
@@ -102,6 +103,16 @@ def test_a_server_that_cannot_be_reached_is_no_finding():
     assert "gone" in report.checks["grammar"].seen
 
 
+@pytest.mark.parametrize("finish", ["length", "refusal", "content_filter"])
+def test_a_reply_that_was_cut_is_no_finding(finish):
+    """Nothing is known then, and nothing is taken back."""
+    known = {"prefix": True, "logprobs": "pre_mask"}
+    holds, report = found(lambda _: Reply("", finish), **known)
+    assert set(holds.values()) == {"unknown"}
+    promised = Capabilities("strict", order=True, decoder="autoregressive", **known)
+    assert corrected(promised, report) == promised
+
+
 def report_of(**checks):
     full = {name: {"holds": holds, "seen": seen} for name, (holds, seen) in checks.items()}
     return ProbeReport.model_validate({"backend": "x/y", "requests": 1, "checks": full})
@@ -119,9 +130,11 @@ def test_findings_take_the_place_of_promises():
     assert corrected(promised, report_of(logprobs=("yes", "pre_mask"))).logprobs == "pre_mask"
     assert not corrected(promised, report_of(prefix=("no", "x"))).prefix
     assert corrected(promised, report_of(thinking=("yes", "x"))).thinking == "hidden"
+    silent = Capabilities(logprobs="none")
+    assert corrected(silent, report_of(logprobs=("yes", "pre_mask"))) == silent
+    # A model that happens to obey looks like one that was made to.
     weak = Capabilities("best_effort", order=False)
-    proven = corrected(weak, report_of(order=("yes", ""), grammar=("yes", "")))
-    assert (proven.enforcement, proven.order) == ("strict", True)
+    assert corrected(weak, report_of(order=("yes", ""), grammar=("yes", ""))) == weak
 
 
 def test_a_report_is_kept_and_a_damaged_one_forgotten(cache):

@@ -224,7 +224,7 @@ def joint(steps: int, every: int) -> None:
 FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 1700), "language": (language, 9000), "joint": (joint, 6000)}
+STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500)}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Request
     from faithful_decide.backends._presets import Preset
 
-__all__ = ["MOST_ALTERNATIVES", "chat_body", "read_chat"]
+__all__ = ["MOST_ALTERNATIVES", "chat_body", "read_chat", "read_tokens"]
 
 MOST_ALTERNATIVES = 20
 """Alternatives per token that servers give at most."""
@@ -118,7 +118,7 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
     return Reply(
         text=text,
         finish=finish,
-        model=str(answer.get("model") or ""),
+        model=_text(answer.get("model")) or "",
         fingerprint=_text(answer.get("system_fingerprint")),
         usage=Usage(
             _count(usage.get("prompt_tokens")),
@@ -143,24 +143,51 @@ def _tokens(logprobs: object) -> tuple[Token, ...] | None:
     listed = _mapping(logprobs).get("content")
     if not isinstance(listed, list) or not listed:
         return None
+    return read_tokens(listed)
+
+
+def read_tokens(listed: object) -> tuple[Token, ...] | None:
+    """Read tokens with their alternatives, as OpenAI and Ollama write them.
+
+    Args:
+        listed: What stands in the place of the list.
+
+    Returns:
+        The tokens; None if there are none, or anything about them is not as it should be. A number
+        that was read from half of it would be a guess.
+    """
+    if not isinstance(listed, list) or not listed:
+        return None
     try:
-        return tuple(
-            Token(_bytes(token), {_bytes(t): float(t["logprob"]) for t in _from_least(token)})
-            for token in listed
-        )
-    except (KeyError, TypeError, ValueError):
-        # Half-filled: a number read from it would be a guess.
+        return tuple(_token(entry) for entry in listed)
+    except (TypeError, ValueError):
         return None
 
 
-def _from_least(token: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The alternatives, the likeliest last, so that of two with the same bytes it stays."""
-    return sorted(token.get("top_logprobs") or [token], key=lambda other: other["logprob"])
+def _token(entry: object) -> Token:
+    data, logprob = _weighed(entry)
+    top = _mapping(entry).get("top_logprobs") or []
+    if not isinstance(top, list):
+        raise TypeError
+    # The likeliest last, so that of two with the same bytes it stays.
+    weighed = sorted(map(_weighed, top), key=lambda pair: pair[1])
+    return Token(data, dict(weighed) or {data: logprob})
 
 
-def _bytes(token: Mapping[str, Any]) -> bytes:
-    own = token.get("bytes")
-    return bytes(own) if own is not None else token["token"].encode()
+def _weighed(entry: object) -> tuple[bytes, float]:
+    """The bytes of a token and its log-probability."""
+    token = _mapping(entry)
+    own, text, logprob = token.get("bytes"), token.get("token"), token.get("logprob")
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float):
+        raise TypeError
+    # -9999 and the like stand for "impossible"; above 0 nothing is probable.
+    if not -1e30 < logprob < 1e-3:  # noqa: PLR2004 - rounding above, nonsense below
+        raise ValueError
+    if isinstance(own, list) and all(type(b) is int and 0 <= b < 256 for b in own):  # noqa: PLR2004
+        return bytes(own), float(logprob)
+    if own is not None or not isinstance(text, str):
+        raise ValueError
+    return text.encode(errors="replace"), float(logprob)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -172,4 +199,5 @@ def _count(value: object) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    # A lone surrogate could not be stored.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None

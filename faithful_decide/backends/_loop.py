@@ -11,12 +11,14 @@ import asyncio
 import os
 import threading
 import weakref
+from concurrent.futures import CancelledError as Cancelled
 from typing import TYPE_CHECKING, TypeVar
 
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from concurrent.futures import Future
     from typing import Any
 
 __all__ = ["Loop"]
@@ -32,6 +34,7 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         self._pid = os.getpid()
         self._closed = False
+        self._lock = threading.Lock()
         thread = threading.Thread(target=_run, args=(self._loop,), daemon=True, name="backend")
         thread.start()
         self._end = weakref.finalize(self, _stop, self._loop, thread)
@@ -48,10 +51,11 @@ class Loop:
         Raises:
             UsageError: The loop has ended.
         """
-        self._check(work)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._begun(work)
         try:
             return future.result()
+        except Cancelled:
+            raise self._over() from None
         except BaseException:
             future.cancel()
             raise
@@ -68,15 +72,26 @@ class Loop:
         Raises:
             UsageError: The loop has ended.
         """
-        self._check(work)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        try:
+            return await asyncio.wrap_future(self._begun(work))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                # Not this caller was cancelled, but the loop under it.
+                raise self._over() from None
+            raise
 
-    def _check(self, work: Coroutine[Any, Any, object]) -> None:
-        if self._closed or os.getpid() != self._pid:
-            work.close()
-            why = "is closed" if self._closed else "was made in another process"
-            msg = f"the backend {why}"
-            raise UsageError(msg, hint="load a backend in each process, and close it last")
+    def _begun(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        with self._lock:
+            if not self._closed and os.getpid() == self._pid:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise self._over()
+
+    def _over(self) -> UsageError:
+        why = "is closed" if self._closed else "was made in another process"
+        msg = f"the backend {why}"
+        return UsageError(msg, hint="load a backend in each process, and close it last")
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """End the thread; what still runs is cancelled. May be called twice.
@@ -84,13 +99,16 @@ class Loop:
         Args:
             last: What to run at the very end.
         """
-        if self._closed or os.getpid() != self._pid:
+        with self._lock:
+            again, self._closed = self._closed, True
+        if again or os.getpid() != self._pid:
             last.close()
             return
-        self._closed = True
-        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
-        asyncio.run_coroutine_threadsafe(last, self._loop).result()
-        self._end()
+        try:
+            asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(last, self._loop).result()
+        finally:
+            self._end()
 
 
 async def _cancel_others() -> None:

@@ -10,31 +10,35 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._types import Finish, Reply, Token, Usage
+from faithful_decide._types import Finish, Reply, Usage
+from faithful_decide.backends._chat import MOST_ALTERNATIVES, read_tokens
 from faithful_decide.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faithful_decide._backend import Request
+    from faithful_decide.backends._presets import Preset
 
 __all__ = ["ollama_body", "read_ollama"]
 
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
 
 
-def ollama_body(request: Request, model: str) -> dict[str, Any]:
+def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     """Write the body of a generation.
 
     Args:
         request: What to ask.
         model: The name that the server knows the model by.
+        preset: What is known of the server.
 
     Returns:
         The body, ready to be sent as JSON.
     """
     options: dict[str, Any] = {"num_predict": request.max_tokens}
-    options["temperature"] = request.temperature
+    if preset.temperature:
+        options["temperature"] = request.temperature
     if request.seed is not None:
         options["seed"] = request.seed
     body: dict[str, Any] = {
@@ -51,8 +55,9 @@ def ollama_body(request: Request, model: str) -> dict[str, Any]:
     if request.schema is not None:
         body["format"] = request.schema
     if request.top_logprobs:
-        body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, 20)}
-    return body
+        alternatives = min(request.top_logprobs, MOST_ALTERNATIVES)
+        body |= {"logprobs": True, "top_logprobs": alternatives}
+    return body | dict(preset.extra or {})
 
 
 def read_ollama(data: object, request: Request, latency_s: float) -> Reply:
@@ -81,30 +86,10 @@ def read_ollama(data: object, request: Request, latency_s: float) -> Reply:
     return Reply(
         text=text,
         finish=_FINISH.get(str(rest.get("done_reason")), "unknown"),
-        model=str(rest.get("model") or ""),
+        model=str(rest.get("model") or "").encode(errors="replace").decode(),
         usage=Usage(counts[0], None, counts[1]),
         # It counts thinking and reply together.
         hidden_thinking_tokens=None,
         latency_s=latency_s,
-        tokens=_tokens(rest.get("logprobs")) if request.top_logprobs else None,
+        tokens=read_tokens(rest.get("logprobs")) if request.top_logprobs else None,
     )
-
-
-def _tokens(listed: object) -> tuple[Token, ...] | None:
-    if not isinstance(listed, list) or not listed:
-        return None
-    try:
-        return tuple(
-            Token(
-                _bytes(token),
-                {_bytes(other): float(other["logprob"]) for other in token["top_logprobs"]},
-            )
-            for token in listed
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _bytes(token: Mapping[str, Any]) -> bytes:
-    own = token.get("bytes")
-    return bytes(own) if own else token["token"].encode()

@@ -136,7 +136,11 @@ def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types
     usage = Usage(
         getattr(used, "prompt_token_count", None),
         getattr(used, "cached_content_token_count", None),
-        getattr(used, "candidates_token_count", None),
+        # Thoughts are paid for like any token, and counted beside.
+        _sum(
+            getattr(used, "candidates_token_count", None),
+            getattr(used, "thoughts_token_count", None),
+        ),
     )
     model = str(answer.model_version or "")
     if not answer.candidates:
@@ -152,6 +156,10 @@ def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types
         hidden_thinking_tokens=getattr(used, "thoughts_token_count", None),
         latency_s=latency_s,
     )
+
+
+def _sum(count: int | None, more: int | None) -> int | None:
+    return None if count is None else count + (more or 0)
 
 
 def _without(schema: Any, key: str) -> Any:  # noqa: ANN401 - JSON

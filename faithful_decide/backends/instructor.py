@@ -10,7 +10,8 @@ reasoning is written to fit a verdict. Instead the call goes through the client 
 response model, no second try, the schema in the parameter by which the provider promises to keep
 it, and the raw text verified like any other.
 
-`enforcement` says `strict` where that parameter is known (OpenAI's protocol, Anthropic, Google).
+`enforcement` says `strict` where that parameter is known to be kept (OpenAI itself, Anthropic,
+Google), and `best_effort` where another server speaks OpenAI's protocol.
 Retries of the SDK inside are off for a client made here; a client of yours is left as it is.
 """
 
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 import inspect
 import time
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._chat import chat_body, read_chat
-from faithful_decide.backends._presets import PRESETS, Preset
+from faithful_decide.backends._presets import PRESETS
 from faithful_decide.backends._providers import (
     anthropic_call,
     google_call,
@@ -50,20 +52,25 @@ _LIMITS = ImageLimits(
     max_side=1568,
     max_bytes=3_500_000,
 )
-# Known of the protocol, not of who speaks it.
-_PRESET = Preset(None, "", same_model=False, logprobs="none")
 _BUSY = frozenset({429, 503, 529})
 
 
 class InstructorBackend:
     """A model behind a blocking client of instructor. Safe to call from several threads."""
 
-    def __init__(self, client: Any, *, model: str = "") -> None:  # noqa: ANN401 - an optional package
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - of an optional package
+        *,
+        model: str = "",
+        temperature: bool = True,
+    ) -> None:
         """Wrap a client.
 
         Args:
             client: A blocking client, as `instructor.from_...` returns it.
             model: The model to ask, where the client does not say.
+            temperature: Whether to send one; models that reason refuse it.
 
         Raises:
             UsageError: Nobody says which model.
@@ -82,9 +89,14 @@ class InstructorBackend:
             "anthropic": self._anthropic,
             "genai": self._google,
         }.get(self._provider, self._chat)
+        hosted = "api.openai.com" in str(getattr(client.client, "base_url", ""))
+        known = self._provider in {"anthropic", "genai"} or hosted
+        self._preset = replace(
+            PRESETS["openai" if hosted else "lmstudio"], same_model=False, temperature=temperature
+        )
         self._capabilities = Capabilities(
-            enforcement="strict",
-            order=True,
+            enforcement="strict" if known else "best_effort",
+            order=known,
             thinking="unknown",
             schema_in_prompt=True,
             decoder="autoregressive",
@@ -131,21 +143,36 @@ class InstructorBackend:
             raise self._sorted(error) from None
 
     def _chat(self, request: Request) -> Reply:
-        body = chat_body(request, self._model, _PRESET)
+        body = chat_body(replace(request, top_logprobs=0), self._model, self._preset)
         started = time.perf_counter()
-        answer = self._client.chat.completions.create(response_model=None, max_retries=0, **body)
+        answer = self._client.chat.completions.create(
+            response_model=None, max_retries=0, timeout=request.timeout_s, **body
+        )
         latency = time.perf_counter() - started
-        return read_chat(answer.model_dump(mode="json"), request, PRESETS["lmstudio"], latency)
+        return read_chat(answer.model_dump(mode="json"), request, self._preset, latency)
 
     def _anthropic(self, request: Request) -> Reply:
         call = anthropic_call(request)
+        if not self._preset.temperature:
+            del call["temperature"]
         started = time.perf_counter()
-        answer = self._client.create(response_model=None, max_retries=0, model=self._model, **call)
+        answer = self._client.create(
+            response_model=None,
+            max_retries=0,
+            model=self._model,
+            timeout=request.timeout_s,
+            **call,
+        )
         return read_anthropic(answer, time.perf_counter() - started)
 
     def _google(self, request: Request) -> Reply:
         # Its create() rewrites messages; the client inside takes contents as they are.
         call = google_call(request)
+        if request.timeout_s is not None:
+            # In milliseconds, and 0 would mean no limit.
+            call["config"]["http_options"] = {"timeout": max(1, int(request.timeout_s * 1000))}
+        if not self._preset.temperature:
+            del call["config"]["temperature"]
         started = time.perf_counter()
         answer = self._client.client.models.generate_content(model=self._model, **call)
         return read_google(answer, time.perf_counter() - started)
@@ -188,12 +215,15 @@ def is_instructor_client(value: object) -> bool:
     return type(value).__module__.startswith("instructor.") and hasattr(value, "provider")
 
 
-def load_instructor(rest: str, *, api_key: str | None = None) -> InstructorBackend:
+def load_instructor(
+    rest: str, *, api_key: str | None = None, temperature: bool = True
+) -> InstructorBackend:
     """Make a client of a provider that instructor knows.
 
     Args:
         rest: `PROVIDER/NAME`, as `instructor.from_provider` takes it.
         api_key: The key; by default the provider's SDK looks for it in its usual variable.
+        temperature: Whether to send one; models that reason refuse it.
 
     Returns:
         The backend.
@@ -223,7 +253,7 @@ def load_instructor(rest: str, *, api_key: str | None = None) -> InstructorBacke
         ) from None
     if hasattr(client.client, "max_retries"):
         client.client.max_retries = 0
-    return InstructorBackend(client, model=model)
+    return InstructorBackend(client, model=model, temperature=temperature)
 
 
 def _default_model(client: Any) -> str:  # noqa: ANN401 - an optional package

@@ -20,6 +20,7 @@ import asyncio
 import email.utils
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from typing import Any, Literal
@@ -54,6 +55,8 @@ _LIMITS = ImageLimits(
 _TOO_MANY = frozenset({429, 503, 529})
 _REFUSED_KEY = frozenset({401, 403})
 _CONNECT_S = 20.0
+_LONGEST_PAUSE_S = 24 * 3600.0
+_VERSION = re.compile(r"[-@:_]v?(\d[\d.-]*|latest|free)")
 
 
 class OpenAIBackend:
@@ -70,6 +73,7 @@ class OpenAIBackend:
         logprobs: bool = True,
         temperature: bool = True,
         any_model: bool = False,
+        probed: bool = True,
         extra: dict[str, Any] | None = None,
     ) -> None:
         """Prepare a client; nothing is sent yet.
@@ -85,6 +89,7 @@ class OpenAIBackend:
                 the most likely one.
             any_model: Whether a reply may name another model than the one asked for. Some servers
                 name a file.
+            probed: Whether to use what an earlier probe of this server found.
             extra: What else to send with every request, such as `reasoning_effort`.
 
         Raises:
@@ -99,8 +104,11 @@ class OpenAIBackend:
             raise UsageError(msg, hint=f'write model="{kind}/NAME"')
         preset = PRESETS[kind]
         own = base_url is not None
-        address = _address(base_url or _default_address(kind, preset))
+        address = _address(_default_address(kind, preset) if base_url is None else base_url)
         key = api_key or os.environ.get(preset.key_variable, "")
+        if key != key.strip() or not key.isascii() or not (key or "x").isprintable():
+            msg = f"the key for {kind} has characters that no key has, or blanks around it"
+            raise AuthError(msg, hint="copy it again")
         if own and not api_key and kind == "openai":
             # The key of OpenAI is not for whoever happens to speak its protocol.
             key = ""
@@ -132,7 +140,9 @@ class OpenAIBackend:
             decoder=decoder,
             image_limits=_LIMITS,
         )
-        if (report := recall(repr(self))) is not None:
+        # What a probe finds holds for one address, asked in one way.
+        self.identity = json.dumps([self._name, address, extra or {}], sort_keys=True, default=str)
+        if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
         self._client = AsyncOpenAI(
             base_url=address,
@@ -142,6 +152,10 @@ class OpenAIBackend:
             # The time of a call is measured as a whole; this only bounds finding the server.
             timeout=openai.Timeout(None, connect=_CONNECT_S),
         )
+        if kind != "openai" or own:
+            # The SDK takes these from the environment; they are for OpenAI alone.
+            self._client = self._client.with_options(set_default_headers={})
+            self._client.organization = self._client.project = None
         self._loop = Loop()
 
     @property
@@ -217,12 +231,18 @@ class OpenAIBackend:
         ollama = self._preset.wire == "ollama"
         path = "/api/generate" if ollama else "/chat/completions"
         body = (
-            ollama_body(request, self._model)
+            ollama_body(request, self._model, self._preset)
             if ollama
             else chat_body(request, self._model, self._preset)
         )
         try:
-            response = await self._client.post(path, cast_to=httpx2.Response, body=body)
+            response = await self._client.post(
+                path,
+                cast_to=httpx2.Response,
+                body=body,
+                # A redirect would carry the picture to a host that nobody named.
+                options={"follow_redirects": False},
+            )
         except openai.APIStatusError as error:
             return self._status(error)
         except openai.APIConnectionError as error:
@@ -230,14 +250,15 @@ class OpenAIBackend:
             msg = f"{self.name} could not be reached at {self._address} ({reason})"
             raise TransientError(msg, hint="check base_url, and that the server is up") from None
         try:
-            return json.loads(response.content)
-        except ValueError:
+            return json.loads(response.content, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
             msg = f"{self.name} replied with something that is not JSON"
             raise TransientError(msg, hint=f"look at what answers at {self._address}") from None
 
     def _status(self, error: APIStatusError) -> Reply:
         """Sort an error by its status; a content filter before the model is a reply."""
-        status, said = error.status_code, self._clean(_said(error))
+        # Blotted out first: of a key that was cut in two, one half would stay.
+        status, said = error.status_code, self._clean(_said(error))[:300]
         if "content_filter" in said or "content_policy" in said:
             return Reply("", "content_filter", model=self._model)
         msg = f"{self.name} replied with status {status}: {said}"
@@ -250,6 +271,8 @@ class OpenAIBackend:
             raise TransientError(msg, retry_after=_retry_after(error.response.headers)) from None
         if status >= 500 or status in {408, 409, 425}:  # noqa: PLR2004 - they may pass
             raise TransientError(msg) from None
+        if 300 <= status < 400:  # noqa: PLR2004 - a redirect
+            raise BackendError(msg, hint="pass the address it points to as base_url=") from None
         hint = (
             "check the name of the model, and whether it takes images and a JSON schema; one that "
             "reasons may want logprobs=False and temperature=False"
@@ -262,7 +285,10 @@ class OpenAIBackend:
 
     def _check_model(self, reply: Reply) -> None:
         ours, theirs = (name.casefold().split("/")[-1] for name in (self._model, reply.model))
-        if self._preset.same_model and theirs and ours not in theirs and theirs not in ours:
+        same = theirs == ours or (
+            theirs.startswith(ours) and _VERSION.fullmatch(theirs[len(ours) :])
+        )
+        if self._preset.same_model and theirs and not same:
             msg = f"{self.name} was answered by another model, {reply.model[:80]!r}"
             raise BackendError(msg, hint="name that model if it is the one, or pass any_model=True")
 
@@ -283,14 +309,18 @@ def _default_address(kind: str, preset: Preset) -> str:
 
 
 def _address(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"base_url must be an http(s) address, not {base_url!r}"
-        raise UsageError(msg)
-    if parts.username or parts.password or parts.query:
-        # Addresses end up in logs.
+    # What cannot be used is not repeated: there may be a password in it.
+    if "@" in base_url or "?" in base_url:
         msg = "base_url has a name, a password or a query in it"
         raise UsageError(msg, hint="pass the key as api_key=")
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        msg = "base_url is not an http(s) address"
+        raise UsageError(msg, hint='write base_url="http://host:port/v1"')
     return base_url
 
 
@@ -301,18 +331,24 @@ def _said(error: APIStatusError) -> str:
     code = inner.get("code") if isinstance(inner, dict) else None
     parts = [body.get("code"), code, body.get("type"), body.get("message")]
     said = " ".join(str(part) for part in parts if part) or error.response.text
-    return " ".join(said.split())[:300]
+    return " ".join(said.split())
 
 
 def _retry_after(headers: httpx2.Headers) -> float:
     """Seconds that the server asks to be left alone; 0.0 where it does not say."""
     for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
-            return max(0.0, float(headers.get(header, "")) / unit)
+            asked = float(headers.get(header, "")) / unit
         except ValueError:
             continue
+        # Not a number, or for ever: as if it had not been said.
+        return max(0.0, asked) if asked < _LONGEST_PAUSE_S else 0.0
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+        return min(max(0.0, date.timestamp() - time.time()), _LONGEST_PAUSE_S)
+    except (ValueError, OverflowError):
         return 0.0
-    return max(0.0, date.timestamp() - time.time())
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)

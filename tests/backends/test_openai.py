@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from contract import REPLY, BackendContract
 
-from benchmarks._faulty import FAULTS, ODD, PAUSE_S, FaultyServer, truth
+from benchmarks._faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 from faithful_decide import Decider, adecide, decide
 from faithful_decide._backend import Request
 from faithful_decide._contract import schema
@@ -107,8 +107,10 @@ def ask(server, picture, number=8, **options):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_verdict_is_read_from_a_fault(fault, number, picture):
     """A reply with a fault is an error of ours, never a verdict."""
-    with FaultyServer(lambda *_: fault) as server, pytest.raises((ReplyError, BackendError)):
-        ask(server, picture, number, timeout=0.9)
+    with FaultyServer(lambda *_: fault) as server:
+        with pytest.raises((ReplyError, BackendError)):
+            ask(server, picture, number, timeout=0.9)
+        assert server.requests >= 1
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -251,9 +253,30 @@ def test_a_key_that_the_server_repeats_is_blotted_out(served, picture, monkeypat
     assert "***" in str(caught.value)
 
 
-def test_openais_key_is_not_sent_elsewhere(picture, monkeypatch):
-    """A key in the environment is for its own server only."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+def test_a_picture_does_not_follow_a_redirect(picture):
+    """It goes to the host that was named, and to no other."""
+    with FaultyServer(lambda *_: "") as elsewhere:
+        moved = Answer(b"{}", 307, {"location": f"{elsewhere.address}/chat/completions"})
+        with FaultyServer(lambda *_: "") as server:
+            server.always = moved
+            with pytest.raises(BackendError, match="307"):
+                ask(server, picture)
+        assert elsewhere.requests == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPENAI_API_KEY",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+        "OPENAI_ADMIN_KEY",
+        "OPENAI_CUSTOM_HEADERS",
+    ],
+)
+def test_openais_secrets_are_not_sent_elsewhere(name, picture, monkeypatch):
+    """What the environment holds for OpenAI is for its own server only."""
+    monkeypatch.setenv(name, f"x-gateway: {KEY}" if "HEADERS" in name else KEY)
     with FaultyServer(lambda *_: "") as server:
         server.keep_bodies = True
         ask(server, picture)
@@ -268,6 +291,11 @@ def test_openais_key_is_not_sent_elsewhere(picture, monkeypatch):
         ("openrouter/x", {}, AuthError),
         ("azure/x", {"api_key": "k"}, UsageError),
         ("vllm/x", {"base_url": "ftp://host"}, UsageError),
+        ("vllm/x", {"base_url": "http://[bad"}, UsageError),
+        ("vllm/x", {"base_url": "user:secret@host/v1"}, UsageError),
+        ("openai/x", {"base_url": "", "api_key": "k"}, UsageError),
+        ("openai/x", {"api_key": "sk-\u2019"}, AuthError),
+        ("openai/x", {"api_key": "sk-1\n"}, AuthError),
         ("vllm/x", {"base_url": "http://user:secret@host/v1"}, UsageError),
         ("vllm/x", {"decoder": "backwards"}, UsageError),
         ("vllm/x", {"temperature": 1}, UnsupportedError),
@@ -278,8 +306,9 @@ def test_what_cannot_be_loaded(spec, options, error, monkeypatch):
     for preset in PRESETS.values():
         monkeypatch.delenv(preset.key_variable, raising=False)
     monkeypatch.delenv("AZURE_OPENAI_ENDPOINT", raising=False)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         load_backend(spec, **options)
+    assert "secret" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------ on the wire
