@@ -108,8 +108,9 @@ def faults(options: Options) -> Iterator[Row]:
     count = DECISIONS // scale
     for what, names in (("faults that pass", PASSING), ("all faults", tuple(FAULTS))):
         with FaultyServer(mixed(names, options.seed), seed=options.seed, delay=0.01) as server:
-            spec = f"openai/faulty-{what}"
-            with Decider(spec, base_url=server.address, retries=20, timeout=DEADLINE_S) as decider:
+            with Decider(
+                "openai/faulty", base_url=server.address, retries=20, timeout=DEADLINE_S
+            ) as decider:
                 ends, took = asyncio.run(ask_all(decider, range(count), AT_ONCE))
         wrong, untyped = ends["wrong"], sum(n for end, n in ends.items() if "untyped" in end)
         yield Row(f"{what}: wrong verdicts", wrong, "<=", 0, count)
@@ -136,7 +137,7 @@ def storm() -> Iterator[Row]:
 
     with (
         FaultyServer(choose) as server,
-        Decider("openai/faulty-storm", base_url=server.address, timeout=DEADLINE_S) as decider,
+        Decider("openai/faulty", base_url=server.address, timeout=DEADLINE_S) as decider,
     ):
         ends, _ = asyncio.run(ask_all(decider, range(STORM), STORM))
         requests = server.requests
@@ -148,7 +149,7 @@ def hung() -> Iterator[Row]:
     """Calls to a server that never replies."""
     with (
         FaultyServer(lambda *_: "hang before the reply") as server,
-        Decider("openai/faulty-hung", base_url=server.address, timeout=HUNG_DEADLINE_S) as decider,
+        Decider("openai/faulty", base_url=server.address, timeout=HUNG_DEADLINE_S) as decider,
     ):
         ends, took = asyncio.run(ask_all(decider, range(HUNG), HUNG))
     yield Row("hung calls: longest, in seconds", max(took), "<=", HUNG_DEADLINE_S + SLACK_S, HUNG)
@@ -159,7 +160,7 @@ def cancelled() -> Row:
     """Cancel calls, and count what is left of them: files, threads and tasks."""
     with (
         FaultyServer(lambda *_: "hang before the reply") as server,
-        Decider("openai/faulty-cancelled", base_url=server.address) as decider,
+        Decider("openai/faulty", base_url=server.address) as decider,
     ):
 
         async def cancel(count: int) -> int:

@@ -23,7 +23,7 @@ import os
 import re
 import time
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import httpx2
@@ -44,6 +44,9 @@ from faithful_decide.errors import (
     UnsupportedError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["OpenAIBackend"]
 
@@ -144,6 +147,8 @@ class OpenAIBackend:
         self.identity = json.dumps([self._name, address, extra or {}], sort_keys=True, default=str)
         if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
+        # What the SDK takes from the environment is for OpenAI alone.
+        elsewhere = kind != "openai" or own
         self._client = AsyncOpenAI(
             base_url=address,
             # The SDK wants a key even where the server does not.
@@ -151,10 +156,9 @@ class OpenAIBackend:
             max_retries=0,
             # The time of a call is measured as a whole; this only bounds finding the server.
             timeout=openai.Timeout(None, connect=_CONNECT_S),
+            default_headers=_unwanted() if elsewhere else None,
         )
-        if kind != "openai" or own:
-            # The SDK takes these from the environment; they are for OpenAI alone.
-            self._client = self._client.with_options(set_default_headers={})
+        if elsewhere:
             self._client.organization = self._client.project = None
         self._loop = Loop()
 
@@ -348,6 +352,12 @@ def _retry_after(headers: httpx2.Headers) -> float:
         return min(max(0.0, date.timestamp() - time.time()), _LONGEST_PAUSE_S)
     except (ValueError, OverflowError):
         return 0.0
+
+
+def _unwanted() -> Mapping[str, Any]:
+    """Leave out the headers that the environment adds for OpenAI."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    return {line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line}
 
 
 def _no_constant(name: str) -> float:
