@@ -107,11 +107,13 @@ def faults(options: Options) -> Iterator[Row]:
     scale = 10 if options.quick else 1
     count = DECISIONS // scale
     for what, names in (("faults that pass", PASSING), ("all faults", tuple(FAULTS))):
-        with FaultyServer(mixed(names, options.seed), seed=options.seed, delay=0.01) as server:
-            with Decider(
+        with (
+            FaultyServer(mixed(names, options.seed), seed=options.seed, delay=0.01) as server,
+            Decider(
                 "openai/faulty", base_url=server.address, retries=20, timeout=DEADLINE_S
-            ) as decider:
-                ends, took = asyncio.run(ask_all(decider, range(count), AT_ONCE))
+            ) as decider,
+        ):
+            ends, took = asyncio.run(ask_all(decider, range(count), AT_ONCE))
         wrong, untyped = ends["wrong"], sum(n for end, n in ends.items() if "untyped" in end)
         yield Row(f"{what}: wrong verdicts", wrong, "<=", 0, count)
         yield Row(f"{what}: ends without a type", untyped, "<=", 0, count)

@@ -31,6 +31,11 @@ WEIGHTS = {
     "mood": 6, "funny": 20, "most": 14, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
     "unknown": 7, "reading": 4,
 }  # fmt: skip
+# for the last stage: more of the forms whose conclusion hangs on one word being the asked one
+COMPARING = WEIGHTS | {
+    "colour": 16, "wears": 22, "rides": 12, "turned": 18, "mood": 18, "what_colour": 8, "what_mood": 8, "what_wears": 10,
+    "number": 14, "compare": 10, "how_many": 8, "most": 18,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ vectors; then that pull fades out, while the replies and the dense truth of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faithful_decide._image import letterbox
+from training.dialogue import WEIGHTS
 from training.draw import render
 from training.foreign import make_foreign
 from training.language import Pages, bag, batch_pages, centres, pages_of, token_id
@@ -24,13 +26,17 @@ from training.world import FRAME, make_scene
 FOREIGN_SHARE = 0.1
 
 
-def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, Tensor, list[Pages]]:
+def joint_batch(
+    seed: int, images: int, each: int, weighed: Mapping[str, int] = WEIGHTS, edited: float = 0.3
+) -> tuple[Tensor, Tensor, Tensor, list[Pages]]:
     """Pictures with all that is known of them, and pages about them.
 
     Args:
         seed: The same seed gives the same batch.
         images: B.
         each: Pages about each image.
+        weighed: How often each form is asked.
+        edited: How often the observations are those of no scene.
 
     Returns:
         Pictures (B, H, W, 3) as bytes; the facets of the thing that owns each patch (B, patches, facets);
@@ -44,7 +50,7 @@ def joint_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, Tens
         pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
         labels.append(truth(scene))
         told.append(centres(scene))
-        pages += [(i, page) for page in pages_of(rng, scene, each)]
+        pages += [(i, page) for page in pages_of(rng, scene, each, weighed, edited)]
     arrays = (torch.from_numpy(np.stack(rows)) for rows in (pictures, labels, told))
     return (*arrays, batch_pages(pages) if pages else [])  # type: ignore[return-value]
 

@@ -8,6 +8,7 @@ times faster than through pictures; and the third stage has to make the projecto
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -114,12 +115,14 @@ def tokenizer() -> Tokenizer:
     return _LOADED[0]
 
 
-def pages_of(rng: Random, scene: Scene | None, count: int) -> list[Page]:
-    """Pages about one image, their forms drawn by weight."""
+def pages_of(
+    rng: Random, scene: Scene | None, count: int, weighed: Mapping[str, int] = WEIGHTS, edited: float = 0.3
+) -> list[Page]:
+    """Pages about one image, their forms drawn by weight, some with the observations of no scene."""
     pages: list[Page] = []
-    forms, weights = tuple(WEIGHTS), tuple(WEIGHTS.values())
+    forms, weights = tuple(weighed), tuple(weighed.values())
     while len(pages) < count:
-        page = write(rng, scene, rng.choices(forms, weights)[0])
+        page = write(rng, scene, rng.choices(forms, weights)[0], edited=edited)
         if page is not None:
             pages.append(page)
     return pages

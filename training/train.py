@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.data import ahead
+from training.dialogue import COMPARING
 from training.joint import joint_batch, pull, spoken
 from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
@@ -221,10 +222,35 @@ def joint(steps: int, every: int) -> None:
             run.save()
 
 
+def polish(steps: int, every: int) -> None:
+    """Stage four: the decoder alone once more, on pictures, mostly on what it concludes."""
+    torch.manual_seed(4)
+    sizes = Sizes()
+    model = Model(sizes)
+    Run("joint", {"model": model, "heads": Heads(sizes.vision)}, rate=0.0, steps=0)
+    model.tower.requires_grad_(requires_grad=False)
+    model.project.requires_grad_(requires_grad=False)
+    run = Run("polish", {"model": model}, rate=4e-4, steps=steps)
+    first = 3 * SEED // 12
+    batches = ahead(lambda seed: joint_batch(seed, 12, 6, COMPARING, 0.5), first + run.step)
+    marks: dict[str, list[bool]] = {}
+    while run.step < steps:
+        pictures, _, _, pages = next(batches)  # type: ignore[misc]
+        with torch.no_grad():
+            image = model.project(model.tower(pixels(pictures)))
+        loss = read_and_answer(model, image, pages, marks)
+        run.advance(loss)
+        if run.step % 50 == 0 or run.step == steps:
+            run.log(loss=loss.item(), **exactness(marks))
+            marks.clear()
+        if run.step % every == 0 or run.step == steps:
+            run.save()
+
+
 FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500)}
+STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "polish": (polish, 900)}
 
 
 def main() -> None:
