@@ -104,7 +104,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_the_pipeline_loads_no_engine():
     """Naming `decide` loads what checks replies, not what runs models or opens pictures."""
-    assert loaded_by("from faithful_decide import decide") == ["pydantic"]
+    assert loaded_by("from faithful_decide import decide") == ["pydantic", "tenacity"]
 
 
 def test_help_loads_no_model_code():

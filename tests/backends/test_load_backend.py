@@ -23,7 +23,7 @@ def test_a_spec_is_cut_at_its_first_separator(spec, parts):
     assert (kind, rest) == parts
 
 
-@pytest.mark.parametrize("spec", ["", "/", ":", "nonsense", "openai/gpt", "EMBEDDED", "gguf#x"])
+@pytest.mark.parametrize("spec", ["", "/", ":", "nonsense", "nobody/gpt", "EMBEDDED", "gguf#x"])
 def test_an_unknown_kind_names_the_known_ones(spec):
     """The hint lists what can be written instead."""
     with pytest.raises(UnsupportedError) as caught:
@@ -37,4 +37,4 @@ def test_an_unknown_option_names_the_known_ones(kind):
     with pytest.raises(UnsupportedError) as caught:
         load_backend(f"{kind}/x", no_such_option=1)
     assert "no_such_option" in str(caught.value)
-    assert "n_threads" in caught.value.hint
+    assert any(name in caught.value.hint for name in ("n_threads", "api_key", "device"))
