@@ -60,7 +60,9 @@ def anthropic_call(request: Request) -> dict[str, Any]:
     }
     if request.system:
         call["system"] = request.system
-    call["temperature"] = request.temperature
+    if request.temperature:
+        # Its SDK has no parameter for it any more; a greedy reply is not to be had.
+        call["extra_body"] = {"temperature": request.temperature}
     if request.schema is not None:
         shape = _without(request.schema, "propertyOrdering")
         call["output_config"] = {"format": {"type": "json_schema", "schema": shape}}

@@ -154,7 +154,7 @@ class InstructorBackend:
     def _anthropic(self, request: Request) -> Reply:
         call = anthropic_call(request)
         if not self._preset.temperature:
-            del call["temperature"]
+            call.pop("extra_body", None)
         started = time.perf_counter()
         answer = self._client.create(
             response_model=None,
