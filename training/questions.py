@@ -162,6 +162,12 @@ def some_box(rng: Random) -> str:
     return boxed(rng.randrange(5, 95, STEP), rng.randrange(5, 95, STEP), rng.randrange(15, 50, STEP))
 
 
+def some_boxes(rng: Random, names: tuple[str, ...]) -> Observations:
+    """Things that are nowhere, no two alike in place or size."""
+    places = zip(*(rng.sample(range(*span, STEP), len(names)) for span in ((5, 95), (5, 95), (15, 50))), strict=True)
+    return [(the(name), boxed(*place)) for name, place in zip(names, places, strict=True)]
+
+
 def some_across(rng: Random) -> str:
     return ACROSS.format(rng.randrange(5, 95, STEP))
 
@@ -330,8 +336,7 @@ def observe_pair(scene: Scene, args: tuple[str, ...]) -> Observations:
 
 
 def imagine_pair(rng: Random, asked: Asked) -> Observations:
-    places = zip(*(rng.sample(range(low, high, STEP), 2) for low, high in ((5, 95), (5, 95), (15, 50))), strict=True)
-    return [(the(name), boxed(*place)) for name, place in zip(asked.args[:2], places, strict=True)]
+    return some_boxes(rng, asked.args[:2])
 
 
 def compared(seen: Observations, form: str) -> tuple[str, str]:
@@ -688,9 +693,7 @@ def observe_most(scene: Scene, args: tuple[str, ...]) -> Observations:
 
 
 def imagine_most(rng: Random, asked: Asked) -> Observations:
-    count = len(asked.labels)
-    places = zip(*(rng.sample(range(low, high, STEP), count) for low, high in ((5, 95), (5, 95), (15, 50))), strict=True)
-    return [(the(name), boxed(*place)) for name, place in zip(asked.labels, places, strict=True)]
+    return some_boxes(rng, asked.labels)
 
 
 FORMS: dict[str, Form] = {
