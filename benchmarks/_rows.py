@@ -38,6 +38,14 @@ class Options:
     quick: bool
 
 
+def proportion(figure: str, hits: int, n: int, op: Literal["<=", ">="], target: float) -> Row:
+    """A row for a proportion, with its Wilson interval."""
+    from scipy.stats import binomtest  # noqa: PLC0415 - heavy, and not every benchmark estimates
+
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return Row(figure, hits / n, op, target, n, (float(interval.low), float(interval.high)))
+
+
 def run(program: Callable[[Options], Iterable[Row]]) -> None:
     """Run a benchmark, print its rows, and exit with 0 only if all of them are ok."""
     parser = argparse.ArgumentParser(description=(program.__doc__ or "").split("\n")[0])

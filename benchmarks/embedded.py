@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from scipy.stats import binomtest
-
-from benchmarks._rows import Options, Row, run
+from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, Question
 from faithful_decide._backend import Request
 from faithful_decide._contract import schema, verify
@@ -223,15 +221,9 @@ def photographs(rng: Random, number: int) -> Iterator[tuple[str, Image.Image]]:
         yield ("pages" if name in PAGES else "photographs"), crop
 
 
-def share(figure: str, marks: list[bool], op: str, target: float) -> Row:
+def share(figure: str, marks: list[bool], op: Literal["<=", ">="], target: float) -> Row:
     """A row for a share of marks."""
     return proportion(figure, sum(marks), len(marks), op, target)
-
-
-def proportion(figure: str, hits: int, n: int, op: str, target: float) -> Row:
-    """A row for a proportion, with its Wilson interval."""
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Row(figure, hits / n, op, target, n, (float(interval.low), float(interval.high)))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from scipy.stats import binomtest
 
 from benchmarks._faulty import FAULTS, PAUSE_S, FaultyServer, truth
-from benchmarks._rows import Options, Row, run
+from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, FaithfulDecideError
 
 if TYPE_CHECKING:
@@ -96,12 +95,6 @@ def mixed(names: tuple[str, ...], seed: int) -> Callable[[int, int], str]:
     return choose
 
 
-def share(figure: str, hits: int, n: int, op: str, target: float) -> Row:
-    """A row for a proportion, with its Wilson interval."""
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Row(figure, hits / n, op, target, n, (float(interval.low), float(interval.high)))  # type: ignore[arg-type]
-
-
 def faults(options: Options) -> Iterator[Row]:
     """Misbehaviour, a storm of 429, calls that hang, and cancellation."""
     scale = 10 if options.quick else 1
@@ -118,7 +111,7 @@ def faults(options: Options) -> Iterator[Row]:
         yield Row(f"{what}: wrong verdicts", wrong, "<=", 0, count)
         yield Row(f"{what}: ends without a type", untyped, "<=", 0, count)
         if names is PASSING:
-            yield share(f"{what}: decided in time", ends["right"], count, ">=", 0.995)
+            yield proportion(f"{what}: decided in time", ends["right"], count, ">=", 0.995)
             yield Row(f"{what}: requests per decision", server.requests / count, "<=", 1.75, count)
         late = sum(seconds > DEADLINE_S + SLACK_S for seconds in took)
         yield Row(f"{what}: calls past their deadline", late, "<=", 0, count)

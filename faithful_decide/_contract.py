@@ -21,7 +21,7 @@ verdict in a second call on top of them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._json import Broken, broken, read_members, shown
@@ -36,7 +36,9 @@ __all__ = [
     "KEYS",
     "Content",
     "Verified",
+    "concluded",
     "joined",
+    "object_schema",
     "reasons_schema",
     "render",
     "schema",
@@ -88,19 +90,19 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
     """
     text = {"type": "string"}
     properties: dict[str, Any] = {
-        "observations": {"type": "array", "items": _object({"about": text, "seen": text})},
+        "observations": {"type": "array", "items": object_schema({"about": text, "seen": text})},
         "reasoning": text,
         "relies_on": {"type": "array", "items": {"type": "integer"}},
         "reservation": text,
         "verdict": {"type": "string", "enum": list(labels)},
     }
-    return _object({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
+    return object_schema({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
 
 
 def reasons_schema() -> dict[str, Any]:
     """Write the first half of the contract: observations and reasoning, no verdict."""
     properties = schema(())["properties"]
-    return _object({key: properties[key] for key in KEYS[:-1]})
+    return object_schema({key: properties[key] for key in KEYS[:-1]})
 
 
 def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
     Args:
         labels: The verdicts a reply may contain.
     """
-    return _object({"verdict": schema(labels)["properties"]["verdict"]})
+    return object_schema({"verdict": schema(labels)["properties"]["verdict"]})
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
     properties = dict(schema.get("properties", {}))
     some = {"type": "string", "minLength": 1}
     bounds: dict[str, dict[str, Any]] = {
-        "observations": {"minItems": 1, "items": _object({"about": some, "seen": some})},
+        "observations": {"minItems": 1, "items": object_schema({"about": some, "seen": some})},
         "reasoning": {"minLength": MIN_REASONING},
     }
     for key in bounds.keys() & properties.keys():
@@ -132,7 +134,15 @@ def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": properties}
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    """Write the schema of an object, its order said wherever a server may look for it.
+
+    Args:
+        properties: The schema of each value, in the order of the reply.
+
+    Returns:
+        The schema: all keys required, no others allowed.
+    """
     return {
         "type": "object",
         "properties": properties,
@@ -218,17 +228,35 @@ def verify_verdict(reply: Reply, labels: Sequence[str]) -> tuple[str, Span]:
     return content.verdict, spans["verdict"]
 
 
-def joined(reasons: str, verdict: str) -> str:
-    """Put the replies of two steps into one raw text; the second begins after the first line end.
+def joined(*replies: str) -> str:
+    """Put the replies of one decision into one raw text.
 
     Args:
-        reasons: The raw text of the first reply.
-        verdict: The raw text of the second.
+        replies: The raw text of each, in the order in which they came.
 
     Returns:
-        Both, the second in a line of its own.
+        All of them, each beginning in a line of its own.
     """
-    return f"{reasons}\n{verdict}"
+    return "\n".join(replies)
+
+
+def concluded(reasons: Verified, verdict: str, span: Span, at: int) -> Verified:
+    """Add the verdict of a second step to the reasons of a first.
+
+    Args:
+        reasons: What `verify_reasons` returned.
+        verdict: What `verify_verdict` returned.
+        span: The same, within the second reply.
+        at: Where the second reply begins in the joined text, in bytes.
+
+    Returns:
+        The whole, its spans within the joined text.
+    """
+    return replace(
+        reasons,
+        content=replace(reasons.content, verdict=verdict),
+        verdict_span=Span(start=at + span.start, end=at + span.end),
+    )
 
 
 def _verified(

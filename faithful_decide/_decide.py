@@ -89,13 +89,24 @@ class _Checked(Generic[_V]):
 class _Answer:
     """One reasoning with its verdict, from one reply or from two."""
 
-    first: _Checked[Verified]
+    request: Request
+    replies: tuple[Reply, ...]
     verified: Verified
-    raw: str
-    last: Reply
     attempts: int
-    scored: tuple[Reply, Span, Request]
-    second_at: int | None = None
+    scored: tuple[Request, Span]
+    """The request that the verdict answers, and where it stands in the last reply."""
+
+    @property
+    def raw(self) -> str:
+        """All that was replied."""
+        return _contract.joined(*(reply.text for reply in self.replies))
+
+    @property
+    def second_at(self) -> int | None:
+        """Where the reply of the second step begins in it, in bytes."""
+        if len(self.replies) == 1:
+            return None
+        return len(self.raw.encode()) - len(self.replies[-1].text.encode())
 
 
 def decision_plan(
@@ -131,10 +142,10 @@ def decision_plan(
         request = replace(request, top_logprobs=TOP)
     (answer,) = yield from answered((request,), question, settings.retries)
     single: Scores | None = None
-    reply, span, asked = answer.scored
-    if reply.tokens is not None:
+    if answer.replies[-1].tokens is not None:
+        asked, span = answer.scored
         single = yield from score_verdicts(
-            reply, span, question.labels, asked, prefix=capabilities.prefix
+            answer.replies[-1], span, question.labels, asked, prefix=capabilities.prefix
         )
     return _decision(answer, question, single, backend)
 
@@ -146,12 +157,11 @@ def _in_one_reply(
     checked = yield from _answers(requests, lambda r: _contract.verify(r, labels), retries)
     return tuple(
         _Answer(
-            one,
+            one.request,
+            (one.reply,),
             one.verified,
-            one.reply.text,
-            one.reply,
             one.attempts,
-            (one.reply, one.verified.verdict_span, one.request),
+            (one.request, one.verified.verdict_span),
         )
         for one in checked
     )
@@ -179,16 +189,15 @@ def _in_two_steps(
 def _joined(first: _Checked[Verified], second: _Checked[tuple[str, Span]]) -> _Answer:
     """Make one answer of the reasoning in one reply and the verdict in another."""
     verdict, span = second.verified
-    raw = _contract.joined(first.reply.text, second.reply.text)
-    start = len(raw.encode()) - len(second.reply.text.encode())
-    verified = replace(
+    answer = _Answer(
+        first.request,
+        (first.reply, second.reply),
         first.verified,
-        content=replace(first.verified.content, verdict=verdict),
-        verdict_span=Span(start=start + span.start, end=start + span.end),
+        max(first.attempts, second.attempts),
+        (second.request, span),
     )
-    attempts = max(first.attempts, second.attempts)
-    scored = (second.reply, span, second.request)
-    return _Answer(first, verified, raw, second.reply, attempts, scored, start)
+    verified = _contract.concluded(first.verified, verdict, span, answer.second_at or 0)
+    return replace(answer, verified=verified)
 
 
 def _sampled(request: Request, settings: Settings) -> tuple[Request, ...]:
@@ -237,8 +246,8 @@ def _vote(answers: tuple[_Answer, ...], question: Question) -> tuple[_Answer, Sc
 def _decision(
     answer: _Answer, question: Question, scores: Scores | None, backend: Backend
 ) -> Decision:
-    content, reply, first = answer.verified.content, answer.last, answer.first.reply
-    replies = (first,) if answer.second_at is None else (first, reply)
+    content, replies, image = answer.verified.content, answer.replies, answer.request.image
+    reply = replies[-1]
     return Decision(
         question=question,
         verdict=content.verdict,
@@ -255,7 +264,7 @@ def _decision(
             backend=backend.name,
             model=reply.model,
             fingerprint=reply.fingerprint,
-            request_sha256=request_sha256(answer.first.request),
+            request_sha256=request_sha256(answer.request),
             hidden_thinking_tokens=_sum(r.hidden_thinking_tokens for r in replies),
             usage=Usage(
                 _sum(r.usage.prompt_tokens for r in replies),
@@ -263,10 +272,10 @@ def _decision(
                 _sum(r.usage.completion_tokens for r in replies),
             ),
             latency_s=sum(r.latency_s for r in replies),
-            seed=answer.first.request.seed,
+            seed=answer.request.seed,
             attempts=answer.attempts,
             second_at=answer.second_at,
-            image_notes=answer.first.request.image.notes if answer.first.request.image else (),
+            image_notes=image.notes if image else (),
         ),
     )
 

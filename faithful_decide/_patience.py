@@ -23,7 +23,6 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Expired
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -237,11 +236,12 @@ class Patience:
     async def _aonce(self, backend: AsyncBackend, request: Request) -> Reply:
         await self._aenter()
         with self._inside():
+            timed = self._timed(request)
             try:
-                async with asyncio.timeout(self._part()):
-                    return await backend.agenerate(self._timed(request))
+                async with asyncio.timeout(timed.timeout_s):
+                    return await backend.agenerate(timed)
             except TimeoutError:
-                msg = f"{self._backend.name} did not reply within {self._part():.3g} seconds"
+                msg = f"{self._backend.name} did not reply within {timed.timeout_s:.3g} seconds"
                 raise TransientError(msg) from None
 
     @contextmanager
@@ -260,10 +260,7 @@ class Patience:
         self._gate.leave(refused=False, epoch=epoch)
 
     def _timed(self, request: Request) -> Request:
-        return replace(request, timeout_s=self._part())
-
-    def _part(self) -> float:
-        return max(0.0, min(self._left(), self._timeout_s / PART))
+        return replace(request, timeout_s=max(0.0, min(self._left(), self._timeout_s / PART)))
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
@@ -277,13 +274,8 @@ class Patience:
     def _enter(self) -> None:
         turn = self._gate.knock()
         if turn is not None:
-            try:
+            with self._waiting(turn):
                 turn.result(max(0.0, self._left()))
-            except BaseException as error:
-                self._gate.give_up(turn)
-                if isinstance(error, Expired):
-                    raise self._late() from None
-                raise
         with self._leaving_early():
             while (shut := self._gate.shut_for()) > 0:
                 self._check(shut)
@@ -292,18 +284,24 @@ class Patience:
     async def _aenter(self) -> None:
         turn = self._gate.knock()
         if turn is not None:
-            try:
+            with self._waiting(turn):
                 async with asyncio.timeout(max(0.0, self._left())):
                     await asyncio.shield(asyncio.wrap_future(turn))
-            except BaseException as error:
-                self._gate.give_up(turn)
-                if isinstance(error, TimeoutError):
-                    raise self._late() from None
-                raise
         with self._leaving_early():
             while (shut := self._gate.shut_for()) > 0:
                 self._check(shut)
                 await asyncio.sleep(shut)
+
+    @contextmanager
+    def _waiting(self, turn: Future[None]) -> Iterator[None]:
+        """Stop waiting for a turn if time runs out, or the caller goes away."""
+        try:
+            yield
+        except BaseException as error:
+            self._gate.give_up(turn)
+            if isinstance(error, TimeoutError):
+                raise self._late() from None
+            raise
 
     @contextmanager
     def _leaving_early(self) -> Iterator[None]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,9 +31,9 @@ from faithful_decide._image import load_image, prepare
 from faithful_decide._probed import Check, ProbeReport, remember
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._types import Question
-from faithful_decide.backends import load_backend
+from faithful_decide.backends import load_backend, split_spec
 from faithful_decide.backends._presets import PRESETS
-from faithful_decide.errors import BackendError, ReplyError, UsageError
+from faithful_decide.errors import BackendError, ContractError, ReplyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,7 +71,7 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
     """
     if not isinstance(model, str):
         return _probe(model, timeout)
-    if re.split("[/:]", model.strip(), maxsplit=1)[0] in PRESETS:
+    if split_spec(model)[0] in PRESETS:
         # What was found last time must not decide what is looked at this time.
         options = {"probed": False, **options}
     with closing(load_backend(model, **options)) as backend:
@@ -103,6 +102,8 @@ def _probe(backend: Backend, timeout: float) -> ProbeReport:
                 # The first request of all: whatever is wrong, it is not a finding.
                 raise
             found[name] = Check(holds="unknown", seen=str(error))
+        except ReplyError as error:
+            found[name] = Check(holds="unknown", seen=str(error))
     return ProbeReport(
         backend=backend.name,
         model=replies[0].model,
@@ -123,14 +124,11 @@ def _picture(colour: str, backend: Backend) -> PreparedImage:
     return prepare(load_image(file.getvalue()), backend.capabilities.image_limits)
 
 
-def _object(**properties: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {k: {"type": "string", "enum": list(v)} for k, v in properties.items()},
-        "required": list(properties),
-        "propertyOrdering": list(properties),
-        "additionalProperties": False,
-    }
+def _words(**properties: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of an object whose values are words to choose from."""
+    return _contract.object_schema(
+        {key: {"type": "string", "enum": list(words)} for key, words in properties.items()}
+    )
 
 
 def _read(reply: Reply) -> Mapping[str, Any] | None:
@@ -141,21 +139,21 @@ def _read(reply: Reply) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _unfinished(reply: Reply) -> Check | None:
-    """Of a reply that was cut or refused nothing can be said."""
-    if reply.finish == "stop":
-        return None
-    return Check(holds="unknown", seen=f"the reply ended with {reply.finish!r}")
+def _asked(request: Request, replies: list[Reply]) -> Plan[Reply]:
+    """Ask once, and keep the reply; of one that was cut or refused nothing can be said."""
+    (reply,) = yield (request,)
+    replies.append(reply)
+    if reply.finish != "stop":
+        msg = f"the reply ended with {reply.finish!r}"
+        raise ContractError(msg, reply=reply)
+    return reply
 
 
 def _order(base: Request, replies: list[Reply]) -> Plan[Check]:
-    shape = _object(zebra=_COLOURS, mango=_COLOURS, apple=_COLOURS)
+    shape = _words(zebra=_COLOURS, mango=_COLOURS, apple=_COLOURS)
     # Another order than the schema's: obeying the text is not keeping the schema.
     text = "Name the colour of the circle three times, as JSON with the keys mango, apple, zebra."
-    (reply,) = yield (replace(base, text=text, schema=shape),)
-    replies.append(reply)
-    if (cut := _unfinished(reply)) is not None:
-        return cut
+    reply = yield from _asked(replace(base, text=text, schema=shape), replies)
     value = _read(reply)
     if value is None:
         return Check(holds="no", seen=f"not an object: {reply.text[:80]!r}")
@@ -168,10 +166,7 @@ def _order(base: Request, replies: list[Reply]) -> Plan[Check]:
 
 def _grammar(base: Request, replies: list[Reply]) -> Plan[Check]:
     text = 'Reply with the single word "banana" and nothing else.'
-    (reply,) = yield (replace(base, text=text, schema=_object(word=_WORDS)),)
-    replies.append(reply)
-    if (cut := _unfinished(reply)) is not None:
-        return cut
+    reply = yield from _asked(replace(base, text=text, schema=_words(word=_WORDS)), replies)
     value = _read(reply)
     kept = value is not None and list(value) == ["word"] and value["word"] in _WORDS
     return Check(holds="yes" if kept else "no", seen=repr(reply.text[:80]))
@@ -180,11 +175,8 @@ def _grammar(base: Request, replies: list[Reply]) -> Plan[Check]:
 def _logprobs(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check]:
     if backend.capabilities.logprobs == "none":
         return Check(holds="no", seen="not asked for: the backend says there are none")
-    asked = replace(base, text="Say a word.", schema=_object(word=_WORDS), top_logprobs=20)
-    (reply,) = yield (asked,)
-    replies.append(reply)
-    if (cut := _unfinished(reply)) is not None:
-        return cut
+    asked = replace(base, text="Say a word.", schema=_words(word=_WORDS), top_logprobs=20)
+    reply = yield from _asked(asked, replies)
     if not reply.tokens:
         return Check(holds="no", seen="absent")
     return Check(holds="yes", seen=_mask(reply))
@@ -213,11 +205,8 @@ def _prefix(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check
     if not backend.capabilities.prefix:
         return Check(holds="no", seen="not tried: the backend cannot force one")
     start = '{"word": "zep'
-    asked = replace(base, text="Say a word.", schema=_object(word=_WORDS), prefix=start)
-    (reply,) = yield (asked,)
-    replies.append(reply)
-    if (cut := _unfinished(reply)) is not None:
-        return cut
+    asked = replace(base, text="Say a word.", schema=_words(word=_WORDS), prefix=start)
+    reply = yield from _asked(asked, replies)
     holds = reply.text == f'{start}hyr"}}'
     return Check(holds="yes" if holds else "no", seen=repr(reply.text[:80]))
 
@@ -246,11 +235,6 @@ def _image(image: Mapping[str, PreparedImage], replies: list[Reply]) -> Plan[Che
     )
     answers = yield asked
     replies += answers
-    verdicts = []
-    for reply in answers:
-        try:
-            verdicts.append(_contract.verify(reply, question.labels).content.verdict)
-        except ReplyError as error:
-            return Check(holds="unknown", seen=f"no verdict: {error}")
+    verdicts = [_contract.verify(reply, question.labels).content.verdict for reply in answers]
     seen = ", ".join(f"{there}: {said}" for there, said in zip(image, verdicts, strict=True))
     return Check(holds="yes" if verdicts == list(image) else "no", seen=seen)

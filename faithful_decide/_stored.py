@@ -12,8 +12,14 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from faithful_decide._contract import Verified, verify, verify_reasons, verify_verdict
-from faithful_decide._types import Decision, Reply, Span
+from faithful_decide._contract import (
+    Verified,
+    concluded,
+    verify,
+    verify_reasons,
+    verify_verdict,
+)
+from faithful_decide._types import Decision, Reply
 from faithful_decide.errors import ContractError, UsageError
 
 __all__ = ["verify_stored"]
@@ -74,11 +80,7 @@ def _verified(reply: Reply, decision: Decision) -> Verified:
         raise ContractError(msg, reply=reply, hint=_CHANGED) from None
     reasons = verify_reasons(replace(reply, text=first))
     verdict, span = verify_verdict(replace(reply, text=second), labels)
-    return replace(
-        reasons,
-        content=replace(reasons.content, verdict=verdict),
-        verdict_span=Span(start=at + span.start, end=at + span.end),
-    )
+    return concluded(reasons, verdict, span, at)
 
 
 def _plausible(decision: Decision) -> bool:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._backend import Backend
 
-__all__ = ["adopt", "load_backend"]
+__all__ = ["adopt", "load_backend", "split_spec"]
 
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
@@ -61,7 +61,7 @@ def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checke
         MissingExtraError: What it runs on is not installed.
         BackendError: It cannot be started.
     """
-    kind, _, rest = _split(spec)
+    kind, _, rest = split_spec(spec)
     if kind not in _LOADERS:
         msg = f"there is no backend of the kind {kind!r} (in the model spec {spec!r})"
         raise UnsupportedError(msg, hint=f"use one of: {', '.join(_LOADERS)}")
@@ -97,7 +97,14 @@ def adopt(value: object) -> Backend | None:
     return backend
 
 
-def _split(spec: str) -> tuple[str, str, str]:
-    """Cut a spec at its first separator, whichever of the two it is."""
+def split_spec(spec: str) -> tuple[str, str, str]:
+    """Cut a spec at its first separator, whichever of the two it is.
+
+    Args:
+        spec: A model spec.
+
+    Returns:
+        Its kind, the separator, and the rest.
+    """
     first = re.search("[/:]", spec)
     return spec.strip().partition(first.group()) if first else (spec.strip(), "", "")

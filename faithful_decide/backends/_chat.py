@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Request
     from faithful_decide.backends._presets import Preset
 
-__all__ = ["MOST_ALTERNATIVES", "chat_body", "read_chat", "read_tokens"]
+__all__ = [
+    "MOST_ALTERNATIVES",
+    "chat_body",
+    "read_chat",
+    "read_count",
+    "read_text",
+    "read_tokens",
+]
 
 MOST_ALTERNATIVES = 20
 """Alternatives per token that servers give at most."""
@@ -118,32 +125,27 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
     return Reply(
         text=text,
         finish=finish,
-        model=_text(answer.get("model")) or "",
-        fingerprint=_text(answer.get("system_fingerprint")),
+        model=read_text(answer.get("model")) or "",
+        fingerprint=read_text(answer.get("system_fingerprint")),
         usage=Usage(
-            _count(usage.get("prompt_tokens")),
-            _count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
-            _count(usage.get("completion_tokens")),
+            read_count(usage.get("prompt_tokens")),
+            read_count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
+            read_count(usage.get("completion_tokens")),
         ),
         hidden_thinking_tokens=_thinking(message, usage),
         latency_s=latency_s,
-        tokens=_tokens(choice.get("logprobs")) if request.top_logprobs else None,
+        tokens=read_tokens(_mapping(choice.get("logprobs")).get("content"))
+        if request.top_logprobs
+        else None,
     )
 
 
 def _thinking(message: Mapping[str, Any], usage: Mapping[str, Any]) -> int | None:
     """The tokens thought in hiding; None where nobody counted them, which is not 0."""
-    counted = _count(_mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    counted = read_count(_mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     shown = message.get("reasoning_content") or message.get("reasoning")
     # A server that shows what was thought and counts 0 of it has not counted.
     return None if shown and not counted else counted
-
-
-def _tokens(logprobs: object) -> tuple[Token, ...] | None:
-    listed = _mapping(logprobs).get("content")
-    if not isinstance(listed, list) or not listed:
-        return None
-    return read_tokens(listed)
 
 
 def read_tokens(listed: object) -> tuple[Token, ...] | None:
@@ -194,10 +196,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _count(value: object) -> int | None:
+def read_count(value: object) -> int | None:
+    """Read a number of tokens; None if it is none."""
     return value if type(value) is int and value >= 0 else None
 
 
-def _text(value: object) -> str | None:
-    # A lone surrogate could not be stored.
+def read_text(value: object) -> str | None:
+    """Read a name; None if it is none. A lone surrogate in it could not be stored."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else None

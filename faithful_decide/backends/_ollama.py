@@ -11,7 +11,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._types import Finish, Reply, Usage
-from faithful_decide.backends._chat import MOST_ALTERNATIVES, read_tokens
+from faithful_decide.backends._chat import MOST_ALTERNATIVES, read_count, read_text, read_tokens
 from faithful_decide.errors import TransientError
 
 if TYPE_CHECKING:
@@ -80,14 +80,13 @@ def read_ollama(data: object, request: Request, latency_s: float) -> Reply:
         case _:
             msg = "the server replied with something that is not a generation of Ollama"
             raise TransientError(msg, hint="look at what stands between you and the server")
-    counts = [
-        n if type(n) is int else None for n in map(rest.get, ("prompt_eval_count", "eval_count"))
-    ]
     return Reply(
         text=text,
         finish=_FINISH.get(str(rest.get("done_reason")), "unknown"),
-        model=str(rest.get("model") or "").encode(errors="replace").decode(),
-        usage=Usage(counts[0], None, counts[1]),
+        model=read_text(rest.get("model")) or "",
+        usage=Usage(
+            read_count(rest.get("prompt_eval_count")), None, read_count(rest.get("eval_count"))
+        ),
         # It counts thinking and reply together.
         hidden_thinking_tokens=None,
         latency_s=latency_s,

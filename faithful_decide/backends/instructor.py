@@ -33,6 +33,7 @@ from faithful_decide.backends._providers import (
     read_anthropic,
     read_google,
 )
+from faithful_decide.backends._status import sorted_by_status
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -43,16 +44,15 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-__all__ = ["InstructorBackend", "is_instructor_client", "load_instructor"]
+__all__ = ["InstructorBackend", "load_instructor"]
 
 _LIMITS = ImageLimits(
     media_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
     max_side=1568,
     max_bytes=3_500_000,
 )
-_BUSY = frozenset({429, 503, 529})
 
 
 class InstructorBackend:
@@ -76,8 +76,9 @@ class InstructorBackend:
             UsageError: Nobody says which model.
             UnsupportedError: The client is not a blocking one.
         """
-        if not is_instructor_client(client) or type(client).__name__.startswith("Async"):
-            msg = f"this takes a blocking client of instructor, not {type(client).__name__}"
+        kind = type(client)
+        if not kind.__module__.startswith("instructor.") or kind.__name__.startswith("Async"):
+            msg = f"this takes a blocking client of instructor, not {kind.__name__}"
             raise UnsupportedError(msg, hint="make it with instructor.from_openai(OpenAI())")
         self._client = client
         self._provider = str(getattr(client.provider, "value", client.provider))
@@ -190,29 +191,20 @@ class InstructorBackend:
         msg = f"{self.name} failed: {type(error).__name__}" + (
             f", status {status}" if status else ""
         )
-        if status in {401, 403}:
-            return AuthError(msg, hint="check the key, and what it may use")
-        if status in _BUSY:
-            return TransientError(msg, retry_after=_pause(getattr(error, "response", None)))
         named = type(error).__name__.casefold()
-        if status >= 500 or status in {408, 409} or "timeout" in named or "connect" in named:  # noqa: PLR2004 - they may pass
+        if not status and ("timeout" in named or "connect" in named):
             return TransientError(msg)
-        return BackendError(msg, hint="check the name of the model, and what it can be sent")
+        response = getattr(error, "response", None)
+        return sorted_by_status(
+            status,
+            msg,
+            getattr(response, "headers", None) or {},
+            key_hint="check the key, and what it may use",
+            request_hint="check the name of the model, and what it can be sent",
+        )
 
     def close(self) -> None:
         """Do nothing: a client of yours is yours, and one made here has nothing to release."""
-
-
-def is_instructor_client(value: object) -> bool:
-    """Tell whether something is a client of instructor, without importing it.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        Whether its class comes from that package.
-    """
-    return type(value).__module__.startswith("instructor.") and hasattr(value, "provider")
 
 
 def load_instructor(
@@ -260,11 +252,3 @@ def _default_model(client: Any) -> str:  # noqa: ANN401 - an optional package
     """The model that a client was made for, which it keeps nowhere but in its own function."""
     kept = inspect.getclosurevars(client.create_fn).nonlocals
     return str(kept.get("default_model") or "")
-
-
-def _pause(response: object) -> float:
-    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
-    try:
-        return max(0.0, float(headers.get("retry-after", "")))
-    except ValueError:
-        return 0.0

@@ -4,11 +4,11 @@
     vllm/Qwen/Qwen3-VL-8B-Instruct       a server of yours, with base_url= where it is elsewhere
     openai/my-model, base_url="..."      any other server
 
-What is known of each kind of server is in `_presets`, and what `probe` found out about this one
-takes its place. The SDK does what it is good at: connections,
-keys, addresses. Its retries are off, because they would happen unseen, each caller for himself
-(`_patience` retries above all backends), and its models of the response are not used: `_chat` reads
-the JSON itself, so that what is missing stays missing.
+What is known of each kind of server is in `_presets`; what `probe` found not to hold of this one is
+taken back. The SDK does what it is good at: connections, keys, addresses. Its retries are off,
+because they would happen unseen, each caller for himself (`_patience` retries above all backends),
+and its models of the response are not used: `_chat` reads the JSON itself, so that what is missing
+stays missing.
 
 An image leaves this machine only for the server that the caller named. Keys are read from the
 variable of that server, never from another one's, and are kept by the SDK alone.
@@ -17,7 +17,6 @@ variable of that server, never from another one's, and are kept by the SDK alone
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
 import os
 import re
@@ -37,6 +36,7 @@ from faithful_decide.backends._chat import chat_body, read_chat
 from faithful_decide.backends._loop import Loop
 from faithful_decide.backends._ollama import ollama_body, read_ollama
 from faithful_decide.backends._presets import PRESETS, Preset
+from faithful_decide.backends._status import sorted_by_status
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -55,10 +55,7 @@ _LIMITS = ImageLimits(
     max_side=2048,
     max_bytes=15_000_000,
 )
-_TOO_MANY = frozenset({429, 503, 529})
-_REFUSED_KEY = frozenset({401, 403})
 _CONNECT_S = 20.0
-_LONGEST_PAUSE_S = 24 * 3600.0
 _VERSION = re.compile(r"[-@:_]v?(\d[\d.-]*|latest|free)")
 
 
@@ -266,22 +263,21 @@ class OpenAIBackend:
         if "content_filter" in said or "content_policy" in said:
             return Reply("", "content_filter", model=self._model)
         msg = f"{self.name} replied with status {status}: {said}"
-        if status in _REFUSED_KEY:
-            hint = f"check the key in {self._preset.key_variable}, and what it may use"
-            raise AuthError(msg, hint=hint) from None
         if "insufficient_quota" in said:
             raise BackendError(msg, hint="the account has no credit left") from None
-        if status in _TOO_MANY:
-            raise TransientError(msg, retry_after=_retry_after(error.response.headers)) from None
-        if status >= 500 or status in {408, 409, 425}:  # noqa: PLR2004 - they may pass
-            raise TransientError(msg) from None
-        if 300 <= status < 400:  # noqa: PLR2004 - a redirect
-            raise BackendError(msg, hint="pass the address it points to as base_url=") from None
         hint = (
             "check the name of the model, and whether it takes images and a JSON schema; one that "
             "reasons may want logprobs=False and temperature=False"
         )
-        raise BackendError(msg, hint=hint) from None
+        if 300 <= status < 400:  # noqa: PLR2004 - a redirect
+            hint = "pass the address it points to as base_url="
+        raise sorted_by_status(
+            status,
+            msg,
+            error.response.headers,
+            key_hint=f"check the key in {self._preset.key_variable}, and what it may use",
+            request_hint=hint,
+        ) from None
 
     def _clean(self, text: str) -> str:
         """Some servers repeat the key they were sent."""
@@ -336,22 +332,6 @@ def _said(error: APIStatusError) -> str:
     parts = [body.get("code"), code, body.get("type"), body.get("message")]
     said = " ".join(str(part) for part in parts if part) or error.response.text
     return " ".join(said.split())
-
-
-def _retry_after(headers: httpx2.Headers) -> float:
-    """Seconds that the server asks to be left alone; 0.0 where it does not say."""
-    for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            asked = float(headers.get(header, "")) / unit
-        except ValueError:
-            continue
-        # Not a number, or for ever: as if it had not been said.
-        return max(0.0, asked) if asked < _LONGEST_PAUSE_S else 0.0
-    try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-        return min(max(0.0, date.timestamp() - time.time()), _LONGEST_PAUSE_S)
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _unwanted() -> Mapping[str, Any]:

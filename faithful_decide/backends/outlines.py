@@ -154,7 +154,7 @@ class OutlinesBackend:
             Token(self._bytes(token), {self._bytes(other): value for other, value in top})
             for token, top in zip(made[: -1 if ended else None], recorder.tops, strict=False)
         )
-        data = b"".join(self._bytes(token) for token in made[: -1 if ended else None])
+        data = b"".join(token.data for token in tokens)
         return Reply(
             # A character that was cut in two is lost; the reply says `length` then.
             text=request.prefix + data.decode(errors="ignore"),

@@ -3,7 +3,7 @@
 import pytest
 
 from faithful_decide import UnsupportedError, load_backend
-from faithful_decide.backends import _LOADERS, _split
+from faithful_decide.backends import _LOADERS, split_spec
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from faithful_decide.backends import _LOADERS, _split
 )
 def test_a_spec_is_cut_at_its_first_separator(spec, parts):
     """The rest belongs to the backend, whatever is in it."""
-    kind, _, rest = _split(spec)
+    kind, _, rest = split_spec(spec)
     assert (kind, rest) == parts
 
 
