@@ -1,13 +1,19 @@
 """From a scene and a question to the very characters the model reads and writes.
 
 The prompt is what the package sends (``faithful_decide._prompt``), the reply is the package's wire
-contract with compact white space. Four kinds of pages are written for training:
+contract with compact white space. These kinds of pages are written for training:
 
 - own: true observations, and what follows from them;
 - edited: observations of a scene that is not there, and what follows *from them*; only the part after the
   observations is learnt, so that the verdict comes to hang on what is written and not on the picture;
 - foreign: a picture or a question of another world, answered ``cannot_tell``;
-- reading: things to describe without a question, for readings that must not know what is asked.
+- reading: things to describe without a question, for readings that must not know what is asked;
+- told: the prompt or the start of the reply names the verdict. The model obeys, as large ones do, and writes
+  observations that lead there. Those who only *think* they know the verdict are not obeyed;
+- first: a verdict before anything else, as it comes, and then what leads to it;
+- given: somebody else's observations in the prompt, from which the verdict has to follow, with or without a picture;
+- imagined: observations that would lead to a verdict;
+- negated: whether the answer to the question is "no".
 """
 
 from __future__ import annotations
@@ -16,26 +22,25 @@ import json
 from dataclasses import dataclass
 from random import Random
 
+from faithful_decide._prompt import cue_text, given_text, imagine_text, negated_text, neutral_text, note_text, reading_text, user_text
+from faithful_decide._types import CANNOT_TELL, Observation, Question
 from training.questions import (
-    ABSENT, FORMS, Asked, Conclusion, Observations, anyone, conclude, full, lone, named, observe, the,
+    ABSENT, AN_IMAGE, FORMS, GROUPS, Asked, Conclusion, Observations, anyone, bent, conclude, countable, every, full,
+    listing, lone, members, named, observe, across, the, yes_no,
 )  # fmt: skip
 from training.unknown import ask_unknown
 from training.world import Scene, make_scene
 
-CANNOT_TELL = "cannot_tell"
 STRANGE_IMAGE = [("the image", "not a scene of known things")]
 STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
     "exists": 8, "colour": 4, "wears": 7, "rides": 4, "turned": 6, "relation": 8, "number": 9, "compare": 8, "size": 5,
     "mood": 6, "funny": 20, "most": 14, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
-    "unknown": 7, "reading": 4,
+    "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
-# for the last stage: more of the forms whose conclusion hangs on one word being the asked one
-COMPARING = WEIGHTS | {
-    "colour": 16, "wears": 22, "rides": 12, "turned": 18, "mood": 18, "what_colour": 8, "what_mood": 8, "what_wears": 10,
-    "number": 14, "compare": 10, "how_many": 8, "most": 18,
-}  # fmt: skip
+KINDS = {"plain": 60, "told": 9, "opening": 6, "first": 4, "given": 7, "imagined": 4, "negated": 5, "early": 3, "cue": 6}
+WITHOUT_PICTURE = {"plain": 30, "given": 45, "imagined": 15, "early": 5, "negated": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,6 @@ class Page:
     given: str
     learnt: str
     family: str
-
-
-def prompt_of(text: str, labels: tuple[str, ...]) -> str:
-    """The user's text for a question and all the verdicts offered."""
-    return f"Question: {text}\nVerdicts: {', '.join(json.dumps(label) for label in labels)}"
 
 
 def write_observations(seen: Observations) -> str:
@@ -78,18 +78,18 @@ def ask(rng: Random, scene: Scene, form: str, *, held_out: bool = False) -> Aske
     return FORMS[form].ask(rng, scene, held_out)
 
 
-def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, audit: float = 0.12) -> Page | None:
+def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, kind: str = "plain") -> Page | None:
     """Write one training page.
 
     Args:
         rng: Where the choices come from.
         scene: The scene pictured, or None for a foreign picture.
         form: A key of ``WEIGHTS``.
-        edited: How often the observations are those of no scene.
-        audit: How often the fields of an audit are written too.
+        edited: How often the observations of a plain page are those of no scene.
+        kind: A key of ``KINDS``.
 
     Returns:
-        The page, or None where the scene does not admit the form.
+        The page, or None where the scene does not admit the form or the form the kind.
     """
     if form == "reading":
         return read(rng, scene)
@@ -100,41 +100,117 @@ def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, a
     if asked is None:
         return None
     strange = scene is None or form == "unknown"
-    labels = asked.labels
-    if strange or rng.random() < 0.8:
-        labels = (*labels, CANNOT_TELL)
-    elif rng.random() < 0.5 and len(labels) == 2:
-        labels = (labels[1], labels[0])
-    prompt, fields = prompt_of(asked.text, labels), rng.random() < audit
+    if strange and form == "control":
+        return None
+    question = Question(asked.text, _turned(rng, asked.labels), abstain=strange or rng.random() < 0.8)
+    audit = rng.random() < 0.4
     if strange:
+        if kind not in {"plain", "cue"}:
+            return None
         seen = STRANGE_QUESTION if scene is not None else STRANGE_IMAGE
-        rest = write_rest(Conclusion(REFUSAL, CANNOT_TELL, (0,)), audit=fields)
-        return Page(prompt, "", write_observations(seen) + rest, "foreign")
+        rest = write_rest(Conclusion(REFUSAL, CANNOT_TELL, (0,)), audit=audit)
+        return Page(_cued(rng, question, kind), "", write_observations(seen) + rest, "foreign")
+    return _page(rng, scene, asked, question, kind, edited=edited, audit=audit)  # type: ignore[arg-type]
+
+
+def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str, *, edited: float, audit: bool) -> Page | None:
+    """A page about a question that the scene answers."""
+    seen, form = observe(scene, asked), FORMS[asked.form]
+    if kind in {"told", "opening", "imagined"}:
+        verdict = rng.choice(asked.labels)
+        bending = bent(rng, asked, seen, verdict)
+        if kind == "imagined":
+            bending = bent(rng, asked, form.imagine(rng, asked), verdict)
+        if bending is None:
+            return None
+        if kind == "imagined":
+            return Page(imagine_text(question, verdict), "", write_observations(bending) + "}", kind)
+        end = conclude(asked, bending)
+        if kind == "opening":
+            return Page(user_text(question), _opening(verdict), write_first(bending, end, audit=audit), kind)
+        return Page(note_text(question, verdict), "", write_observations(bending) + write_rest(end, audit=audit), kind)
+    if kind == "first":
+        end = conclude(asked, seen)
+        return Page(user_text(question), FIRST, _opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit), kind)
+    other = form.imagine(rng, asked)
+    if kind == "given":
+        end = conclude(asked, other)
+        given = given_text(question, [Observation(about=about, seen=saw) for about, saw in other])
+        return Page(given, "", write_observations(other) + write_rest(end, audit=audit), kind)
+    if kind == "early":
+        seen = other if rng.random() < 0.6 else seen
+        given = write_observations(seen)
+        return Page(user_text(question), given + ', "verdict": "', conclude(asked, seen).verdict + '"}', kind)
+    if kind == "negated":
+        if set(asked.labels) != {"yes", "no"}:
+            return None
+        end = conclude(asked, seen)
+        turned = yes_no(holds=end.verdict == "no")
+        end = Conclusion(f"{end.reasoning}: {end.verdict}, so {turned}", turned, end.relies_on)
+        return Page(negated_text(question), "", write_observations(seen) + write_rest(end, audit=audit), kind)
+    prompt = _cued(rng, question, kind)
     if rng.random() < edited:
-        seen = FORMS[form].imagine(rng, asked)
-        return Page(prompt, write_observations(seen), write_rest(conclude(asked, seen), audit=fields), "edited")
-    seen = observe(scene, asked)  # type: ignore[arg-type]
-    return Page(prompt, "", write_observations(seen) + write_rest(conclude(asked, seen), audit=fields), asked.family)
+        return Page(prompt, write_observations(other), write_rest(conclude(asked, other), audit=audit), "edited")
+    return Page(prompt, "", write_observations(seen) + write_rest(conclude(asked, seen), audit=audit), asked.family)
 
 
-def reading_prompt(about: list[str]) -> str:
-    """The user's text that asks for a reading without a question."""
-    return f"Describe: {', '.join(json.dumps(name) for name in about)}"
+FIRST = '{"verdict": "'
+
+
+def _opening(verdict: str) -> str:
+    """The start of a reply whose verdict comes first, up to where one token ends."""
+    return f'{FIRST}{verdict}", "observations": [{{"about": "'
+
+
+def write_first(seen: Observations, end: Conclusion, *, audit: bool) -> str:
+    """The reply after a verdict that came first."""
+    rest = write_rest(end, audit=audit)
+    written = write_observations(seen).removeprefix('{"observations": [{"about": "')
+    return written + rest[: rest.rindex(', "verdict": ')] + "}"
+
+
+def _turned(rng: Random, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels, those of a pair now and then the other way round."""
+    return labels[::-1] if len(labels) == 2 and rng.random() < 0.15 else labels
+
+
+def _cued(rng: Random, question: Question, kind: str) -> str:
+    """The prompt, with a note that is no evidence where that is the kind."""
+    if kind != "cue":
+        return user_text(question)
+    return cue_text(question, rng.choice(question.verdicts)) if rng.random() < 0.7 else neutral_text(question)
 
 
 def read(rng: Random, scene: Scene | None) -> Page:
     """A page that describes named things, with no question and no verdict."""
-    names = [anyone(rng)] if scene is None else [t.name for t in rng.sample(scene.things, min(rng.choice((1, 2, 2, 3)), len(scene.things)))]
+    names = [anyone(rng)] if scene is None else [t.name for t in rng.sample(scene.things, min(rng.choice((1, 2, 2, 3, 4)), len(scene.things)))]
+    if scene is not None and rng.random() < 0.4:
+        names = [name.split(" ")[-1] if name.split(" ")[-1] in GROUPS["shapes"] and len(named(scene, name.split(" ")[-1])) == 1 else name for name in names]
     if rng.random() < 0.3:
         names.append(anyone(rng))
     about = [the(name) for name in dict.fromkeys(names)]
+    if scene is not None and rng.random() < 0.25:
+        about.append(every(countable(rng, scene)))
+    if rng.random() < 0.1:
+        about = ["the image"]
+    rng.shuffle(about)
     seen = STRANGE_IMAGE
     if scene is not None:
-        seen = []
-        for noun in about:
-            things = named(scene, noun.removeprefix("the "))
-            seen.append((noun, full(things[0]) if things else ABSENT))
-    return Page(reading_prompt(about), "", write_observations(seen) + "}", "reading")
+        seen = [(noun, _read(scene, noun)) for noun in about]
+    return Page(reading_text(about), "", write_observations(seen) + "}", "reading")
+
+
+def _read(scene: Scene, noun: str) -> str:
+    """What a reading says of one noun phrase."""
+    if noun == "the image":
+        return AN_IMAGE
+    if noun.startswith("every "):
+        name = noun.removeprefix("every ")
+        group = next((g for g in GROUPS if g.removesuffix("s") == name), "")
+        things = members(scene, group) if group else named(scene, name)
+        return listing([across(thing) for thing in things])
+    things = named(scene, noun.removeprefix("the "))
+    return full(things[0]) if things else ABSENT
 
 
 def drill(rng: Random, scene: Scene) -> Page:

@@ -1,6 +1,6 @@
 """From training state to the files that are shipped: a GGUF decoder and a GGUF projector with its tower.
 
-    python -m training.export training/runs/joint.pt faithful_decide/embedded
+    python -m training.export training/runs/practice.pt faithful_decide/embedded
 
 Tensor names and metadata are llama.cpp's for the architectures ``llama`` and ``clip`` with an ``mlp``
 projector. Matrices are stored as float16, the rest as float32. Eight-bit blocks (Q8_0) would halve the files, but
@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer
 
 from training.model import Model, Sizes
-from training.tokens import END, PAD, PIECES, SPECIAL, USER, load
+from training.tokens import END, LATER, PAD, PIECES, SPECIAL, USER, load
 
 TEMPLATE = (
     "{%- for message in messages -%}"
@@ -90,7 +90,7 @@ def _write_tokenizer(out: gguf.GGUFWriter, tokenizer: Tokenizer, size: int) -> N
     kinds = [gguf.TokenType.NORMAL] * size
     for token in SPECIAL:
         kinds[tokenizer.token_to_id(token)] = gguf.TokenType.CONTROL
-    for token in PIECES:
+    for token in (*PIECES, *LATER):
         kinds[tokenizer.token_to_id(token)] = gguf.TokenType.USER_DEFINED
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("gpt-2")
@@ -177,7 +177,7 @@ def close(out: gguf.GGUFWriter) -> None:
 def load_state(path: Path) -> Model:
     """The model of a training state that holds the whole of it."""
     model = Model(Sizes())
-    model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["model"])
     model.project.fold()
     return model.eval()
 

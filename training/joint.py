@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faithful_decide._image import letterbox
-from training.dialogue import WEIGHTS
+from training.dialogue import KINDS, WITHOUT_PICTURE
 from training.draw import render
 from training.foreign import make_foreign
 from training.language import Pages, bag, batch_pages, centres, pages_of, token_id
@@ -27,7 +27,7 @@ FOREIGN_SHARE = 0.1
 
 
 def joint_batch(
-    seed: int, images: int, each: int, weighed: Mapping[str, int] = WEIGHTS, edited: float = 0.3
+    seed: int, images: int, each: int, kinds: Mapping[str, int] = KINDS, edited: float = 0.3
 ) -> tuple[Tensor, Tensor, Tensor, list[Pages]]:
     """Pictures with all that is known of them, and pages about them.
 
@@ -35,7 +35,7 @@ def joint_batch(
         seed: The same seed gives the same batch.
         images: B.
         each: Pages about each image.
-        weighed: How often each form is asked.
+        kinds: How often pages are of each kind.
         edited: How often the observations are those of no scene.
 
     Returns:
@@ -50,11 +50,25 @@ def joint_batch(
         pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
         labels.append(truth(scene))
         told.append(centres(scene))
-        pages += [(i, page) for page in pages_of(rng, scene, each, weighed, edited)]
+        pages += [(i, page) for page in pages_of(rng, scene, each, kinds, edited)]
     arrays = (torch.from_numpy(np.stack(rows)) for rows in (pictures, labels, told))
     return (*arrays, batch_pages(pages) if pages else [])  # type: ignore[return-value]
 
 
+def spoken_batch(seed: int, count: int) -> Pages:
+    """Pages that need no picture: what follows from observations that are given."""
+    rng = Random(seed)
+    pages: list[tuple[int, object]] = []
+    while len(pages) < count:
+        scene = make_scene(rng.getrandbits(40))
+        page = pages_of(rng, scene, 1, WITHOUT_PICTURE, 1.0)[0]
+        if page.family not in SEEING:
+            pages.append((0, page))
+    (batch,) = batch_pages(pages, 1)  # type: ignore[arg-type]
+    return batch
+
+
+SEEING = ("reading", "foreign")  # pages that cannot do without a picture
 EXCLUSIVE = ("kind", "x", "y", "size")  # facets that every thing has; of the others it may have none
 SHARP = 10.0
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.dialogue import WEIGHTS, Page, drill, write
+from training.dialogue import KINDS, WEIGHTS, Page, drill, write
 from training.phrasing import with_article
 from training.questions import ACROSS, DOWN, GROUPS, LARGE, too_large
 from training.tokens import ASSISTANT, END, PAD, load
@@ -116,13 +116,14 @@ def tokenizer() -> Tokenizer:
 
 
 def pages_of(
-    rng: Random, scene: Scene | None, count: int, weighed: Mapping[str, int] = WEIGHTS, edited: float = 0.3
+    rng: Random, scene: Scene | None, count: int, kinds: Mapping[str, int] = KINDS, edited: float = 0.3
 ) -> list[Page]:
-    """Pages about one image, their forms drawn by weight, some with the observations of no scene."""
+    """Pages about one image, their forms and kinds drawn by weight, some with the observations of no scene."""
     pages: list[Page] = []
-    forms, weights = tuple(weighed), tuple(weighed.values())
+    forms, weights = tuple(WEIGHTS), tuple(WEIGHTS.values())
     while len(pages) < count:
-        page = write(rng, scene, rng.choices(forms, weights)[0], edited=edited)
+        (kind,) = rng.choices(tuple(kinds), tuple(kinds.values()))
+        page = write(rng, scene, rng.choices(forms, weights)[0], edited=edited, kind=kind)
         if page is not None:
             pages.append(page)
     return pages

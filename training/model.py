@@ -43,9 +43,9 @@ class Sizes:
     vision_heads: int = 3
     width: int = 128
     ffn: int = 384
-    layers: int = 5
+    layers: int = 7
     heads: int = 4
-    vocab: int = 1536
+    vocab: int = 1578
     context: int = 1024
 
     @property
@@ -244,6 +244,10 @@ class Model(nn.Module):
             places = torch.arange(image.shape[1]).expand(image.shape[0], -1)
         positions = torch.cat((torch.zeros_like(places[:, :1]), places + 1), 1)
         return self.decoder.run(torch.cat((first, image), 1), positions)[1]
+
+    def talk(self, tokens: Tensor) -> Tensor:
+        """Run texts that have no image, (N, T) with the opening first. Returns: (N, T, width)."""
+        return self.decoder.run(self.decoder.embed(tokens), torch.arange(tokens.shape[1]))[0]
 
     def answers(self, read: list[tuple[Tensor, Tensor]], of: Tensor, tokens: Tensor) -> Tensor:
         """Run texts on images that were read.

@@ -77,6 +77,11 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         HELD_OUT,
         "Would you say the {a} looks {w} than the {b}?", "Look at the image. Is the {a} {w} than the {b}?",
     ),
+    "control": (
+        "Is this an image?", "Is this a picture?", "Is there an image?", "Is an image shown here?",
+        HELD_OUT,
+        "Do you see an image?",
+    ),
     "mood": (
         "Is the {a} {w}?", "Is the {a} {in} {w}?", "Does the {a} look {w}?", "Would you say the {a} is {w}?",
         "Look at the {a}. Is it {w}?", "Does the {a} seem {w}?", "Is the mood of the {a} {w}?", "Is it {an_w} {a}?",

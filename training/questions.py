@@ -120,9 +120,14 @@ def too_large(big: str) -> str:
 
 
 def full(thing: Thing) -> str:
-    """Everything there is to say of a thing, for a reading that does not know what is asked."""
+    """Everything there is to say of a thing, for a reading that does not know what is asked.
+
+    Whatever an observation can say of it stands here word for word, what is as usual included; so an
+    observation that the reading bears out is part of it.
+    """
+    facts = [fact.write(thing) for fact in FACTS.values() if fact.has(thing)]
     odd = state(thing)
-    return ", ".join([box(thing), *([thing.mood] if thing.mood else []), *([] if odd == USUAL else [odd])])
+    return ", ".join([box(thing), *facts, *([odd] if odd not in facts else [])])
 
 
 def number(saw: str, form: str) -> int:
@@ -292,9 +297,10 @@ def conclude_fact(asked: Asked, seen: Observations) -> Conclusion:
     (about, saw), word = seen[0], asked.args[1]
     if saw == ABSENT:
         return Conclusion(none_there(about), "no", (0,))
-    if fact_of(saw) == word:
-        return Conclusion(f"seen: {saw}, as asked", "yes", (0,))
-    return Conclusion(f"seen: {saw}, not {word}", "no", (0,))
+    same = fact_of(saw) == word
+    # The two words side by side, written alike: seeing whether they differ is then a small step.
+    reasoning = f"asked, {word}; seen, {fact_of(saw)}: {'the same' if same else 'not the same'}"
+    return Conclusion(reasoning, yes_no(holds=same), (0,))
 
 
 # ---------------------------------------------------------------- where things are
@@ -574,7 +580,9 @@ def conclude_most(asked: Asked, seen: Observations) -> Conclusion:
     if not there:
         return Conclusion(none_there(seen[0][0]), asked.labels[0], (0,))
     value, index = max(there, key=lambda p: (p[0], -p[1])) if end == "most" else min(there)
-    return Conclusion(f"{value} is the {end}, so {seen[index][0]} is the {word}", asked.labels[index], tuple(range(len(seen))))
+    # The number before the name: when the number is written again, the name is what followed it before.
+    listed = ",".join(f" {each} {seen[i][0]}" for each, i in there)
+    return Conclusion(f"{word} of{listed} is {value} {seen[index][0]}", asked.labels[index], tuple(range(len(seen))))
 
 
 def ask_what(fact: Fact, form: str, nothing: str = "") -> Callable[[Random, Scene, bool], Asked | None]:
@@ -656,7 +664,8 @@ def imagine_which(rng: Random, asked: Asked) -> Observations:
 
 def conclude_which(asked: Asked, seen: Observations) -> Conclusion:
     there = [i for i, (_, saw) in enumerate(seen) if saw != ABSENT] or [0]
-    return Conclusion(f"{seen[there[0]][0]} is there", asked.labels[there[0]], tuple(range(len(seen))))
+    listed = ", ".join(f"{'no' if saw == ABSENT else 'yes'}: {about}" for about, saw in seen)
+    return Conclusion(f"{listed}; so {seen[there[0]][0]}", asked.labels[there[0]], tuple(range(len(seen))))
 
 
 def ask_how_many(rng: Random, scene: Scene, held_out: bool) -> Asked:
@@ -679,6 +688,23 @@ def imagine_how_many(rng: Random, asked: Asked) -> Observations:
 def conclude_how_many(asked: Asked, seen: Observations) -> Conclusion:
     count = str(total(seen[0][1]))
     return Conclusion(f"there are {count}", count, (0,))
+
+
+# ---------------------------------------------------------------- a question whose answer is known
+
+
+AN_IMAGE, NO_IMAGE = "an image", "nothing"
+
+
+def ask_control(rng: Random, scene: Scene, held_out: bool) -> Asked:
+    del scene
+    return Asked("control", "control", (), put(rng, "control", held_out=held_out))
+
+
+def conclude_control(asked: Asked, seen: Observations) -> Conclusion:
+    del asked
+    about, saw = seen[0]
+    return Conclusion(f"{about} shows {saw}", yes_no(holds=saw == AN_IMAGE), (0,))
 
 
 # ---------------------------------------------------------------- the table
@@ -732,6 +758,10 @@ FORMS: dict[str, Form] = {
     "side": Form("choice", ask_side, observe_pair, imagine_pair, conclude_side),
     "which": Form("choice", ask_which, observe_which, imagine_which, conclude_which),
     "how_many": Form("choice", ask_how_many, observe_members, imagine_how_many, conclude_how_many),
+    "control": Form(
+        "control", ask_control, lambda s, a: [("the image", AN_IMAGE)],
+        lambda r, a: [("the image", r.choice((AN_IMAGE, NO_IMAGE)))], conclude_control,
+    ),
 }  # fmt: skip
 LABELLED = {"most", "which"}  # forms whose things to observe are the labels themselves
 
@@ -748,6 +778,55 @@ def observe(scene: Scene, asked: Asked) -> Observations:
     """
     args = (*asked.args, *asked.labels) if asked.form in LABELLED else asked.args
     return FORMS[asked.form].observe(scene, args)
+
+
+def bent(rng: Random, asked: Asked, seen: Observations, verdict: str) -> Observations | None:
+    """Observations that lead to a given verdict, with as little changed as can be.
+
+    What a model writes that was told the verdict and fits its findings to it.
+
+    Args:
+        rng: Where the choices come from.
+        asked: The question.
+        seen: What there is to see.
+        verdict: The verdict to lead to.
+
+    Returns:
+        The observations, those of ``seen`` where they lead there by themselves; None where nothing does, since
+        no scene has more than six things.
+    """
+    if conclude(asked, seen).verdict == verdict:
+        return seen
+    for _ in range(TRIES):
+        other = _oddly(rng, seen) if asked.form == "funny" else FORMS[asked.form].imagine(rng, asked)
+        which = rng.randrange(len(seen))
+        if len(other) == len(seen) and rng.random() < 0.8:
+            other = [_moved(mine, theirs) if i == which else mine for i, (mine, theirs) in enumerate(zip(seen, other, strict=True))]
+        if conclude(asked, other).verdict == verdict:
+            return other
+    return None
+
+
+TRIES = 60
+
+
+def _moved(mine: tuple[str, str], theirs: tuple[str, str]) -> tuple[str, str]:
+    """Another fact about the same thing, which stays where it is if nothing but the fact was told."""
+    (about, saw), (_, told) = mine, theirs
+    if ABSENT in {saw, told} or saw.count(",") != 1 or "%" in fact_of(saw):
+        return about, told
+    return about, f"{saw.split(', ', 1)[0]}, {fact_of(told)}"
+
+
+def _oddly(rng: Random, seen: Observations) -> Observations:
+    """The things of a scene as ordinary ones, or one of them made odd."""
+    plain = [(about, f"{saw.split(', ', 1)[0]}, {USUAL}") for about, saw in seen]
+    if any(fact_of(saw) != USUAL for _, saw in seen) or not plain:
+        return plain
+    which = rng.randrange(len(plain))
+    kind = plain[which][0].removeprefix("the ").split(" ")[-1]
+    fact = rng.choice(("upside down", *(f"wearing {with_article(a)}" for a in ACCESSORIES if kind in ANIMALS)))
+    return [(about, f"{saw.split(', ', 1)[0]}, {fact}") if i == which else (about, saw) for i, (about, saw) in enumerate(plain)]
 
 
 def conclude(asked: Asked, seen: Observations) -> Conclusion:

@@ -36,6 +36,15 @@ PIECES = (
     *(ACROSS.format(n) for n in range(0, 100, STEP)), *FACTS,
 )  # fmt: skip
 VOCAB = 1536
+# Added when the audit's prompts and the shorter steps came; the pieces before them keep their numbers.
+LATER = (
+    '\nNote that for the picture above, the answer is "', '\nSomebody who has not seen the picture thinks that the answer is "', '".',
+    "\nSomebody who has not seen the picture would like to know the answer soon.", 'Is the answer to this question "no"? ',
+    'There is no question this time. Write observations only, about each of these in turn: "',
+    '\nDecide from these observations alone: {"about": "', '\nImagine a picture for which the answer is "', '". Write its observations only.',
+    '{"verdict": "', '", "observations": [{"about": "', '"}], "verdict": "', "asked", "; seen", ": the same", ": not the same",
+    *(f" {n} the" for n in range(0, 100, STEP)), "yes: the", "no: the", "; so the", ": yes, so no", ": no, so yes", "an image",
+)  # fmt: skip
 FILE = Path(__file__).with_name("tokenizer.json")
 
 
@@ -71,6 +80,7 @@ def build() -> Tokenizer:
     tokenizer.train_from_iterator(corpus(), trainer)
     tokenizer.pre_tokenizer = whole
     tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in PIECES])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in LATER])
     tokenizer.save(str(FILE))
     return tokenizer
 
