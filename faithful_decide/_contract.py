@@ -37,19 +37,24 @@ __all__ = [
     "Content",
     "Verified",
     "concluded",
+    "explanation_schema",
     "joined",
     "object_schema",
+    "observations_schema",
     "reasons_schema",
     "render",
     "schema",
     "verdict_schema",
     "verify",
+    "verify_explanation",
+    "verify_observations",
     "verify_reasons",
     "verify_verdict",
 ]
 
 KEYS = ("observations", "reasoning", "verdict")
 AUDITED_KEYS = ("observations", "reasoning", "relies_on", "reservation", "verdict")
+_FORCED_KEYS = (AUDITED_KEYS[-1], *AUDITED_KEYS[:-1])
 
 MIN_REASONING = 5
 """Visible characters; less is not a reason, only a way to fill the field."""
@@ -112,6 +117,24 @@ def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
         labels: The verdicts a reply may contain.
     """
     return object_schema({"verdict": schema(labels)["properties"]["verdict"]})
+
+
+def observations_schema() -> dict[str, Any]:
+    """Write the contract of a reading: observations and nothing else, since nothing is decided."""
+    return object_schema({"observations": schema(())["properties"]["observations"]})
+
+
+def explanation_schema(labels: Sequence[str]) -> dict[str, Any]:
+    """Write the contract of an experiment that puts the verdict first, and explanations after it.
+
+    No decision is ever made of such a reply. It is only asked for where the backend writes the
+    verdict that it is forced to, in exactly this order; a server that sorted it would be no harm.
+
+    Args:
+        labels: The verdicts a reply may contain.
+    """
+    properties = schema(labels, audited=True)["properties"]
+    return object_schema({key: properties[key] for key in _FORCED_KEYS})
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +232,39 @@ def verify_reasons(reply: Reply) -> Verified:
     content, spans = _verified(reply, KEYS[:-1], ("",))
     end = len(reply.text.encode())
     return Verified(content, spans["reasoning"], Span(start=end, end=end))
+
+
+def verify_observations(reply: Reply) -> tuple[Observation, ...]:
+    """Check the reply of a reading.
+
+    Args:
+        reply: What came back.
+
+    Returns:
+        The observations.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, _ = _verified(reply, KEYS[:1], ("",))
+    return content.observations
+
+
+def verify_explanation(reply: Reply, labels: Sequence[str]) -> Content:
+    """Check a reply whose verdict was forced to stand first.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, _ = _verified(reply, _FORCED_KEYS, labels)
+    return content
 
 
 def verify_verdict(reply: Reply, labels: Sequence[str]) -> tuple[str, Span]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from faithful_decide._drive import Plan
     from faithful_decide._image import PreparedImage
 
-__all__ = ["Settings", "decision_plan", "request_sha256"]
+__all__ = ["Settings", "decision_of", "decision_plan", "request_sha256"]
 
 SAMPLE_TEMPERATURE = 1.0
 """Samples are drawn from the model's own distribution, so that their shares estimate it."""
@@ -241,6 +241,31 @@ def _vote(answers: tuple[_Answer, ...], question: Question) -> tuple[_Answer, Sc
     shares = {label: votes[label] / len(answers) for label in question.labels}
     best = next(answer for answer in answers if answer.verified.content.verdict == verdict)
     return best, Scores(source="samples", probabilities=shares, n=len(answers))
+
+
+def decision_of(  # noqa: PLR0917 - each is something else
+    request: Request,
+    reply: Reply,
+    verified: Verified,
+    question: Question,
+    scores: Scores | None,
+    backend: Backend,
+) -> Decision:
+    """Make a decision of one verified reply that was asked for elsewhere.
+
+    Args:
+        request: What was asked.
+        reply: What came back.
+        verified: What it says.
+        question: The question.
+        scores: The odds of its verdicts, if they were read.
+        backend: Whom it was asked.
+
+    Returns:
+        The decision.
+    """
+    answer = _Answer(request, (reply,), verified, 1, (request, verified.verdict_span))
+    return _decision(answer, question, scores, backend)
 
 
 def _decision(

@@ -75,11 +75,11 @@ def decide(
         BackendError: The model could not be run.
         ReplyError: It replied with something that holds no verdict.
     """
-    asked = _question(question, verdicts, abstain=abstain)
+    asked = question_of(question, verdicts, abstain=abstain)
     settings = Settings(samples, seed, max_tokens, retries, timeout)
-    loaded = load_image(image, allow_urls=allow_urls)
-    with _loaded(model, options) as backend:
-        return run(_plan(loaded, asked, settings, backend), backend, timeout)
+    picture = load_image(image, allow_urls=allow_urls)
+    with loaded(model, options) as backend:
+        return run(_plan(picture, asked, settings, backend), backend, timeout)
 
 
 async def adecide(
@@ -121,12 +121,12 @@ async def adecide(
         BackendError: As in `decide`.
         ReplyError: As in `decide`.
     """
-    asked = _question(question, verdicts, abstain=abstain)
+    asked = question_of(question, verdicts, abstain=abstain)
     settings = Settings(samples, seed, max_tokens, retries, timeout)
-    loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
-    owner = await asyncio.to_thread(_loaded, model, options)
+    picture = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
+    owner = await asyncio.to_thread(loaded, model, options)
     with owner as backend:
-        plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
+        plan = await asyncio.to_thread(_plan, picture, asked, settings, backend)
         return await arun(plan, backend, timeout)
 
 
@@ -176,7 +176,7 @@ class Decider:
         self._abstain = abstain
         self._settings = Settings(samples, seed, max_tokens, retries, timeout)
         self._allow_urls = allow_urls
-        self._owner = _loaded(model, options)
+        self._owner = loaded(model, options)
         self.backend = self._owner.__enter__()
         self._closed = False
 
@@ -245,8 +245,8 @@ class Decider:
             if isinstance(question, Question)
             else Question(question, self._verdicts, self._abstain)
         )
-        loaded = load_image(image, allow_urls=self._allow_urls)
-        return _plan(loaded, asked, self._settings, self.backend)
+        picture = load_image(image, allow_urls=self._allow_urls)
+        return _plan(picture, asked, self._settings, self.backend)
 
     def close(self) -> None:
         """Release the model if this decider loaded it. May be called twice."""
@@ -268,7 +268,8 @@ class Decider:
         self.close()
 
 
-def _question(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
+def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
+    """The question as an object; one that brings its own verdicts must not be given others."""
     if not isinstance(question, Question):
         return Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
     if tuple(verdicts) not in {_YES_NO, question.verdicts} or (question.abstain and not abstain):
@@ -277,7 +278,7 @@ def _question(question: str | Question, verdicts: Sequence[str], *, abstain: boo
     return question
 
 
-def _loaded(
+def loaded(
     model: Backend | str | None, options: Mapping[str, Any]
 ) -> AbstractContextManager[Backend]:
     """The backend to use, as a context that closes it only if it was loaded here."""

@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar, cast
 from faithful_decide._backend import AsyncBackend, Backend, Reply, Request
 from faithful_decide._patience import Patience
 
-__all__ = ["TIMEOUT_S", "Plan", "arun", "run"]
+__all__ = ["TIMEOUT_S", "Plan", "arun", "run", "together"]
 
 TIMEOUT_S = 600.0
 """How long a decision may take, where the caller does not say."""
@@ -73,6 +73,39 @@ async def arun(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -
         except StopIteration as end:
             return cast("_T", end.value)
         replies = await _together(patience, requests)
+
+
+def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
+    """Run plans that do not depend on each other side by side, as one plan.
+
+    Args:
+        plans: What to run.
+
+    Returns:
+        What each of them returns, in their order.
+    """
+    results: dict[int, _T] = {}
+    waiting: dict[int, Requests] = {}
+
+    def advance(index: int, replies: Replies | None) -> None:
+        try:
+            plan = plans[index]
+            waiting[index] = next(plan) if replies is None else plan.send(replies)
+        except StopIteration as end:
+            waiting.pop(index, None)
+            results[index] = cast("_T", end.value)
+
+    for index in range(len(plans)):
+        advance(index, None)
+    while waiting:
+        order = list(waiting)
+        replies = yield tuple(request for index in order for request in waiting[index])
+        start = 0
+        for index in order:
+            end = start + len(waiting[index])
+            advance(index, replies[start:end])
+            start = end
+    return tuple(results[index] for index in range(len(plans)))
 
 
 async def _together(patience: Patience, requests: Requests) -> Replies:

@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 # Below this many pixels PNG is small enough to send, and a decode cheap enough to check everything.
+_GREY = (127, 127, 127)
 _SMALL = 512 * 512
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 
@@ -226,6 +227,21 @@ def prepare(image: SourceImage, limits: ImageLimits | None = None) -> PreparedIm
     if size != displayed:
         notes += (f"resized from {image.width}x{image.height} to {size[0]}x{size[1]}",)
     return PreparedImage(data, media_type, *final, image.sha256, notes)
+
+
+def grey(like: PreparedImage, limits: ImageLimits | None = None) -> PreparedImage:
+    """Make a picture that shows nothing, of the size of another.
+
+    Args:
+        like: The other picture.
+        limits: What the backend accepts.
+
+    Returns:
+        A plain grey picture, as it is sent.
+    """
+    from PIL import Image  # noqa: PLC0415 - heavy
+
+    return prepare(_from_rgb(Image.new("RGB", (like.width, like.height), _GREY), ()), limits)
 
 
 def _load_bytes(data: bytes) -> SourceImage:

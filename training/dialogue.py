@@ -40,7 +40,7 @@ WEIGHTS = {
     "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
 KINDS = {"plain": 60, "told": 9, "opening": 6, "first": 4, "given": 7, "imagined": 4, "negated": 5, "early": 3, "cue": 6}
-WITHOUT_PICTURE = {"plain": 30, "given": 45, "imagined": 15, "early": 5, "negated": 5}
+WITHOUT_PICTURE = {"plain": 60, "given": 20, "imagined": 10, "early": 5, "negated": 5}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,16 +28,18 @@ __all__ = [
     "Judgement",
     "Rule",
     "SampleAudit",
-    "Tier",
     "Tally",
+    "Tier",
     "Trial",
 ]
 
 Tier = Literal["screen", "standard", "full"]
 Treatment = Literal["note", "prefix"]
+Side = Literal["first", "second", "both", "neither", "unknown"]
+JudgedRelation = Literal["same", "contradicts", "unrelated", "unusable"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-Fate = Literal["rewritten", "re-weighted", "does not follow", "objected", "refused"]
+Fate = Literal["kept", "rewritten", "re-weighted", "does not follow", "objected", "refused"]
 
 
 class Tally(_Frozen):
@@ -89,7 +91,7 @@ class Judgement(_Frozen):
     about: str
     first: str
     second: str
-    relation: Literal["same", "contradicts", "unrelated", "unusable"]
+    relation: JudgedRelation
     quotes: tuple[str, str]
     judge: str
 
@@ -105,7 +107,7 @@ class Conflict(_Frozen):
     verdicts: tuple[str, str]
     seen: tuple[str, str]
     neutral: str | None = None
-    left: Literal["first", "second", "both", "neither", "unknown"] = "unknown"
+    left: Side = "unknown"
     judged: bool = False
 
 
@@ -178,6 +180,7 @@ class AuditReport(_Frozen):
     calls: Count
     usage: Usage = Usage()
     seconds: Annotated[float, Field(ge=0)] = 0.0
+    image_sha256: str = ""
     image: str = ""
     """The picture as a data URI, a thumbnail of it, or nothing."""
 
@@ -206,6 +209,8 @@ class SampleAudit(_Frozen):
     """One sample of an audited data set."""
 
     sample: str
+    cluster: str = ""
+    """What identifies its image; samples that share one are not independent."""
     verdict: str = ""
     label: str = ""
     arm: str = ""

@@ -1,0 +1,181 @@
+"""One decision to be audited, and every request that an audit makes about it.
+
+All arms keep the system text, the image and the schema of the decision and change only what comes
+after, so that a server or an engine that remembers the start of a prompt reads the image once. No
+request says that it is part of an audit, since a model that knows may behave.
+
+A request that is made several times is made greedily first, as in production, and then sampled
+with seeds of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide import _contract, _prompt
+from faithful_decide._backend import Capabilities, Request
+from faithful_decide._decide import SAMPLE_TEMPERATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from faithful_decide._image import PreparedImage
+    from faithful_decide._types import Observation, Question
+
+__all__ = ["FIRST", "Case", "repeated"]
+
+FIRST = '{{"verdict": {}, "observations": [{{"about": "'
+"""The start of a reply that was made to begin with its verdict, up to where a word may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question about an image, and whom it is put to.
+
+    `blank` is a picture that shows nothing and `donor` one that shows something else, if there is.
+    """
+
+    image: PreparedImage
+    blank: PreparedImage
+    question: Question
+    capabilities: Capabilities
+    max_tokens: int = 512
+    seed: int | None = None
+    donor: PreparedImage | None = None
+
+    def request(
+        self,
+        text: str,
+        schema: Mapping[str, Any],
+        *,
+        image: PreparedImage | None = None,
+        prefix: str = "",
+    ) -> Request:
+        """A request about the image, or about another."""
+        return Request(
+            system=_prompt.SYSTEM,
+            image=image or self.image,
+            text=text,
+            schema=schema,
+            max_tokens=self.max_tokens,
+            prefix=prefix,
+            seed=self.base_seed,
+        )
+
+    @property
+    def base_seed(self) -> int:
+        """The seed that all others come from: the caller's, or one that belongs to the content."""
+        if self.seed is not None:
+            return self.seed
+        content = f"{self.image.sha256}/{self.question.text}/{self.question.labels}"
+        return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4])
+
+    @property
+    def _schema(self) -> dict[str, Any]:
+        return _contract.schema(self.question.labels, audited=True)
+
+    def decision(self) -> Request:
+        """The question as it is."""
+        return self.request(_prompt.user_text(self.question), self._schema)
+
+    def note(self, verdict: str, question: Question | None = None) -> Request:
+        """The question, and a note that says what its verdict is."""
+        return self.request(_prompt.note_text(question or self.question, verdict), self._schema)
+
+    def control(self, question: Question, verdict: str) -> Request:
+        """A question whose answer is known, and a note that says another."""
+        schema = _contract.schema(question.labels, audited=True)
+        return self.request(_prompt.note_text(question, verdict), schema)
+
+    def verdict_first(self, verdict: str) -> Request:
+        """The question, its reply made to begin with a verdict."""
+        return self.request(
+            _prompt.user_text(self.question),
+            _contract.explanation_schema(self.question.labels),
+            prefix=FIRST.format(json.dumps(verdict, ensure_ascii=False)),
+        )
+
+    def reading(self, about: Sequence[str]) -> Request:
+        """A description of some things, without the question."""
+        return self.request(_prompt.reading_text(about), _contract.observations_schema())
+
+    def imagined(self, verdict: str) -> Request:
+        """Observations that would lead to a verdict."""
+        text = _prompt.imagine_text(self.question, verdict)
+        return self.request(text, _contract.observations_schema())
+
+    def negated(self) -> Request:
+        """The opposite question."""
+        return self.request(_prompt.negated_text(self.question), self._schema)
+
+    def cue(self, verdict: str) -> Request:
+        """The question, and what somebody thinks who cannot know."""
+        return self.request(_prompt.cue_text(self.question, verdict), self._schema)
+
+    def neutral(self) -> Request:
+        """The question, and a note that suggests nothing."""
+        return self.request(_prompt.neutral_text(self.question), self._schema)
+
+    def elsewhere(self, image: PreparedImage) -> Request:
+        """The question about another image."""
+        return self.request(_prompt.user_text(self.question), self._schema, image=image)
+
+    def given(self, observations: Sequence[Observation]) -> Request:
+        """The question, with observations in the prompt to decide from."""
+        return self.request(_prompt.given_text(self.question, observations), self._schema)
+
+    def from_observations(self, observations: Sequence[Observation]) -> Request:
+        """The question, its reply made to begin with observations."""
+        return self.request(
+            _prompt.user_text(self.question),
+            self._schema,
+            prefix=f'{written(observations)}, "reasoning": "',
+        )
+
+    def early(self, observations: Sequence[Observation] = ()) -> Request:
+        """The question, its reply made to come to the verdict before any reasoning.
+
+        With observations it comes after them. Only the odds of the verdicts are read, so one token
+        is enough, and the shape that the prefix breaks is not asked for.
+        """
+        start = f"{written(observations)}, " if observations else "{"
+        labels = self.question.labels
+        verdict = _contract.schema(labels)["properties"]["verdict"]
+        properties: dict[str, Any] = {"verdict": verdict}
+        if observations:
+            seen = _contract.observations_schema()["properties"]["observations"]
+            properties = {"observations": seen, "verdict": verdict}
+        request = self.request(
+            _prompt.user_text(self.question),
+            _contract.object_schema(properties),
+            prefix=f'{start}"verdict": "',
+        )
+        return replace(request, max_tokens=24)
+
+
+def written(observations: Sequence[Observation]) -> str:
+    """The start of a reply up to the end of its observations."""
+    seen = [{"about": o.about, "seen": o.seen} for o in observations]
+    return json.dumps({"observations": seen}, ensure_ascii=False)[:-1]
+
+
+def repeated(request: Request, times: int, *, sampled: bool = False) -> tuple[Request, ...]:
+    """Make a request several times.
+
+    Args:
+        request: The request.
+        times: How often.
+        sampled: Whether the first is sampled like the others, instead of greedy.
+
+    Returns:
+        The requests, no two with the same seed.
+    """
+    seeds = (
+        int.from_bytes(hashlib.sha256(f"{request.seed}/{request.text}/{i}".encode()).digest()[:4])
+        for i in range(times)
+    )
+    drawn = tuple(replace(request, temperature=SAMPLE_TEMPERATURE, seed=s >> 1) for s in seeds)
+    return drawn if sampled or not drawn else (request, *drawn[1:])

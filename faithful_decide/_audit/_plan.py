@@ -1,0 +1,331 @@
+"""An audit as a plan: gather, let a reader and a judge look, and write the report.
+
+The audited model, the reader and the judge may be three models, so there are three plans, run one
+after the other: `evidence_plan` asks the audited model, `read_plan` the reader, `judge_plan` the
+judge. What they returned is put together here, without asking anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from faithful_decide import _contract
+from faithful_decide._audit._arms import disclosed, run_arms
+from faithful_decide._audit._compare import Comparer, about_key
+from faithful_decide._audit._evidence import (
+    Answer,
+    Evidence,
+    answer_of,
+    can_be_negated,
+    reading_of,
+    usable,
+)
+from faithful_decide._audit._flags import flags_of
+from faithful_decide._audit._types import AuditReport, Conflict, Flag, Forced
+from faithful_decide._types import CANNOT_TELL, Usage
+from faithful_decide._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from faithful_decide._audit._case import Case
+    from faithful_decide._audit._evidence import Reach
+    from faithful_decide._audit._flags import Thresholds
+    from faithful_decide._audit._types import ArmReport, Fate, Judgement, Side, Tier, Treatment
+    from faithful_decide._backend import Backend, Request
+    from faithful_decide._contract import Content
+    from faithful_decide._drive import Plan
+    from faithful_decide._types import Observation, Reply
+
+__all__ = ["Outcome", "comparer_of", "report_of", "screen_plan", "to_read"]
+
+SCREENED = ("forced", "blind", "no_image", "negated")
+"""Arms that one call can tell something about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was asked and answered for one decision."""
+
+    evidence: Evidence
+    judgements: tuple[Judgement, ...] = ()
+    reader: str = ""
+    reader_is_model: bool = False
+    judge: str = ""
+
+
+def screen_plan(case: Case) -> Plan[Evidence]:
+    """Plan the smallest audit: the decision, and one call more of an arm that the content draws.
+
+    Drawn by content, the arms fall evenly on the samples of a data set, and the same sample always
+    gets the same one.
+
+    Args:
+        case: The decision to audit.
+
+    Returns:
+        The evidence; one of its arms has a trial.
+
+    Raises:
+        ReplyError: The decision itself cannot be used.
+    """
+    request = case.decision()
+    (reply,) = yield (request,)
+    verified = _contract.verify(reply, case.question.labels, audited=True)
+    found = Evidence(case, Answer(request, reply, verified.content), verified)
+    own = verified.content.verdict
+    arm = drawn_arm(case)
+    others = [v for v in case.question.verdicts if v != own]
+    if arm == "forced":
+        told = own if own != CANNOT_TELL and _digit(case, "placebo") % 3 == 0 else others[0]
+        found.told = {told: (yield from _one(case.note(told), case))}
+    elif arm == "blind":
+        asked = case.reading([o.about for o in verified.content.observations])
+        (said,) = yield (asked,)
+        found.readings = (reading_of(asked, said),)
+    elif arm == "no_image":
+        found.blank = yield from _one(case.elsewhere(case.blank), case)
+    else:
+        found.negated = yield from _one(case.negated(), case)
+    return found
+
+
+def drawn_arm(case: Case) -> str:
+    """Which arm the content of a case draws."""
+    arms = [a for a in SCREENED if a != "negated" or can_be_negated(case.question)]
+    return arms[_digit(case, "arm") % len(arms)]
+
+
+def _digit(case: Case, what: str) -> int:
+    return hashlib.sha256(f"{case.base_seed}/{what}".encode()).digest()[0]
+
+
+def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
+    (reply,) = yield (request,)
+    return (answer_of(request, reply, case.question.labels),)
+
+
+def to_read(evidence: Evidence, reach: Reach) -> tuple[Answer, ...]:
+    """The answers whose observations a reader is to be shown."""
+    if "reader" not in reach.arms:
+        return ()
+    return tuple(a for a in evidence.free if a.content and a.content.verdict != CANNOT_TELL)
+
+
+def comparer_of(judgements: Iterable[Judgement]) -> Comparer:
+    """A comparer that knows what a judge has said."""
+    return Comparer({(j.first, j.second): j.relation for j in judgements})
+
+
+def report_of(
+    outcome: Outcome,
+    tier: Tier,
+    thresholds: Thresholds,
+    backend: Backend,
+    *,
+    image: str = "",
+    seconds: float = 0.0,
+) -> AuditReport:
+    """Write the report.
+
+    Args:
+        outcome: What was asked and answered.
+        tier: How much was asked.
+        thresholds: What raises a flag.
+        backend: The audited model.
+        image: The picture as a data URI, for the report.
+        seconds: What it took.
+
+    Returns:
+        The report.
+    """
+    evidence = outcome.evidence
+    case = evidence.case
+    comparer = comparer_of(outcome.judgements)
+    arms = run_arms(evidence, comparer)
+    followed = [
+        content for verdict, answers in evidence.cued.items() for content in _said(answers)
+        if verdict != evidence.content.verdict and content.verdict == verdict
+    ]  # fmt: skip
+    undisclosed = bool(followed) and 2 * sum(map(disclosed, followed)) < len(followed)
+    hidden = case.capabilities.thinking != "none" and not _thought_nothing(evidence)
+    flags = (
+        (_screened(arms),)
+        if tier == "screen"
+        else flags_of(arms, tier, thresholds, undisclosed=undisclosed, hidden=hidden)
+    )
+    replies = list(_replies(evidence))
+    return AuditReport(
+        version=__version__,
+        question=case.question,
+        decision=evidence.decision(backend),
+        relies_on=evidence.content.relies_on or (),
+        reservation=evidence.content.reservation or "",
+        tier=tier,
+        model=backend.name,
+        reader=outcome.reader,
+        reader_is_model=outcome.reader_is_model,
+        judge=outcome.judge,
+        arms=arms,
+        forced=tuple(_forced(evidence, comparer)),
+        neutral=_neutral(evidence),
+        conflicts=tuple(_conflicts(evidence, comparer)),
+        judgements=outcome.judgements,
+        reasons=flags,
+        notes=tuple(_notes(outcome, hidden=hidden)),
+        thresholds=thresholds.digest,
+        seed=case.seed,
+        calls=len(replies),
+        usage=Usage(
+            *(
+                _sum(replies, part)
+                for part in ("prompt_tokens", "cached_tokens", "completion_tokens")
+            )
+        ),
+        seconds=seconds,
+        image=image,
+        image_sha256=case.image.source_sha256,
+    )
+
+
+def _said(answers: Iterable[Answer]) -> Iterator[Content]:
+    return (answer.content for answer in answers if answer.content is not None)
+
+
+def _screened(arms: dict[str, ArmReport]) -> Flag:
+    ran = next((arm for arm in arms.values() if arm.trials), None)
+    if ran is None:
+        return Flag(name="inconclusive", because="the one call of this tier could not be used")
+    hit = any(t.hit and not t.placebo for t in ran.trials)
+    name = "hit" if hit else "no_hit"
+    return Flag(
+        name=name, because=f"{ran.trials[0].what}; one trial proves nothing", arms=(ran.arm,)
+    )
+
+
+def _thought_nothing(evidence: Evidence) -> bool:
+    return evidence.base.reply is not None and evidence.base.reply.hidden_thinking_tokens == 0
+
+
+def _neutral(evidence: Evidence) -> tuple[Observation, ...]:
+    for content in _said(evidence.readings):
+        return content.observations
+    return ()
+
+
+def _forced(evidence: Evidence, comparer: Comparer) -> Iterator[Forced]:
+    sources: tuple[tuple[Treatment, Mapping[str, tuple[Answer, ...]]], ...] = (
+        ("note", evidence.told),
+        ("prefix", evidence.prefixed),
+    )
+    for mode, told in sources:
+        for verdict, answers in told.items():
+            first = next(iter(usable(answers)), None)
+            if first is None or first.content is None:
+                if answers:
+                    yield _refused(verdict, mode, answers[0])
+                continue
+            content = first.content
+            found = comparer.differences(
+                content.observations, evidence.content.observations, missing=True
+            )
+            yield Forced(
+                forced=verdict,
+                force_mode=mode,
+                verdict=content.verdict,
+                observations=content.observations,
+                reasoning=content.reasoning,
+                relies_on=content.relies_on or (),
+                reservation=content.reservation or "",
+                moved=tuple(d.index for d in found),
+                fate=_fate(content, verdict, evidence.content, moved=bool(found)),
+                raw=first.raw,
+            )
+
+
+def _refused(verdict: str, mode: Treatment, answer: Answer) -> Forced:
+    return Forced(
+        forced=verdict, force_mode=mode, verdict="", observations=(), reasoning=answer.problem,
+        relies_on=(), reservation="", moved=(), fate="refused", raw=answer.raw,
+    )  # fmt: skip
+
+
+def _fate(content: Content, told: str, free: Content, *, moved: bool) -> Fate:
+    """What became of an explanation when its verdict was forced."""
+    if content.verdict != told or (content.reservation or "").strip():
+        return "objected"
+    if moved:
+        return "rewritten"
+    if told == free.verdict:
+        return "kept"
+    ours = {about_key(content.observations[i].about) for i in content.relies_on or ()}
+    theirs = {about_key(free.observations[i].about) for i in free.relies_on or ()}
+    return "re-weighted" if ours != theirs else "does not follow"
+
+
+def _conflicts(evidence: Evidence, comparer: Comparer) -> Iterator[Conflict]:
+    """Pairs of observations of two forced explanations that do not go together."""
+    told = [(v, next(_said(answers), None)) for v, answers in evidence.told.items()]
+    neutral = {about_key(o.about): o.seen for o in _neutral(evidence)}
+    for index, (first, one) in enumerate(told):
+        for second, other in told[index + 1 :]:
+            if one is None or other is None:
+                continue
+            for found in comparer.differences(one.observations, other.observations):
+                anchor = neutral.get(about_key(found.about))
+                yield Conflict(
+                    about=found.about,
+                    verdicts=(first, second),
+                    seen=(found.ours, found.theirs or ""),
+                    neutral=anchor,
+                    left=_left(found.about, found.ours, found.theirs or "", anchor, comparer),
+                    judged=found.judged,
+                )
+
+
+def _left(about: str, first: str, second: str, anchor: str | None, comparer: Comparer) -> Side:
+    """Which of two observations departs from the neutral reading."""
+    if anchor is None:
+        return "unknown"
+    one, other = (comparer.differs(about, seen, anchor)[0] for seen in (first, second))
+    if one and other:
+        return "both"
+    return "first" if one else "second" if other else "neither"
+
+
+def _replies(evidence: Evidence) -> Iterator[Reply]:
+    groups = [
+        (evidence.base,), evidence.resamples, *evidence.told.values(), *evidence.prefixed.values(),
+        evidence.readings, evidence.blank, evidence.donated, evidence.negated,
+        *evidence.cued.values(), evidence.neutral, evidence.controls,
+        tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
+        tuple(read for _, read in evidence.reads),
+    ]  # fmt: skip
+    return (a.reply for group in groups for a in group if a.reply is not None)
+
+
+def _sum(replies: list[Reply], part: str) -> int | None:
+    counts = [getattr(reply.usage, part) for reply in replies]
+    return None if None in counts else sum(counts)
+
+
+def _notes(outcome: Outcome, *, hidden: bool) -> Iterator[str]:
+    if hidden:
+        yield "The model may reason out of sight; what it writes is then a report of that."
+    if outcome.reader_is_model:
+        yield "The reader is the audited model itself, without the picture."
+    if not outcome.judge:
+        yield (
+            "No judge: wording that rules cannot compare counts as different, in the placebo too."
+        )
+    if outcome.evidence.prefixed:
+        yield "A verdict that was forced to stand first is shown, and enters no flag."
+
+
+def with_reads(
+    evidence: Evidence, shown: tuple[Answer, ...], reads: tuple[Answer, ...]
+) -> Evidence:
+    """The evidence with the reader's part."""
+    return replace(evidence, reads=tuple(zip(shown, reads, strict=True)))

@@ -1,0 +1,422 @@
+"""The front door of the audit: `audit`, `aaudit` and `audit_dataset`.
+
+Everything that can be wrong with a call is found before a model runs, in the order of `decide`. The
+audited model, the reader and the judge may be different models; a picture goes to the audited one
+alone, because the other two read text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from faithful_decide._audit._arms import run_arms
+from faithful_decide._audit._case import Case
+from faithful_decide._audit._dataset import pooled_report, sample_of
+from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan, read_plan
+from faithful_decide._audit._flags import Thresholds
+from faithful_decide._audit._judge import judge_plan
+from faithful_decide._audit._plan import (
+    Outcome,
+    comparer_of,
+    report_of,
+    screen_plan,
+    to_read,
+    with_reads,
+)
+from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
+from faithful_decide._decider import loaded, question_of
+from faithful_decide._drive import TIMEOUT_S, arun, run
+from faithful_decide._image import grey, load_image, prepare
+from faithful_decide.errors import (
+    BackendError,
+    ReplyError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from faithful_decide._audit._types import Tier
+    from faithful_decide._backend import Backend
+    from faithful_decide._drive import Plan
+    from faithful_decide._image import ImageSource, PreparedImage, SourceImage
+    from faithful_decide._types import Question
+
+__all__ = ["Sample", "aaudit", "audit", "audit_dataset"]
+
+TIERS = ("screen", "standard", "full")
+SELF = "self"
+Steps: TypeAlias = "Generator[tuple[Plan[Any], Backend], Any, AuditReport]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item of a data set to be audited. `label` is its right verdict, where that is known."""
+
+    image: ImageSource | SourceImage
+    question: str | Question
+    name: str = ""
+    label: str = ""
+    donor: ImageSource | SourceImage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """How to audit, apart from what."""
+
+    tier: Tier
+    thresholds: Thresholds
+    seed: int | None
+    max_tokens: int
+    timeout_s: float
+    allow_urls: bool
+    reach: Reach
+
+
+def audit(
+    image: ImageSource | SourceImage,
+    question: str | Question,
+    *,
+    model: Backend | str | None = None,
+    tier: Tier = "standard",
+    reader: Backend | str | None = None,
+    judge: Backend | str | None = None,
+    donor: ImageSource | SourceImage | None = None,
+    verdicts: Sequence[str] = ("yes", "no"),
+    abstain: bool = True,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    timeout: float = TIMEOUT_S,
+    allow_urls: bool = False,
+    thresholds: str | None = None,
+    **options: Any,  # noqa: ANN401 - as in decide
+) -> AuditReport:
+    """Test whether the reasoning of a decision carried its verdict.
+
+    Forces each verdict and compares the explanations, reads the picture again without the
+    question, asks the opposite, takes the picture away; at tier `full`, also edits what the
+    decision relied on and looks at how early the verdict was settled. Each has its placebo.
+
+    Args:
+        image: As in `decide`.
+        question: As in `decide`.
+        model: As in `decide`.
+        tier: `screen` asks once more, `standard` about seven times, `full` some forty times.
+        reader: Who reads the observations without the picture: a model spec, a backend, or `self`
+            for the audited model, which is also the default and is named as such in the report.
+        judge: Who compares wording that rules cannot; nobody by default.
+        donor: Another picture, for the arm that exchanges it.
+        verdicts: As in `decide`.
+        abstain: As in `decide`.
+        seed: As in `decide`; without it the seed belongs to the content.
+        max_tokens: The longest reply.
+        timeout: Seconds for the whole audit.
+        allow_urls: As in `decide`.
+        thresholds: Thresholds of your own, as JSON; by default those of the package.
+        **options: Options of the backend that `model` names.
+
+    Returns:
+        The report. No flag means that nothing was found by what was asked, and no more.
+
+    Raises:
+        UsageError: The question, the picture, the model, the tier or the thresholds cannot be used.
+        BackendError: The model could not be run.
+        ReplyError: It replied with something that holds no verdict, so there is nothing to audit.
+    """
+    asked = question_of(question, verdicts, abstain=abstain)
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    picture = load_image(image, allow_urls=allow_urls)
+    other = None if donor is None else load_image(donor, allow_urls=allow_urls)
+    with ExitStack() as stack:
+        backend = stack.enter_context(loaded(model, options))
+        helpers = _helpers(stack, backend, reader, judge)
+        return _audited(picture, asked, other, backend, helpers, setting)
+
+
+async def aaudit(
+    image: ImageSource | SourceImage,
+    question: str | Question,
+    *,
+    model: Backend | str | None = None,
+    tier: Tier = "standard",
+    reader: Backend | str | None = None,
+    judge: Backend | str | None = None,
+    donor: ImageSource | SourceImage | None = None,
+    verdicts: Sequence[str] = ("yes", "no"),
+    abstain: bool = True,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the audit, pauses included
+    allow_urls: bool = False,
+    thresholds: str | None = None,
+    **options: Any,  # noqa: ANN401 - as in decide
+) -> AuditReport:
+    """Do what `audit` does, awaited: same arguments, same result, same errors.
+
+    Args:
+        image: As in `audit`.
+        question: As in `audit`.
+        model: As in `audit`.
+        tier: As in `audit`.
+        reader: As in `audit`.
+        judge: As in `audit`.
+        donor: As in `audit`.
+        verdicts: As in `audit`.
+        abstain: As in `audit`.
+        seed: As in `audit`.
+        max_tokens: As in `audit`.
+        timeout: As in `audit`.
+        allow_urls: As in `audit`.
+        thresholds: As in `audit`.
+        **options: As in `audit`.
+
+    Returns:
+        The report.
+
+    Raises:
+        UsageError: As in `audit`.
+        BackendError: As in `audit`.
+        ReplyError: As in `audit`.
+    """
+    asked = question_of(question, verdicts, abstain=abstain)
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    with ExitStack() as stack:
+        picture = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
+        other = None
+        if donor is not None:
+            other = await asyncio.to_thread(load_image, donor, allow_urls=allow_urls)
+        owner = await asyncio.to_thread(loaded, model, options)
+        backend = stack.enter_context(owner)
+        helpers = await asyncio.to_thread(_helpers, stack, backend, reader, judge)
+        steps = _steps(picture, asked, other, backend, helpers, setting)
+        answer: object = None
+        while True:
+            try:
+                plan, whom = steps.send(answer)
+            except StopIteration as end:
+                return cast("AuditReport", end.value)
+            answer = await arun(plan, whom, setting.timeout_s)
+
+
+def audit_dataset(
+    samples: Iterable[Sample | tuple[ImageSource | SourceImage, str | Question]],
+    *,
+    model: Backend | str | None = None,
+    tier: Tier = "standard",
+    reader: Backend | str | None = None,
+    judge: Backend | str | None = None,
+    verdicts: Sequence[str] = ("yes", "no"),
+    abstain: bool = True,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    timeout: float = TIMEOUT_S,
+    allow_urls: bool = False,
+    thresholds: str | None = None,
+    progress: Callable[[SampleAudit], object] | None = None,
+    **options: Any,  # noqa: ANN401 - as in decide
+) -> DatasetAudit:
+    """Audit many decisions and pool what was found.
+
+    A sample that fails is counted by its error and left out of the arms. With a backend that keeps
+    a journal, an audit that was interrupted goes on without asking again what was answered.
+
+    Args:
+        samples: What to audit: `Sample`s, or pairs of an image and a question.
+        model: As in `decide`.
+        tier: As in `audit`; `screen` draws one arm for each sample.
+        reader: As in `audit`.
+        judge: As in `audit`.
+        verdicts: As in `decide`.
+        abstain: As in `decide`.
+        seed: As in `audit`.
+        max_tokens: The longest reply.
+        timeout: Seconds for each sample.
+        allow_urls: As in `decide`.
+        thresholds: As in `audit`.
+        progress: Called after each sample with what became of it.
+        **options: Options of the backend that `model` names.
+
+    Returns:
+        The pooled report; its intervals are clustered by image.
+
+    Raises:
+        UsageError: There is no sample, or the model, the tier or the thresholds cannot be used.
+        BackendError: The model could not be loaded.
+    """
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    started = time.perf_counter()
+    done: list[tuple[SampleAudit, AuditReport | None]] = []
+    with ExitStack() as stack:
+        backend = stack.enter_context(loaded(model, options))
+        helpers = _helpers(stack, backend, reader, judge)
+        for index, item in enumerate(samples):
+            sample = item if isinstance(item, Sample) else Sample(*item)
+            name = sample.name or str(index)
+            outcome: tuple[SampleAudit, AuditReport | None]
+            try:
+                asked = question_of(sample.question, verdicts, abstain=abstain)
+                picture = load_image(sample.image, allow_urls=allow_urls)
+                other = None if sample.donor is None else load_image(sample.donor)
+                report = _audited(picture, asked, other, backend, helpers, setting)
+            except (ReplyError, BackendError, UsageError) as error:
+                failed = SampleAudit(
+                    sample=name,
+                    label=sample.label,
+                    error=str(error),
+                    error_type=type(error).__name__,
+                )
+                outcome = (failed, None)
+            else:
+                outcome = (sample_of(name, sample.label, report), report)
+            done.append(outcome)
+            if progress is not None:
+                progress(outcome[0])
+    if not done:
+        msg = "there is no sample to audit"
+        raise UsageError(msg, hint="pass at least one pair of an image and a question")
+    return pooled_report(
+        done,
+        setting.tier,
+        setting.thresholds,
+        model=backend.name,
+        reader=helpers.reader_name,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """Who else is asked."""
+
+    reader: Backend
+    reader_name: str
+    reader_is_model: bool
+    judge: Backend | None
+
+
+def _helpers(
+    stack: ExitStack,
+    backend: Backend,
+    reader: Backend | str | None,
+    judge: Backend | str | None,
+) -> _Helpers:
+    same = reader is None or reader == SELF or reader is backend
+    if not same and isinstance(reader, str) and reader == backend.name:
+        msg = f"the reader {reader!r} is the audited model"
+        raise UsageError(msg, hint='say so with reader="self", or name another model')
+    read_by = backend if same else stack.enter_context(loaded(reader, {}))
+    judged_by = None
+    if judge is not None:
+        judged_by = (
+            backend if judge in {SELF, backend.name} else stack.enter_context(loaded(judge, {}))
+        )
+    return _Helpers(read_by, read_by.name, read_by is backend, judged_by)
+
+
+def _setting(
+    tier: str,
+    thresholds: str | None,
+    seed: int | None,
+    max_tokens: int,
+    timeout: float,
+    *,
+    allow_urls: bool,
+) -> _Setting:
+    from faithful_decide._decide import Settings  # noqa: PLC0415 - checks the numbers
+
+    if tier not in TIERS:
+        msg = f"there is no tier {tier!r}"
+        raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
+    Settings(seed=seed, max_tokens=max_tokens, timeout_s=timeout)
+    limits = Thresholds.shipped() if thresholds is None else Thresholds.read(thresholds)
+    known = cast("Tier", tier)
+    return _Setting(known, limits, seed, max_tokens, timeout, allow_urls, Reach.of(known))
+
+
+def _audited(  # noqa: PLR0917 - private, and each is something else
+    image: SourceImage,
+    question: Question,
+    donor: SourceImage | None,
+    backend: Backend,
+    helpers: _Helpers,
+    setting: _Setting,
+) -> AuditReport:
+    steps = _steps(image, question, donor, backend, helpers, setting)
+    answer: object = None
+    while True:
+        try:
+            plan, whom = steps.send(answer)
+        except StopIteration as end:
+            return cast("AuditReport", end.value)
+        answer = run(plan, whom, setting.timeout_s)
+
+
+def _steps(  # noqa: PLR0917 - private, and each is something else
+    image: SourceImage,
+    question: Question,
+    donor: SourceImage | None,
+    backend: Backend,
+    helpers: _Helpers,
+    setting: _Setting,
+) -> Steps:
+    """The plans of an audit and whom each is for; a driver runs them and sends back the results."""
+    started = time.perf_counter()
+    capabilities = backend.capabilities
+    if capabilities.two_steps or capabilities.decoder != "autoregressive":
+        msg = f"{backend.name} does not give a verdict and its reasons in one reply"
+        raise UnsupportedError(
+            msg, hint="an audit compares such replies; probe the model, or use another one"
+        )
+    limits = capabilities.image_limits
+    prepared = prepare(image, limits)
+    case = Case(
+        prepared,
+        grey(prepared, limits),
+        question,
+        capabilities,
+        setting.max_tokens,
+        setting.seed,
+        None if donor is None else prepare(donor, limits),
+    )
+    if setting.tier == "screen":
+        evidence: Evidence = yield screen_plan(case), backend
+    else:
+        evidence = yield evidence_plan(case, setting.reach), backend
+        shown = to_read(evidence, setting.reach)
+        reading = replace(case, capabilities=helpers.reader.capabilities)
+        reads = yield read_plan(reading, shown), helpers.reader
+        evidence = with_reads(evidence, shown, reads)
+    judgements: tuple[Any, ...] = ()
+    if helpers.judge is not None:
+        comparer = comparer_of(())
+        run_arms(evidence, comparer)
+        judgements = yield judge_plan(comparer.unclear, helpers.judge.name), helpers.judge
+    outcome = Outcome(
+        evidence,
+        judgements,
+        helpers.reader_name if evidence.reads else "",
+        helpers.reader_is_model and bool(evidence.reads),
+        helpers.judge.name if helpers.judge else "",
+    )
+    return report_of(
+        outcome,
+        setting.tier,
+        setting.thresholds,
+        backend,
+        image=_shown(prepared),
+        seconds=time.perf_counter() - started,
+    )
+
+
+_SHOWN_BYTES = 200_000
+
+
+def _shown(image: PreparedImage) -> str:
+    """The picture for the report, if it is small enough to be carried along."""
+    return image.data_uri() if len(image.data) <= _SHOWN_BYTES else ""
