@@ -53,11 +53,16 @@ def run(program: Callable[[Options], Iterable[Row]]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="changes the data, never the targets")
     parser.add_argument("--quick", action="store_true", help="less data")
     arguments = parser.parse_args()
+    show(program(Options(arguments.seed, arguments.quick)), as_json=arguments.json)
+
+
+def show(rows: Iterable[Row], *, as_json: bool) -> None:
+    """Print rows as they come, and exit with 0 only if there are some and all are ok."""
     print(f"on {platform.platform()}, Python {platform.python_version()}", file=sys.stderr)
     met = []
-    for row in program(Options(arguments.seed, arguments.quick)):
+    for row in rows:
         met.append(row.ok)
-        if arguments.json:
+        if as_json:
             print(json.dumps({**asdict(row), "ok": row.ok}), flush=True)
         else:
             shown = f" [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
