@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._batch._journal import Journal as Journal
     from faithful_decide._decider import Decider as Decider
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from faithful_decide.errors import QuestionError as QuestionError
     from faithful_decide.errors import RefusedError as RefusedError
     from faithful_decide.errors import ReplyError as ReplyError
+    from faithful_decide.errors import StorageError as StorageError
     from faithful_decide.errors import TransientError as TransientError
     from faithful_decide.errors import TruncatedError as TruncatedError
     from faithful_decide.errors import UnsupportedError as UnsupportedError
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_batch._journal": ("Journal",),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
     "_price": ("price_usd",),
@@ -86,6 +89,7 @@ _HOMES = {
         "QuestionError",
         "RefusedError",
         "ReplyError",
+        "StorageError",
         "TransientError",
         "TruncatedError",
         "UnsupportedError",

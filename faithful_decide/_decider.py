@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._backend import Backend
+from faithful_decide._batch._journal import Journal
+from faithful_decide._batch._kept import kept
 from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
@@ -47,6 +49,7 @@ def decide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
     """Ask a closed question about an image.
@@ -65,6 +68,8 @@ def decide(
         timeout: Seconds for the whole decision. What fails in a way that may pass is sent again
             until then.
         allow_urls: Whether an image may be fetched from an http(s) URL.
+        journal: A journal or its path. What it knows is not asked again, and every reply is kept in
+            it. Samples without a seed are then drawn with seed 0, so that they can be found.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -76,9 +81,10 @@ def decide(
         ReplyError: It replied with something that holds no verdict.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
+    settings = Settings(samples, _seed(seed, samples, journal), max_tokens, retries, timeout)
     loaded = load_image(image, allow_urls=allow_urls)
-    with _loaded(model, options) as backend:
+    with ExitStack() as stack:
+        backend = _opened(stack, model, options, journal)
         return run(_plan(loaded, asked, settings, backend), backend, timeout)
 
 
@@ -95,6 +101,7 @@ async def adecide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, pauses included
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Decision:
     """Do what `decide` does, awaited: same arguments, same result, same errors.
@@ -111,6 +118,7 @@ async def adecide(
         retries: As in `decide`.
         timeout: As in `decide`.
         allow_urls: As in `decide`.
+        journal: As in `decide`.
         **options: As in `decide`.
 
     Returns:
@@ -122,10 +130,10 @@ async def adecide(
         ReplyError: As in `decide`.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
+    settings = Settings(samples, _seed(seed, samples, journal), max_tokens, retries, timeout)
     loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
-    owner = await asyncio.to_thread(_loaded, model, options)
-    with owner as backend:
+    with ExitStack() as stack:
+        backend = await asyncio.to_thread(_opened, stack, model, options, journal)
         plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
         return await arun(plan, backend, timeout)
 
@@ -152,6 +160,7 @@ class Decider:
         retries: int = 0,
         timeout: float = TIMEOUT_S,
         allow_urls: bool = False,
+        journal: Journal | str | os.PathLike[str] | None = None,
         **options: Any,  # noqa: ANN401 - as in decide
     ) -> None:
         """Load the model and keep what every question shares.
@@ -166,6 +175,7 @@ class Decider:
             retries: As in `decide`.
             timeout: As in `decide`.
             allow_urls: As in `decide`.
+            journal: As in `decide`. One that was passed in open is not closed with the decider.
             **options: Options of the backend that `model` names.
 
         Raises:
@@ -174,10 +184,13 @@ class Decider:
         """
         self._verdicts = tuple(verdicts)
         self._abstain = abstain
-        self._settings = Settings(samples, seed, max_tokens, retries, timeout)
+        self._settings = Settings(
+            samples, _seed(seed, samples, journal), max_tokens, retries, timeout
+        )
         self._allow_urls = allow_urls
-        self._owner = _loaded(model, options)
-        self.backend = self._owner.__enter__()
+        with ExitStack() as stack:
+            self.backend = _opened(stack, model, options, journal)
+            self._owned = stack.pop_all()
         self._closed = False
 
     def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
@@ -252,7 +265,7 @@ class Decider:
         """Release the model if this decider loaded it. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._owner.__exit__(None, None, None)
+            self._owned.close()
 
     def __enter__(self) -> Self:
         """Use the decider in a `with` statement."""
@@ -277,10 +290,28 @@ def _question(question: str | Question, verdicts: Sequence[str], *, abstain: boo
     return question
 
 
-def _loaded(
+def _seed(seed: int | None, samples: int, journal: object) -> int | None:
+    """The seed to use: samples that nobody can draw again could not be found in a journal."""
+    return 0 if seed is None and samples != 1 and journal is not None else seed
+
+
+def _opened(
+    stack: ExitStack,
+    model: Backend | str | None,
+    options: Mapping[str, Any],
+    journal: Journal | str | os.PathLike[str] | None,
+) -> Backend:
+    """The backend to use. What is opened for it is closed by the stack, and nothing else is."""
+    # The journal first: a wrong path is found before a model is loaded.
+    if journal is not None and not isinstance(journal, Journal):
+        journal = stack.enter_context(Journal(journal))
+    backend = stack.enter_context(_running(model, options))
+    return backend if journal is None else kept(backend, journal)
+
+
+def _running(
     model: Backend | str | None, options: Mapping[str, Any]
 ) -> AbstractContextManager[Backend]:
-    """The backend to use, as a context that closes it only if it was loaded here."""
     if model is None:
         model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     if isinstance(model, str):

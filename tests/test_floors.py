@@ -17,7 +17,8 @@ FLOORS = [
     ["_json", "_contract", "_prompt"],
     ["_backend", "_probed"],
     ["backends", "testing"],
-    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_price", "_probe"],
+    ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
+    ["_decider", "_stored", "_probe"],
     ["cli"],
     ["__main__"],
 ]
