@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._backend import Backend
 from faithful_decide._batch._journal import Journal
-from faithful_decide._batch._kept import kept
+from faithful_decide._batch._kept import Kept, kept
+from faithful_decide._batch._row import Sample
+from faithful_decide._batch._runner import Job, stream
 from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
@@ -29,7 +31,15 @@ if TYPE_CHECKING:
     from faithful_decide._drive import Plan
     from faithful_decide._image import ImageSource, SourceImage
 
-__all__ = ["DEFAULT_MODEL", "MODEL_VARIABLE", "Decider", "adecide", "decide"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODEL_VARIABLE",
+    "Decider",
+    "adecide",
+    "decide",
+    "open_backend",
+    "seed_of",
+]
 
 DEFAULT_MODEL = "embedded"
 MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
@@ -81,7 +91,7 @@ def decide(
         ReplyError: It replied with something that holds no verdict.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, _seed(seed, samples, journal), max_tokens, retries, timeout)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
     loaded = load_image(image, allow_urls=allow_urls)
     with ExitStack() as stack:
         backend = _opened(stack, model, options, journal)
@@ -130,7 +140,7 @@ async def adecide(
         ReplyError: As in `decide`.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, _seed(seed, samples, journal), max_tokens, retries, timeout)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
     loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
     with ExitStack() as stack:
         backend = await asyncio.to_thread(_opened, stack, model, options, journal)
@@ -185,7 +195,7 @@ class Decider:
         self._verdicts = tuple(verdicts)
         self._abstain = abstain
         self._settings = Settings(
-            samples, _seed(seed, samples, journal), max_tokens, retries, timeout
+            samples, seed_of(seed, samples, journal), max_tokens, retries, timeout
         )
         self._allow_urls = allow_urls
         with ExitStack() as stack:
@@ -229,12 +239,16 @@ class Decider:
         return await arun(plan, self.backend, self._settings.timeout_s)
 
     def decide_many(
-        self, samples: Iterable[tuple[ImageSource | SourceImage, str | Question]]
+        self,
+        samples: Iterable[tuple[ImageSource | SourceImage, str | Question]],
+        *,
+        at_once: int = 1,
     ) -> Iterator[Decision]:
-        """Ask about many images, one after the other, as the results are consumed.
+        """Ask about many images, as the results are consumed.
 
         Args:
             samples: Pairs of an image and a question.
+            at_once: How many are under way at a time. With 1, nothing is asked before it is wanted.
 
         Yields:
             The decisions, in the order of the samples. The first error ends the iteration.
@@ -244,22 +258,35 @@ class Decider:
             BackendError: As in `decide`.
             ReplyError: As in `decide`.
         """
-        for image, question in samples:
-            yield self.decide(image, question)
+        self._check_open()
+        backend = self.backend if isinstance(self.backend, Kept) else kept(self.backend)
+        job = Job(backend, self._settings, at_once, allow_urls=self._allow_urls)
+        asked = (
+            (Sample(str(number), image), {"": self._question(question)})
+            for number, (image, question) in enumerate(samples)
+        )
+        for row in stream(job, asked):
+            if row.decision is None:
+                raise row.error or AssertionError
+            yield row.decision
 
     def _prepare(
         self, image: ImageSource | SourceImage, question: str | Question
     ) -> Plan[Decision]:
+        self._check_open()
+        asked = self._question(question)
+        loaded = load_image(image, allow_urls=self._allow_urls)
+        return _plan(loaded, asked, self._settings, self.backend)
+
+    def _question(self, question: str | Question) -> Question:
+        if isinstance(question, Question):
+            return question
+        return Question(question, self._verdicts, self._abstain)
+
+    def _check_open(self) -> None:
         if self._closed:
             msg = "this decider is closed"
             raise UsageError(msg, hint="ask inside the with block, or make a new one")
-        asked = (
-            question
-            if isinstance(question, Question)
-            else Question(question, self._verdicts, self._abstain)
-        )
-        loaded = load_image(image, allow_urls=self._allow_urls)
-        return _plan(loaded, asked, self._settings, self.backend)
 
     def close(self) -> None:
         """Release the model if this decider loaded it. May be called twice."""
@@ -290,8 +317,17 @@ def _question(question: str | Question, verdicts: Sequence[str], *, abstain: boo
     return question
 
 
-def _seed(seed: int | None, samples: int, journal: object) -> int | None:
-    """The seed to use: samples that nobody can draw again could not be found in a journal."""
+def seed_of(seed: int | None, samples: int, journal: object) -> int | None:
+    """Choose the seed: samples that nobody can draw again could not be found in a journal.
+
+    Args:
+        seed: The caller's.
+        samples: How many samples are drawn.
+        journal: The journal, if there is one.
+
+    Returns:
+        The seed to use.
+    """
     return 0 if seed is None and samples != 1 and journal is not None else seed
 
 
@@ -305,17 +341,27 @@ def _opened(
     # The journal first: a wrong path is found before a model is loaded.
     if journal is not None and not isinstance(journal, Journal):
         journal = stack.enter_context(Journal(journal))
-    backend = stack.enter_context(_running(model, options))
+    backend = open_backend(stack, model, options)
     return backend if journal is None else kept(backend, journal)
 
 
-def _running(
-    model: Backend | str | None, options: Mapping[str, Any]
-) -> AbstractContextManager[Backend]:
+def open_backend(
+    stack: ExitStack, model: Backend | str | None, options: Mapping[str, Any]
+) -> Backend:
+    """Find or load the backend that a caller means.
+
+    Args:
+        stack: Closes it, if it was loaded here.
+        model: As in `decide`.
+        options: Options for loading it.
+
+    Returns:
+        The backend.
+    """
     if model is None:
         model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     if isinstance(model, str):
-        return closing(load_backend(model, **options))
+        return stack.enter_context(closing(load_backend(model, **options)))
     if not _is_backend(model):
         adopted = adopt(model)
         if adopted is None:
@@ -325,7 +371,7 @@ def _running(
     if options:
         msg = f"a loaded backend takes no options, but got {', '.join(options)}"
         raise UnsupportedError(msg, hint="pass options to load_backend")
-    return nullcontext(model)
+    return model
 
 
 def _is_backend(model: object) -> bool:

@@ -18,7 +18,7 @@ FLOORS = [
     ["_backend", "_probed"],
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
-    ["_decider", "_stored", "_probe"],
+    ["_decider", "_many", "_stored", "_probe"],
     ["cli"],
     ["__main__"],
 ]

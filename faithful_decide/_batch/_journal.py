@@ -23,6 +23,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -50,7 +51,6 @@ _PATIENCE_S = 60.0
 _SUM = 16
 _SETUP = """
 CREATE TABLE IF NOT EXISTS replies (key BLOB NOT NULL UNIQUE, data TEXT NOT NULL, sum BLOB);
-CREATE TABLE IF NOT EXISTS rows (key BLOB NOT NULL UNIQUE, data TEXT NOT NULL, sum BLOB);
 CREATE TABLE IF NOT EXISTS batches (key BLOB NOT NULL UNIQUE, data TEXT NOT NULL, sum BLOB);
 """
 _VERDICT = b'"verdict"'
@@ -138,7 +138,7 @@ class Journal:
         """Find an entry of any kind.
 
         Args:
-            table: `replies`, `rows` (what became of a sample) or `batches` (sent to a provider).
+            table: `replies`, or `batches` (what was sent to a provider's batch API).
             key: Its key.
 
         Returns:
@@ -219,6 +219,28 @@ class Journal:
                 if _sum(key, text) == checksum:
                     yield key, text
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the journal for one run. Two that go through the same list would both pay for it.
+
+        It keeps away others who ask for the same, nobody else: `decide` and the workers of a
+        distributed job share a journal freely.
+
+        Raises:
+            UsageError: Somebody else holds it.
+            StorageError: The file that marks it cannot be made.
+        """
+        with self._typed():
+            mark = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not _locked(mark):
+                msg = f"another run is using the journal {self.path}"
+                raise UsageError(msg, hint="wait for it, or name another journal")
+            yield
+        finally:
+            # The lock goes with the file; the system lets go of it also when a process is killed.
+            os.close(mark)
+
     def close(self) -> None:
         """Close the file. May be called twice."""
         with self._lock:
@@ -288,6 +310,22 @@ def digest(*parts: object) -> bytes:
     """
     text = json.dumps([__version__, *parts], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def _locked(file: int) -> bool:
+    """Lock a file without waiting, the way this system does it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - only there
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - not there
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _sum(key: object, text: object) -> bytes:

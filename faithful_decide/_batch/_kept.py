@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from faithful_decide._backend import AsyncBackend
 from faithful_decide._batch._journal import request_key
 from faithful_decide._price import price_of
+from faithful_decide._types import Usage
 from faithful_decide.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Kept:
     def capabilities(self) -> Capabilities:
         """What the backend can do."""
         return self.backend.capabilities
+
+    def has_price(self) -> bool:
+        """Whether it is known what this model costs.
+
+        Raises:
+            MissingExtraError: `genai-prices` is not installed.
+        """
+        return price_of(self.name, self.name.partition("/")[2], Usage(1, None, 1)) is not None
 
     def recall(self, request: Request, nth: int) -> Reply | None:
         """Look into the journal.

@@ -33,6 +33,11 @@ def always(verdict="yes", **options):
     return ScriptedBackend(lambda _: reply_text(verdict), **options)
 
 
+def fill(journal):
+    for number in range(1000):
+        journal.remember(b"%d" % number, Reply("x" * 1000, "stop"))
+
+
 def request(png, **changes):
     return Request("look", prepare(load_image(png)), "Is it?", {"a": 1, "b": 2}, 9, **changes)
 
@@ -208,10 +213,8 @@ def test_a_full_disk_is_a_typed_error_and_loses_nothing(path):
     """What was written before is still there."""
     with Journal(path) as journal:
         journal._db.execute("PRAGMA max_page_count = 40")
-        numbers = iter(range(1000))
         with pytest.raises(StorageError):
-            while True:
-                journal.remember(b"%d" % next(numbers), Reply("x" * 1000, "stop"))
+            fill(journal)
     with Journal(path) as journal:
         kept_keys = list(journal.keys("replies"))
         assert kept_keys == [b"%d" % n for n in range(len(kept_keys))]
