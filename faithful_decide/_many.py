@@ -22,7 +22,7 @@ from faithful_decide._types import Question
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
     from types import TracebackType
 
@@ -198,6 +198,11 @@ class Batch:
         """Close what was opened here."""
         self._stack.close()
 
+    def leave(self) -> None:
+        """Close the journal, and wait for nothing else: the process is about to end."""
+        if self.backend.journal is not None:
+            self.backend.journal.close()
+
     def job(
         self,
         settings: Settings,
@@ -232,7 +237,7 @@ class Batch:
 
     def rows(
         self, job: Job, samples: Iterable[Sample], questions: Mapping[str, Question]
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         """Run it.
 
         Args:

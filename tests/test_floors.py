@@ -19,7 +19,7 @@ FLOORS = [
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
     ["_decider", "_many", "_stored", "_probe"],
-    ["cli"],
+    ["_batch_cli", "cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}

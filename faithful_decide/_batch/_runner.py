@@ -30,7 +30,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from decimal import Decimal
 
     from faithful_decide._backend import Backend
@@ -107,7 +107,9 @@ class Progress:
             self.verdicts[row.verdict] += 1
 
 
-def stream(job: Job, asked: Iterable[Asked], progress: Progress | None = None) -> Iterator[Row]:
+def stream(
+    job: Job, asked: Iterable[Asked], progress: Progress | None = None
+) -> Generator[Row, None, None]:
     """Run a job; rows come as they are consumed.
 
     Args:
