@@ -6,9 +6,6 @@ import asyncio
 import base64
 import io
 import json
-import multiprocessing
-import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,17 +21,12 @@ from PIL import Image
 
 from benchmarks._faulty import completion, written
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Journal, Question, Reply, decide_many, load_backend
-from faithful_decide._batch._journal import digest
+from faithful_decide import Question, decide_many
 from faithful_decide._contract import schema
-from faithful_decide._decide import Settings, decision_plan
-from faithful_decide._drive import run as drive
-from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide.testing import reply_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROUNDS = 3
 AT_ONCE = 32

@@ -99,6 +99,9 @@ class Journal:
         db.execute("PRAGMA journal_mode = WAL")
         # Safe against a killed process. Against a power cut only the last moments are not.
         db.execute("PRAGMA synchronous = NORMAL")
+        if tables and mark:
+            # On a full disk, too, what is there can be read.
+            return
         db.executescript(
             f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION};"
             f"PRAGMA user_version = {_LAYOUT}; {_SETUP} COMMIT;"
