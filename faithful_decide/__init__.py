@@ -15,14 +15,23 @@ from __future__ import annotations
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from faithful_decide._audit._types import AuditReport as AuditReport
+    from faithful_decide._audit._types import DatasetAudit as DatasetAudit
+    from faithful_decide._auditor import aaudit as aaudit
+    from faithful_decide._auditor import audit as audit
+    from faithful_decide._auditor import audit_dataset as audit_dataset
     from faithful_decide._backend import AsyncBackend as AsyncBackend
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._batch._journal import Journal as Journal
+    from faithful_decide._batch._row import Row as Row
+    from faithful_decide._batch._row import Sample as Sample
     from faithful_decide._decider import Decider as Decider
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._many import decide_many as decide_many
     from faithful_decide._price import price_usd as price_usd
     from faithful_decide._probe import probe as probe
     from faithful_decide._probed import Check as Check
@@ -49,15 +58,21 @@ if TYPE_CHECKING:
     from faithful_decide.errors import QuestionError as QuestionError
     from faithful_decide.errors import RefusedError as RefusedError
     from faithful_decide.errors import ReplyError as ReplyError
+    from faithful_decide.errors import StorageError as StorageError
     from faithful_decide.errors import TransientError as TransientError
     from faithful_decide.errors import TruncatedError as TruncatedError
     from faithful_decide.errors import UnsupportedError as UnsupportedError
     from faithful_decide.errors import UsageError as UsageError
 
 _HOMES = {
+    "_audit._types": ("AuditReport", "DatasetAudit"),
+    "_auditor": ("aaudit", "audit", "audit_dataset"),
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_batch._journal": ("Journal",),
+    "_batch._row": ("Row", "Sample"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_many": ("decide_many",),
     "_price": ("price_usd",),
     "_probe": ("probe",),
     "_probed": ("Check", "ProbeReport"),
@@ -86,6 +101,7 @@ _HOMES = {
         "QuestionError",
         "RefusedError",
         "ReplyError",
+        "StorageError",
         "TransientError",
         "TruncatedError",
         "UnsupportedError",

@@ -28,41 +28,30 @@ from faithful_decide._audit._plan import (
     with_reads,
 )
 from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
-from faithful_decide._decider import loaded, question_of
+from faithful_decide._batch._row import OF_A_ROW, Sample
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import grey, load_image, prepare
-from faithful_decide.errors import (
-    BackendError,
-    ReplyError,
-    UnsupportedError,
-    UsageError,
-)
+from faithful_decide._loading import YES_NO, open_backend, opened, question_of
+from faithful_decide.errors import ImageError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from faithful_decide._audit._types import Tier
     from faithful_decide._backend import Backend
+    from faithful_decide._batch._journal import Journal
     from faithful_decide._drive import Plan
     from faithful_decide._image import ImageSource, PreparedImage, SourceImage
     from faithful_decide._types import Question
 
-__all__ = ["Sample", "aaudit", "audit", "audit_dataset"]
+__all__ = ["aaudit", "audit", "audit_dataset"]
 
 TIERS = ("screen", "standard", "full")
 SELF = "self"
+LABEL = "label"
+"""The column of a sample that holds its right verdict."""
 Steps: TypeAlias = "Generator[tuple[Plan[Any], Backend], Any, AuditReport]"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One item of a data set to be audited. `label` is its right verdict, where that is known."""
-
-    image: ImageSource | SourceImage
-    question: str | Question
-    name: str = ""
-    label: str = ""
-    donor: ImageSource | SourceImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,6 @@ class _Setting:
     seed: int | None
     max_tokens: int
     timeout_s: float
-    allow_urls: bool
     reach: Reach
 
 
@@ -87,13 +75,14 @@ def audit(
     reader: Backend | str | None = None,
     judge: Backend | str | None = None,
     donor: ImageSource | SourceImage | None = None,
-    verdicts: Sequence[str] = ("yes", "no"),
+    verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     seed: int | None = None,
     max_tokens: int = 512,
     timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
     thresholds: str | None = None,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> AuditReport:
     """Test whether the reasoning of a decision carried its verdict.
@@ -110,7 +99,7 @@ def audit(
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
         judge: Who compares wording that rules cannot; nobody by default.
-        donor: Another picture, for the arm that exchanges it.
+        donor: A picture for which the right verdict is another one, for the arm that exchanges it.
         verdicts: As in `decide`.
         abstain: As in `decide`.
         seed: As in `decide`; without it the seed belongs to the content.
@@ -118,6 +107,7 @@ def audit(
         timeout: Seconds for the whole audit.
         allow_urls: As in `decide`.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
+        journal: As in `decide`; an audit that was interrupted goes on where it was.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -129,11 +119,11 @@ def audit(
         ReplyError: It replied with something that holds no verdict, so there is nothing to audit.
     """
     asked = question_of(question, verdicts, abstain=abstain)
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
     picture = load_image(image, allow_urls=allow_urls)
     other = None if donor is None else load_image(donor, allow_urls=allow_urls)
     with ExitStack() as stack:
-        backend = stack.enter_context(loaded(model, options))
+        backend = opened(stack, model, options, journal)
         helpers = _helpers(stack, backend, reader, judge)
         return _audited(picture, asked, other, backend, helpers, setting)
 
@@ -147,13 +137,14 @@ async def aaudit(
     reader: Backend | str | None = None,
     judge: Backend | str | None = None,
     donor: ImageSource | SourceImage | None = None,
-    verdicts: Sequence[str] = ("yes", "no"),
+    verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     seed: int | None = None,
     max_tokens: int = 512,
     timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the audit, pauses included
     allow_urls: bool = False,
     thresholds: str | None = None,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> AuditReport:
     """Do what `audit` does, awaited: same arguments, same result, same errors.
@@ -173,6 +164,7 @@ async def aaudit(
         timeout: As in `audit`.
         allow_urls: As in `audit`.
         thresholds: As in `audit`.
+        journal: As in `audit`.
         **options: As in `audit`.
 
     Returns:
@@ -184,14 +176,13 @@ async def aaudit(
         ReplyError: As in `audit`.
     """
     asked = question_of(question, verdicts, abstain=abstain)
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
     with ExitStack() as stack:
         picture = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
         other = None
         if donor is not None:
             other = await asyncio.to_thread(load_image, donor, allow_urls=allow_urls)
-        owner = await asyncio.to_thread(loaded, model, options)
-        backend = stack.enter_context(owner)
+        backend = await asyncio.to_thread(opened, stack, model, options, journal)
         helpers = await asyncio.to_thread(_helpers, stack, backend, reader, judge)
         steps = _steps(picture, asked, other, backend, helpers, setting)
         answer: object = None
@@ -205,28 +196,29 @@ async def aaudit(
 
 def audit_dataset(
     samples: Iterable[Sample | tuple[ImageSource | SourceImage, str | Question]],
+    question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
     tier: Tier = "standard",
     reader: Backend | str | None = None,
     judge: Backend | str | None = None,
-    verdicts: Sequence[str] = ("yes", "no"),
+    verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     seed: int | None = None,
     max_tokens: int = 512,
     timeout: float = TIMEOUT_S,
-    allow_urls: bool = False,
     thresholds: str | None = None,
+    journal: Journal | str | os.PathLike[str] | None = None,
     progress: Callable[[SampleAudit], object] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> DatasetAudit:
     """Audit many decisions and pool what was found.
 
-    A sample that fails is counted by its error and left out of the arms. With a backend that keeps
-    a journal, an audit that was interrupted goes on without asking again what was answered.
+    A sample that fails is counted by its error and left out of the arms.
 
     Args:
-        samples: What to audit: `Sample`s, or pairs of an image and a question.
+        samples: Pairs of an image and a question, or samples as sources yield them.
+        question: The question about samples that do not bring one.
         model: As in `decide`.
         tier: As in `audit`; `screen` draws one arm for each sample.
         reader: As in `audit`.
@@ -236,8 +228,8 @@ def audit_dataset(
         seed: As in `audit`.
         max_tokens: The longest reply.
         timeout: Seconds for each sample.
-        allow_urls: As in `decide`.
         thresholds: As in `audit`.
+        journal: As in `audit`; every reply is in it before the next sample begins.
         progress: Called after each sample with what became of it.
         **options: Options of the backend that `model` names.
 
@@ -248,34 +240,31 @@ def audit_dataset(
         UsageError: There is no sample, or the model, the tier or the thresholds cannot be used.
         BackendError: The model could not be loaded.
     """
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout, allow_urls=allow_urls)
+    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
+    common = None if question is None else question_of(question, verdicts, abstain=abstain)
     started = time.perf_counter()
     done: list[tuple[SampleAudit, AuditReport | None]] = []
     with ExitStack() as stack:
-        backend = stack.enter_context(loaded(model, options))
+        backend = opened(stack, model, options, journal)
         helpers = _helpers(stack, backend, reader, judge)
         for index, item in enumerate(samples):
-            sample = item if isinstance(item, Sample) else Sample(*item)
-            name = sample.name or str(index)
-            outcome: tuple[SampleAudit, AuditReport | None]
+            sample, asked = _item(index, item, common, verdicts, abstain=abstain)
+            label = sample.columns.get(LABEL, "")
             try:
-                asked = question_of(sample.question, verdicts, abstain=abstain)
-                picture = load_image(sample.image, allow_urls=allow_urls)
-                other = None if sample.donor is None else load_image(sample.donor)
-                report = _audited(picture, asked, other, backend, helpers, setting)
-            except (ReplyError, BackendError, UsageError) as error:
+                if isinstance(sample.image, ImageError):
+                    raise sample.image
+                picture = load_image(sample.image)
+                report = _audited(picture, asked, None, backend, helpers, setting)
+            except OF_A_ROW as error:
+                kind = type(error).__name__
                 failed = SampleAudit(
-                    sample=name,
-                    label=sample.label,
-                    error=str(error),
-                    error_type=type(error).__name__,
+                    sample=sample.id, label=label, error=str(error), error_type=kind
                 )
-                outcome = (failed, None)
+                done.append((failed, None))
             else:
-                outcome = (sample_of(name, sample.label, report), report)
-            done.append(outcome)
+                done.append((sample_of(sample.id, label, report), report))
             if progress is not None:
-                progress(outcome[0])
+                progress(done[-1][0])
     if not done:
         msg = "there is no sample to audit"
         raise UsageError(msg, hint="pass at least one pair of an image and a question")
@@ -288,6 +277,24 @@ def audit_dataset(
         seed=seed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _item(
+    index: int,
+    item: Sample | tuple[ImageSource | SourceImage, str | Question],
+    common: Question | None,
+    verdicts: Sequence[str],
+    *,
+    abstain: bool,
+) -> tuple[Sample, Question]:
+    """A sample with the question about it."""
+    if not isinstance(item, Sample):
+        image, own = item
+        return Sample(str(index), image), question_of(own, verdicts, abstain=abstain)
+    if common is None:
+        msg = f"the sample {item.id!r} brings no question, and none was passed"
+        raise UsageError(msg, hint="pass question=")
+    return item, common
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +317,10 @@ def _helpers(
     if not same and isinstance(reader, str) and reader == backend.name:
         msg = f"the reader {reader!r} is the audited model"
         raise UsageError(msg, hint='say so with reader="self", or name another model')
-    read_by = backend if same else stack.enter_context(loaded(reader, {}))
+    read_by = backend if same else open_backend(stack, reader, {})
     judged_by = None
     if judge is not None:
-        judged_by = (
-            backend if judge in {SELF, backend.name} else stack.enter_context(loaded(judge, {}))
-        )
+        judged_by = backend if judge in {SELF, backend.name} else open_backend(stack, judge, {})
     return _Helpers(read_by, read_by.name, read_by is backend, judged_by)
 
 
@@ -325,8 +330,6 @@ def _setting(
     seed: int | None,
     max_tokens: int,
     timeout: float,
-    *,
-    allow_urls: bool,
 ) -> _Setting:
     from faithful_decide._decide import Settings  # noqa: PLC0415 - checks the numbers
 
@@ -336,7 +339,7 @@ def _setting(
     Settings(seed=seed, max_tokens=max_tokens, timeout_s=timeout)
     limits = Thresholds.shipped() if thresholds is None else Thresholds.read(thresholds)
     known = cast("Tier", tier)
-    return _Setting(known, limits, seed, max_tokens, timeout, allow_urls, Reach.of(known))
+    return _Setting(known, limits, seed, max_tokens, timeout, Reach.of(known))
 
 
 def _audited(  # noqa: PLR0917 - private, and each is something else

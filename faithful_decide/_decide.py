@@ -110,7 +110,7 @@ class _Answer:
 
 
 def decision_plan(
-    image: PreparedImage, question: Question, settings: Settings, backend: Backend
+    image: PreparedImage | None, question: Question, settings: Settings, backend: Backend
 ) -> Plan[Decision]:
     """Plan a decision: what to ask, and what to make of the replies.
 

@@ -8,30 +8,32 @@ it; a `Decider` keeps it loaded, may be used from several threads, and is closed
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from faithful_decide._backend import Backend
+from faithful_decide._auditor import aaudit, audit
+from faithful_decide._batch._kept import Kept, kept
+from faithful_decide._batch._row import Sample
+from faithful_decide._batch._runner import Job, stream
 from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
+from faithful_decide._loading import YES_NO, opened, question_of, seed_of
 from faithful_decide._types import Decision, Question
-from faithful_decide.backends import adopt, load_backend
-from faithful_decide.errors import QuestionError, UnsupportedError, UsageError
+from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from faithful_decide._audit._types import AuditReport, Tier
+    from faithful_decide._backend import Backend
+    from faithful_decide._batch._journal import Journal
     from faithful_decide._drive import Plan
     from faithful_decide._image import ImageSource, SourceImage
 
-__all__ = ["DEFAULT_MODEL", "MODEL_VARIABLE", "Decider", "adecide", "decide"]
-
-DEFAULT_MODEL = "embedded"
-MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
-_YES_NO = ("yes", "no")
+__all__ = ["Decider", "adecide", "decide"]
 
 
 def decide(
@@ -39,7 +41,7 @@ def decide(
     question: str | Question,
     *,
     model: Backend | str | None = None,
-    verdicts: Sequence[str] = _YES_NO,
+    verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     samples: int = 1,
     seed: int | None = None,
@@ -47,6 +49,7 @@ def decide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
     """Ask a closed question about an image.
@@ -65,6 +68,8 @@ def decide(
         timeout: Seconds for the whole decision. What fails in a way that may pass is sent again
             until then.
         allow_urls: Whether an image may be fetched from an http(s) URL.
+        journal: A journal or its path. What it knows is not asked again, and every reply is kept in
+            it. Samples without a seed are then drawn with seed 0, so that they can be found.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -76,10 +81,11 @@ def decide(
         ReplyError: It replied with something that holds no verdict.
     """
     asked = question_of(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
-    picture = load_image(image, allow_urls=allow_urls)
-    with loaded(model, options) as backend:
-        return run(_plan(picture, asked, settings, backend), backend, timeout)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
+    loaded = load_image(image, allow_urls=allow_urls)
+    with ExitStack() as stack:
+        backend = opened(stack, model, options, journal)
+        return run(_plan(loaded, asked, settings, backend), backend, timeout)
 
 
 async def adecide(
@@ -87,7 +93,7 @@ async def adecide(
     question: str | Question,
     *,
     model: Backend | str | None = None,
-    verdicts: Sequence[str] = _YES_NO,
+    verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     samples: int = 1,
     seed: int | None = None,
@@ -95,6 +101,7 @@ async def adecide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, pauses included
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Decision:
     """Do what `decide` does, awaited: same arguments, same result, same errors.
@@ -111,6 +118,7 @@ async def adecide(
         retries: As in `decide`.
         timeout: As in `decide`.
         allow_urls: As in `decide`.
+        journal: As in `decide`.
         **options: As in `decide`.
 
     Returns:
@@ -122,11 +130,11 @@ async def adecide(
         ReplyError: As in `decide`.
     """
     asked = question_of(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
-    picture = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
-    owner = await asyncio.to_thread(loaded, model, options)
-    with owner as backend:
-        plan = await asyncio.to_thread(_plan, picture, asked, settings, backend)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
+    loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
+    with ExitStack() as stack:
+        backend = await asyncio.to_thread(opened, stack, model, options, journal)
+        plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
         return await arun(plan, backend, timeout)
 
 
@@ -144,7 +152,7 @@ class Decider:
         self,
         model: Backend | str | None = None,
         *,
-        verdicts: Sequence[str] = _YES_NO,
+        verdicts: Sequence[str] = YES_NO,
         abstain: bool = True,
         samples: int = 1,
         seed: int | None = None,
@@ -152,6 +160,7 @@ class Decider:
         retries: int = 0,
         timeout: float = TIMEOUT_S,
         allow_urls: bool = False,
+        journal: Journal | str | os.PathLike[str] | None = None,
         **options: Any,  # noqa: ANN401 - as in decide
     ) -> None:
         """Load the model and keep what every question shares.
@@ -166,6 +175,7 @@ class Decider:
             retries: As in `decide`.
             timeout: As in `decide`.
             allow_urls: As in `decide`.
+            journal: As in `decide`. One that was passed in open is not closed with the decider.
             **options: Options of the backend that `model` names.
 
         Raises:
@@ -174,10 +184,13 @@ class Decider:
         """
         self._verdicts = tuple(verdicts)
         self._abstain = abstain
-        self._settings = Settings(samples, seed, max_tokens, retries, timeout)
+        self._settings = Settings(
+            samples, seed_of(seed, samples, journal), max_tokens, retries, timeout
+        )
         self._allow_urls = allow_urls
-        self._owner = loaded(model, options)
-        self.backend = self._owner.__enter__()
+        with ExitStack() as stack:
+            self.backend = opened(stack, model, options, journal)
+            self._owned = stack.pop_all()
         self._closed = False
 
     def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
@@ -215,13 +228,109 @@ class Decider:
         plan = await asyncio.to_thread(self._prepare, image, question)
         return await arun(plan, self.backend, self._settings.timeout_s)
 
+    def audit(
+        self,
+        image: ImageSource | SourceImage,
+        question: str | Question,
+        *,
+        tier: Tier = "standard",
+        reader: Backend | str | None = None,
+        judge: Backend | str | None = None,
+        donor: ImageSource | SourceImage | None = None,
+        thresholds: str | None = None,
+    ) -> AuditReport:
+        """Test whether the reasoning of a decision carried its verdict.
+
+        Args:
+            image: As in `decide`.
+            question: As in `decide`.
+            tier: As in `faithful_decide.audit`.
+            reader: As in `faithful_decide.audit`.
+            judge: As in `faithful_decide.audit`.
+            donor: As in `faithful_decide.audit`.
+            thresholds: As in `faithful_decide.audit`.
+
+        Returns:
+            The report.
+
+        Raises:
+            UsageError: As in `faithful_decide.audit`.
+            BackendError: As in `faithful_decide.audit`.
+            ReplyError: As in `faithful_decide.audit`.
+        """
+        self._check_open()
+        return audit(
+            image,
+            self._question(question),
+            model=self.backend,
+            tier=tier,
+            reader=reader,
+            judge=judge,
+            donor=donor,
+            seed=self._settings.seed,
+            max_tokens=self._settings.max_tokens,
+            timeout=self._settings.timeout_s,
+            allow_urls=self._allow_urls,
+            thresholds=thresholds,
+        )
+
+    async def aaudit(
+        self,
+        image: ImageSource | SourceImage,
+        question: str | Question,
+        *,
+        tier: Tier = "standard",
+        reader: Backend | str | None = None,
+        judge: Backend | str | None = None,
+        donor: ImageSource | SourceImage | None = None,
+        thresholds: str | None = None,
+    ) -> AuditReport:
+        """Do what `audit` does, awaited.
+
+        Args:
+            image: As in `audit`.
+            question: As in `audit`.
+            tier: As in `audit`.
+            reader: As in `audit`.
+            judge: As in `audit`.
+            donor: As in `audit`.
+            thresholds: As in `audit`.
+
+        Returns:
+            The report.
+
+        Raises:
+            UsageError: As in `audit`.
+            BackendError: As in `audit`.
+            ReplyError: As in `audit`.
+        """
+        self._check_open()
+        return await aaudit(
+            image,
+            self._question(question),
+            model=self.backend,
+            tier=tier,
+            reader=reader,
+            judge=judge,
+            donor=donor,
+            seed=self._settings.seed,
+            max_tokens=self._settings.max_tokens,
+            timeout=self._settings.timeout_s,
+            allow_urls=self._allow_urls,
+            thresholds=thresholds,
+        )
+
     def decide_many(
-        self, samples: Iterable[tuple[ImageSource | SourceImage, str | Question]]
+        self,
+        samples: Iterable[tuple[ImageSource | SourceImage, str | Question]],
+        *,
+        at_once: int = 1,
     ) -> Iterator[Decision]:
-        """Ask about many images, one after the other, as the results are consumed.
+        """Ask about many images, as the results are consumed.
 
         Args:
             samples: Pairs of an image and a question.
+            at_once: How many are under way at a time. With 1, nothing is asked before it is wanted.
 
         Yields:
             The decisions, in the order of the samples. The first error ends the iteration.
@@ -231,28 +340,41 @@ class Decider:
             BackendError: As in `decide`.
             ReplyError: As in `decide`.
         """
-        for image, question in samples:
-            yield self.decide(image, question)
+        self._check_open()
+        backend = self.backend if isinstance(self.backend, Kept) else kept(self.backend)
+        job = Job(backend, self._settings, at_once, allow_urls=self._allow_urls)
+        asked = (
+            (Sample(str(number), image), {"": self._question(question)})
+            for number, (image, question) in enumerate(samples)
+        )
+        for row in stream(job, asked):
+            if row.decision is None:
+                raise row.error or AssertionError
+            yield row.decision
 
     def _prepare(
         self, image: ImageSource | SourceImage, question: str | Question
     ) -> Plan[Decision]:
+        self._check_open()
+        asked = self._question(question)
+        loaded = load_image(image, allow_urls=self._allow_urls)
+        return _plan(loaded, asked, self._settings, self.backend)
+
+    def _question(self, question: str | Question) -> Question:
+        if isinstance(question, Question):
+            return question
+        return Question(question, self._verdicts, self._abstain)
+
+    def _check_open(self) -> None:
         if self._closed:
             msg = "this decider is closed"
             raise UsageError(msg, hint="ask inside the with block, or make a new one")
-        asked = (
-            question
-            if isinstance(question, Question)
-            else Question(question, self._verdicts, self._abstain)
-        )
-        picture = load_image(image, allow_urls=self._allow_urls)
-        return _plan(picture, asked, self._settings, self.backend)
 
     def close(self) -> None:
         """Release the model if this decider loaded it. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._owner.__exit__(None, None, None)
+            self._owned.close()
 
     def __enter__(self) -> Self:
         """Use the decider in a `with` statement."""
@@ -266,40 +388,6 @@ class Decider:
     ) -> None:
         """Close it."""
         self.close()
-
-
-def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
-    """The question as an object; one that brings its own verdicts must not be given others."""
-    if not isinstance(question, Question):
-        return Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
-    if tuple(verdicts) not in {_YES_NO, question.verdicts} or (question.abstain and not abstain):
-        msg = "the question has verdicts of its own, and others were passed beside it"
-        raise QuestionError(msg, hint="pass them in the Question only")
-    return question
-
-
-def loaded(
-    model: Backend | str | None, options: Mapping[str, Any]
-) -> AbstractContextManager[Backend]:
-    """The backend to use, as a context that closes it only if it was loaded here."""
-    if model is None:
-        model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
-    if isinstance(model, str):
-        return closing(load_backend(model, **options))
-    if not _is_backend(model):
-        adopted = adopt(model)
-        if adopted is None:
-            msg = f"a model is a spec or a backend, not {type(model).__name__}"
-            raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
-        model = adopted
-    if options:
-        msg = f"a loaded backend takes no options, but got {', '.join(options)}"
-        raise UnsupportedError(msg, hint="pass options to load_backend")
-    return nullcontext(model)
-
-
-def _is_backend(model: object) -> bool:
-    return isinstance(model, Backend)
 
 
 def _plan(

@@ -184,10 +184,12 @@ def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -
     if isinstance(source, SourceImage):
         return source
     # An object of these classes can exist only if its library is loaded, so none is loaded here.
-    pillow, numpy_ = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
-    if numpy_ is not None and isinstance(source, numpy_.ndarray):
+    # Another thread may be half-way through loading it; then the class is not there yet either.
+    picture = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    array = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if array is not None and isinstance(source, array):
         return _load_array(source)
-    if pillow is not None and isinstance(source, pillow.Image):
+    if picture is not None and isinstance(source, picture):
         return _load_pixels(source)
     return _load_bytes(read_source(source, allow_urls=allow_urls))
 

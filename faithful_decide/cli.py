@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from faithful_decide._batch_cli import batch
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
     AuthError,
@@ -166,6 +167,9 @@ def probe(spec: str, *, base_url: str | None, as_json: bool) -> None:
         return
     for name, check in report.checks.items():
         _data(f"{name:<9}  {check.holds:<8}  {check.seen}")
+
+
+main.add_command(batch)
 
 
 def _print(decision: Decision, *, as_json: bool) -> None:

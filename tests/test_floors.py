@@ -17,8 +17,10 @@ FLOORS = [
     ["_json", "_contract", "_prompt"],
     ["_backend", "_probed"],
     ["backends", "testing"],
-    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_price", "_probe"],
-    ["cli"],
+    ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
+    ["_report", "_audit"],
+    ["_loading", "_auditor", "_decider", "_many", "_stored", "_probe"],
+    ["_batch_cli", "cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}

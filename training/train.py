@@ -235,7 +235,7 @@ def practice(steps: int, every: int) -> None:
         Run("joint", {"model": model, "heads": heads}, rate=0.0, steps=0)
     else:
         model.load_state_dict(grown())
-    run = Run("practice", {"model": model, "heads": heads}, rate=5e-4, steps=steps)
+    run = Run("practice", {"model": model, "heads": heads}, rate=3e-4, steps=steps)
     first = 3 * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 16, 4), spoken_batch(seed, 16)), first + run.step)
     marks: dict[str, list[bool]] = {}
