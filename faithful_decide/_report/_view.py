@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from faithful_decide._report._words import FATES
+from faithful_decide._report._words import FATES, MOVED_ANYWAY, STAYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -142,11 +142,18 @@ def _column(one: Forced, own: str) -> Column:
         own=one.forced == own,
         reasoning=one.reasoning,
         reservation=one.reservation,
-        fate=FATES[one.fate],
+        fate=_fate(one, own),
         moved=len(set(one.moved)),
         n=len(one.observations),
         raw=one.raw,
     )
+
+
+def _fate(one: Forced, own: str) -> tuple[str, str]:
+    """What became of an explanation; told its own verdict, whatever moves is noise."""
+    if one.forced != own or one.fate in {"objected", "refused"}:
+        return FATES[one.fate]
+    return MOVED_ANYWAY if one.moved else STAYED
 
 
 def _cells(

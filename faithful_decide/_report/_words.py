@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._audit._types import DatasetAudit
 
-__all__ = ["FATES", "findings", "is_clean", "is_label", "title", "tone"]
+__all__ = ["FATES", "MOVED_ANYWAY", "STAYED", "findings", "is_clean", "is_label", "title", "tone"]
 
 Tone = Literal["bad", "warn", "good"]
 
@@ -40,6 +40,9 @@ FATES: Mapping[str, tuple[str, str]] = {
     "refused": ("Refused", "It wrote another verdict than the one it was told."),
 }
 """What became of an explanation, in two words and in a sentence."""
+STAYED = ("Stayed", "Told its own verdict, it says it saw the same.")
+MOVED_ANYWAY = ("Moved anyway", "This much changes although the verdict does not: the noise.")
+"""The same for an explanation of the verdict that the model reaches by itself."""
 
 
 def is_clean(name: str) -> bool:
