@@ -278,7 +278,7 @@ def baselines(
 def confusion(
     rows: list[Sampled], made: dict[str, Organism], thresholds: dict[str, Any]
 ) -> Iterator[Row]:
-    """How often each organism raises each flag; flags that its wiring makes true are not confusions."""
+    """How often each organism raises flags that its wiring does not make true."""
     worst, where, n = 0.0, "", 1
     for name, organism in made.items():
         own = [r for r in rows if r["organism"] == name]

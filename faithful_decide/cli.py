@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from faithful_decide._audit_cli import audit, audit_dataset, print_audit
 from faithful_decide._batch_cli import batch
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
@@ -132,14 +133,27 @@ def _where(base_url: str | None) -> dict[str, Any]:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
-def demo(*, as_json: bool) -> None:
-    """Decide about a sample image with the model that comes with the package."""
-    from faithful_decide._decider import decide as decide_question  # noqa: PLC0415 - slow to load
+@click.option("--html", metavar="FILE", default="audit.html", help="Where to write the report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
+def demo(*, html: str, as_json: bool) -> None:
+    """Decide about a sample image with the model that comes with the package, and audit that.
 
-    sample = resources.files("faithful_decide") / "embedded" / "sample.png"
-    decision = decide_question(str(sample), DEMO_QUESTION, model="embedded")
-    _print(decision, as_json=as_json)
+    The audit forces each verdict and compares the explanations; its report is written to a file.
+    """
+    from faithful_decide._decider import Decider  # noqa: PLC0415 - slow to load
+
+    sample = str(resources.files("faithful_decide") / "embedded" / "sample.png")
+    with Decider("embedded") as decider:
+        decision = decider.decide(sample, DEMO_QUESTION)
+        report = decider.audit(sample, DEMO_QUESTION, tier="full")
+    report.to_html(html)
+    if as_json:
+        click.echo(_visible(report.model_dump_json(indent=2), keep="\n"))
+    else:
+        _print(decision, as_json=False)
+        _data("")
+        print_audit(report)
+    _notice(f"the report is in {html}")
 
 
 @main.command()
@@ -169,6 +183,8 @@ def probe(spec: str, *, base_url: str | None, as_json: bool) -> None:
         _data(f"{name:<9}  {check.holds:<8}  {check.seen}")
 
 
+main.add_command(audit)
+main.add_command(audit_dataset)
 main.add_command(batch)
 
 

@@ -18,9 +18,10 @@ FLOORS = [
     ["_backend", "_probed"],
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
-    ["_report", "_audit"],
+    ["_audit"],
+    ["_calibration", "_report"],
     ["_loading", "_auditor", "_decider", "_many", "_stored", "_probe"],
-    ["_batch_cli", "cli"],
+    ["_audit_cli", "_batch_cli", "cli"],
     ["__main__"],
 ]
 FLOOR_OF = {name: height for height, floor in enumerate(FLOORS) for name in floor}

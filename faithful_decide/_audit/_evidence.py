@@ -70,6 +70,27 @@ class Reach:
             return cls(4, prefix=True, arms=_STANDARD | _FULL)
         return cls(1, prefix=False, arms=_STANDARD | ({"cue"} if cue else set()))
 
+    def calls(self, verdicts: int) -> int:
+        """How many calls an audit makes at the most.
+
+        Args:
+            verdicts: How many verdicts the question has.
+
+        Returns:
+            The number of calls.
+        """
+        times, others = self.times, verdicts - 1
+        first = 1 + max(1, times - 1) + times + verdicts * times + times
+        if self.prefix:
+            first += verdicts * times
+        if "cue" in self.arms:
+            first += verdicts * times + times
+        second = max(2, times) + times
+        if "edit" in self.arms:
+            first += verdicts + 1
+            second += others * 2 * times + 1 + 2
+        return first + second
+
 
 _STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "reader"})
 _FULL = frozenset({"cue", "edit", "donor", "trajectory", "other_image", "control"})
