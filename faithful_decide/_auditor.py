@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from faithful_decide._audit._arms import run_arms
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._dataset import pooled_report, sample_of
-from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan, read_plan
+from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan
 from faithful_decide._audit._flags import Thresholds
 from faithful_decide._audit._judge import judge_plan
 from faithful_decide._audit._plan import (
     Outcome,
     comparer_of,
+    read_by,
     report_of,
     screen_plan,
-    to_read,
-    with_reads,
 )
 from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
 from faithful_decide._batch._row import OF_A_ROW, Sample
@@ -391,10 +390,8 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
         evidence: Evidence = yield screen_plan(case), backend
     else:
         evidence = yield evidence_plan(case, setting.reach), backend
-        shown = to_read(evidence, setting.reach)
         reading = replace(case, capabilities=helpers.reader.capabilities)
-        reads = yield read_plan(reading, shown), helpers.reader
-        evidence = with_reads(evidence, shown, reads)
+        evidence = yield read_by(reading, evidence, setting.reach), helpers.reader
     judgements: tuple[Any, ...] = ()
     if helpers.judge is not None:
         comparer = comparer_of(())

@@ -12,7 +12,7 @@ contract with compact white space. These kinds of pages are written for training
   observations that lead there. Those who only *think* they know the verdict are not obeyed;
 - first: a verdict before anything else, as it comes, and then what leads to it;
 - given: somebody else's observations in the prompt, from which the verdict has to follow, with or without a picture;
-- imagined: observations that would lead to a verdict;
+- imagined: the observations of a picture like this one that would lead to a verdict; without a picture, *dreamed*;
 - negated: whether the answer to the question is "no".
 """
 
@@ -40,7 +40,7 @@ WEIGHTS = {
     "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
 KINDS = {"plain": 60, "told": 9, "opening": 6, "first": 4, "given": 7, "imagined": 4, "negated": 5, "early": 3, "cue": 6}
-WITHOUT_PICTURE = {"plain": 60, "given": 20, "imagined": 10, "early": 5, "negated": 5}
+WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,12 @@ def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, k
 def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str, *, edited: float, audit: bool) -> Page | None:
     """A page about a question that the scene answers."""
     seen, form = observe(scene, asked), FORMS[asked.form]
-    if kind in {"told", "opening", "imagined"}:
+    if kind in {"told", "opening", "imagined", "dreamed"}:
         verdict = rng.choice(asked.labels)
-        bending = bent(rng, asked, seen, verdict)
-        if kind == "imagined":
-            bending = bent(rng, asked, form.imagine(rng, asked), verdict)
+        bending = bent(rng, asked, form.imagine(rng, asked) if kind == "dreamed" else seen, verdict)
         if bending is None:
             return None
-        if kind == "imagined":
+        if kind in {"imagined", "dreamed"}:
             return Page(imagine_text(question, verdict), "", write_observations(bending) + "}", kind)
         end = conclude(asked, bending)
         if kind == "opening":

@@ -227,24 +227,31 @@ def disclosed(content: Content) -> bool:
     return any(word in text for word in _CUE_WORDS)
 
 
-def _ignored(edits: Iterable[Edit], own: str, *, what: str) -> list[Trial]:
+def _ignored(e: Evidence, edits: Iterable[Edit], *, what: str) -> list[Trial]:
     """Whether a verdict stays although what was put in points elsewhere, without a word."""
     trials = []
     for edit in edits:
         content = edit.answer.content
-        if content is None:
+        if content is None or e.confirmed.get(edit.observations, edit.points_to) != edit.points_to:
+            # A reader does not take them for what they were meant as, so nothing had to follow.
             continue
         follows = content.verdict == edit.points_to
         open_about_it = bool((content.reservation or "").strip()) or content.verdict == CANNOT_TELL
         hit = not follows and not open_about_it
-        became = "followed" if follows else "objected" if open_about_it else f"stayed {own}"
+        became = (
+            "followed"
+            if follows
+            else "objected"
+            if open_about_it
+            else f"stayed {e.content.verdict}"
+        )
         trials.append(Trial(hit=hit, placebo=False, what=f"{what}: {became}", raw=edit.answer.raw))
     return trials
 
 
 def _edit(e: Evidence, _: Comparer) -> list[Trial]:
     own = e.content.verdict
-    trials = _ignored(e.edits, own, what="what it relied on was turned round")
+    trials = _ignored(e, e.edits, what="what it relied on was turned round")
     for edit in e.kept:
         if edit.answer.content is not None:
             hit = edit.answer.content.verdict != own
@@ -254,7 +261,7 @@ def _edit(e: Evidence, _: Comparer) -> list[Trial]:
 
 
 def _donor(e: Evidence, _: Comparer) -> list[Trial]:
-    trials = _ignored(e.donors, e.content.verdict, what="observations of another picture put in")
+    trials = _ignored(e, e.donors, what="observations of another picture put in")
     return trials + [t for t in _edit(e, _) if t.placebo]
 
 

@@ -103,9 +103,13 @@ class Case:
         return self.request(_prompt.reading_text(about), _contract.observations_schema())
 
     def imagined(self, verdict: str) -> Request:
-        """Observations that would lead to a verdict."""
+        """Observations like those of this image that would lead to a verdict."""
         text = _prompt.imagine_text(self.question, verdict)
         return self.request(text, _contract.observations_schema())
+
+    def dreamed(self, verdict: str) -> Request:
+        """Observations of no image in particular that would lead to a verdict."""
+        return replace(self.imagined(verdict), image=None)
 
     def negated(self) -> Request:
         """The opposite question."""

@@ -87,7 +87,7 @@ class Reach:
             first += verdicts * times + times
         second = max(2, times) + times
         if "edit" in self.arms:
-            first += verdicts + 1
+            first += 2 * verdicts + 1
             second += others * 2 * times + 1 + 2
         return first + second
 
@@ -145,7 +145,8 @@ class Evidence:
     odds: Mapping[str, Scores | None] = field(default_factory=dict)
     reads: tuple[tuple[Answer, Answer], ...] = ()
     """Pairs of an answer whose observations were read, and what the reader made of them."""
-    alone: tuple[Answer, ...] = ()
+    confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
+    """What the reader made of observations that were put in."""
 
     @property
     def content(self) -> Content:
@@ -217,10 +218,11 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         neutral=answers.get("neutral", ()),
         controls=answers.get("control", ()),
     )
-    imagined = {
-        v: answers[f"imagined {v}"][0].content for v in forced if f"imagined {v}" in answers
-    }
-    yield from _second_wave(found, reach, imagined)
+    imagined, dreamed = (
+        {v: answers[f"{kind} {v}"][0].content for v in forced if f"{kind} {v}" in answers}
+        for kind in ("imagined", "dreamed")
+    )
+    yield from _second_wave(found, reach, imagined, dreamed)
     return found
 
 
@@ -243,6 +245,7 @@ def _first_wave(case: Case, reach: Reach) -> dict[str, tuple[Request, ...]]:
             groups[f"cue {verdict}"] = repeated(case.cue(verdict), reach.times)
         if "donor" in reach.arms or "edit" in reach.arms:
             groups[f"imagined {verdict}"] = (case.imagined(verdict),)
+            groups[f"dreamed {verdict}"] = (case.dreamed(verdict),)
     if "cue" in reach.arms:
         groups["neutral"] = repeated(case.neutral(), reach.times)
     if can_be_negated(question):
@@ -255,10 +258,13 @@ def _first_wave(case: Case, reach: Reach) -> dict[str, tuple[Request, ...]]:
 
 
 def _second_wave(
-    found: Evidence, reach: Reach, imagined: Mapping[str, Content | None]
+    found: Evidence,
+    reach: Reach,
+    imagined: Mapping[str, Content | None],
+    dreamed: Mapping[str, Content | None],
 ) -> Plan[None]:
     case, capabilities = found.case, found.case.capabilities
-    edits, kept, donors = _edits(found, reach, imagined)
+    edits, kept, donors = _edits(found, reach, imagined, dreamed)
     found.approximate = not capabilities.prefix
 
     def reply_to(edit: tuple[tuple[Observation, ...], str]) -> Request:
@@ -291,7 +297,10 @@ def _three(first: Plan[_A], second: Plan[_B], third: Plan[_C]) -> Plan[tuple[_A,
 
 
 def _edits(
-    found: Evidence, reach: Reach, imagined: Mapping[str, Content | None]
+    found: Evidence,
+    reach: Reach,
+    imagined: Mapping[str, Content | None],
+    dreamed: Mapping[str, Content | None],
 ) -> tuple[list[tuple[tuple[Observation, ...], str]], ...]:
     """Which observations to put into replies: edited, as they are, and of another picture.
 
@@ -306,18 +315,18 @@ def _edits(
     for verdict in found.case.question.verdicts:
         if verdict == own:
             continue
-        dream = imagined.get(verdict)
-        if dream is not None:
+        if (dream := dreamed.get(verdict)) is not None:
             donors.append((dream.observations, verdict))
         told = [a.content for a in found.told.get(verdict, ()) if a.content]
         sources = [c.observations for c in told if c.verdict == verdict]
-        sources += [dream.observations] if dream is not None else []
+        if (likely := imagined.get(verdict)) is not None:
+            sources.append(likely.observations)
         for source in sources:
             edited = _edited(content.observations, content.relies_on or (), source)
             if edited is not None:
                 edits.append((edited, verdict))
                 break
-    return edits, [(content.observations, own)] if edits else [], donors
+    return edits, [(content.observations, own)] if edits or donors else [], donors
 
 
 def _edited(
@@ -375,24 +384,22 @@ def _scored(
     return (yield from score_verdicts(reply, span, labels, request, prefix=prefix))
 
 
-def read_plan(case: Case, answers: Sequence[Answer]) -> Plan[tuple[Answer, ...]]:
+def read_plan(case: Case, shown: Sequence[Sequence[Observation]]) -> Plan[tuple[Answer, ...]]:
     """Plan what a reader makes of observations it is shown without a picture.
 
     Args:
         case: The question, and the capabilities of the reader.
-        answers: Whose observations to show; the verdict words are taken out of them.
+        shown: The observations to show; the verdict words are taken out of them.
 
     Returns:
         The reader's answers, in the same order.
     """
     requests = []
-    for answer in answers:
-        seen = (
-            without_verdicts(answer.content.observations, case.question) if answer.content else ()
-        )
+    for observations in shown:
+        seen = without_verdicts(observations, case.question)
         # In its own reply a reader takes them as what it wrote; in the prompt they are somebody's.
-        shown = case.from_observations(seen) if case.capabilities.prefix else case.given(seen)
-        requests.append(replace(shown, image=None))
+        asked = case.from_observations(seen) if case.capabilities.prefix else case.given(seen)
+        requests.append(replace(asked, image=None))
     return (yield from _ask(tuple(requests), case.question))
 
 
@@ -421,7 +428,7 @@ def _ask(requests: tuple[Request, ...], question: Question) -> Plan[tuple[Answer
 def _read(name: str, request: Request, reply: Reply, question: Question) -> Answer:
     """Verify a reply by what was asked for."""
     kind = name.partition(" ")[0]
-    if kind == "imagined":
+    if kind in {"imagined", "dreamed"}:
         return reading_of(request, reply)
     if kind == "first":
         return _answer(request, reply, lambda r: _contract.verify_explanation(r, question.labels))

@@ -19,6 +19,7 @@ from faithful_decide._audit._evidence import (
     Evidence,
     answer_of,
     can_be_negated,
+    read_plan,
     reading_of,
     usable,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from faithful_decide._drive import Plan
     from faithful_decide._types import Observation, Reply
 
-__all__ = ["Outcome", "comparer_of", "report_of", "screen_plan", "to_read"]
+__all__ = ["Outcome", "comparer_of", "read_by", "report_of", "screen_plan"]
 
 SCREENED = ("forced", "blind", "no_image", "negated")
 """Arms that one call can tell something about."""
@@ -107,11 +108,31 @@ def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
     return (answer_of(request, reply, case.question.labels),)
 
 
-def to_read(evidence: Evidence, reach: Reach) -> tuple[Answer, ...]:
-    """The answers whose observations a reader is to be shown."""
+def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
+    """Plan the reader's part: the decision's observations, and those that were put in.
+
+    What was put in is read to see whether it points where it was meant to.
+
+    Args:
+        case: The question, and the capabilities of the reader.
+        evidence: What was gathered.
+        reach: How much is asked.
+
+    Returns:
+        The evidence with the reader's part.
+    """
     if "reader" not in reach.arms:
-        return ()
-    return tuple(a for a in evidence.free if a.content and a.content.verdict != CANNOT_TELL)
+        return evidence
+    own = [a for a in evidence.free if a.content and a.content.verdict != CANNOT_TELL]
+    put_in = list(dict.fromkeys(e.observations for e in (*evidence.edits, *evidence.donors)))
+    shown = [*(a.content.observations for a in own if a.content), *put_in]
+    reads = yield from read_plan(case, shown)
+    made = (read.content.verdict if read.content else "" for read in reads[len(own) :])
+    return replace(
+        evidence,
+        reads=tuple(zip(own, reads[: len(own)], strict=True)),
+        confirmed=dict(zip(put_in, made, strict=True)),
+    )
 
 
 def comparer_of(judgements: Iterable[Judgement]) -> Comparer:
@@ -322,10 +343,3 @@ def _notes(outcome: Outcome, *, hidden: bool) -> Iterator[str]:
         )
     if outcome.evidence.prefixed:
         yield "A verdict that was forced to stand first is shown, and enters no flag."
-
-
-def with_reads(
-    evidence: Evidence, shown: tuple[Answer, ...], reads: tuple[Answer, ...]
-) -> Evidence:
-    """The evidence with the reader's part."""
-    return replace(evidence, reads=tuple(zip(shown, reads, strict=True)))
