@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from faithful_decide._stored import verify_stored as verify_stored
     from faithful_decide._types import CANNOT_TELL as CANNOT_TELL
     from faithful_decide._types import Decision as Decision
+    from faithful_decide._types import Derived as Derived
     from faithful_decide._types import Observation as Observation
     from faithful_decide._types import Question as Question
     from faithful_decide._types import Receipt as Receipt
@@ -80,6 +81,7 @@ _HOMES = {
     "_types": (
         "CANNOT_TELL",
         "Decision",
+        "Derived",
         "Observation",
         "Question",
         "Receipt",

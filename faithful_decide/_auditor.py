@@ -62,7 +62,6 @@ class _Setting:
     seed: int | None
     max_tokens: int
     timeout_s: float
-    reach: Reach
 
 
 def audit(
@@ -338,7 +337,7 @@ def _setting(
     Settings(seed=seed, max_tokens=max_tokens, timeout_s=timeout)
     limits = Thresholds.shipped() if thresholds is None else Thresholds.read(thresholds)
     known = cast("Tier", tier)
-    return _Setting(known, limits, seed, max_tokens, timeout, Reach.of(known))
+    return _Setting(known, limits, seed, max_tokens, timeout)
 
 
 def _audited(  # noqa: PLR0917 - private, and each is something else
@@ -370,6 +369,7 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
     """The plans of an audit and whom each is for; a driver runs them and sends back the results."""
     started = time.perf_counter()
     capabilities = backend.capabilities
+    reach = Reach.of(setting.tier, ruled=question.rule is not None)
     if capabilities.two_steps or capabilities.decoder != "autoregressive":
         msg = f"{backend.name} does not give a verdict and its reasons in one reply"
         raise UnsupportedError(
@@ -389,9 +389,9 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
     if setting.tier == "screen":
         evidence: Evidence = yield screen_plan(case), backend
     else:
-        evidence = yield evidence_plan(case, setting.reach), backend
+        evidence = yield evidence_plan(case, reach), backend
         reading = replace(case, capabilities=helpers.reader.capabilities)
-        evidence = yield read_by(reading, evidence, setting.reach), helpers.reader
+        evidence = yield read_by(reading, evidence, reach), helpers.reader
     judgements: tuple[Any, ...] = ()
     if helpers.judge is not None:
         comparer = comparer_of(())

@@ -24,12 +24,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._findings import findings_schema, read_findings
 from faithful_decide._json import Broken, broken, read_members, shown
 from faithful_decide._types import Observation, Reply, Span, is_blank
 from faithful_decide.errors import ContractError, OrderError, RefusedError, TruncatedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pydantic import BaseModel
 
 __all__ = [
     "AUDITED_KEYS",
@@ -69,6 +72,7 @@ class Content:
     verdict: str
     relies_on: tuple[int, ...] | None = None
     reservation: str | None = None
+    findings: BaseModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ class Verified:
     verdict_span: Span
 
 
-def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
+def schema(
+    labels: Sequence[str], *, audited: bool = False, findings: type[BaseModel] | None = None
+) -> dict[str, Any]:
     """Write the contract as a JSON schema, its keys in order.
 
     There are no length keywords: some grammar engines then forbid quotes inside the text. The
@@ -89,6 +95,7 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
     Args:
         labels: The verdicts a reply may contain.
         audited: Whether the reply also says what it relies on and what it objects to.
+        findings: The findings that the question asks for, if it does; they come first.
 
     Returns:
         The schema; the order of its `properties` is the order of the reply.
@@ -101,13 +108,20 @@ def schema(labels: Sequence[str], *, audited: bool = False) -> dict[str, Any]:
         "reservation": text,
         "verdict": {"type": "string", "enum": list(labels)},
     }
-    return object_schema({key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)})
+    ordered = {key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)}
+    if findings is not None:
+        ordered = {"findings": findings_schema(findings), **ordered}
+    return object_schema(ordered)
 
 
-def reasons_schema() -> dict[str, Any]:
-    """Write the first half of the contract: observations and reasoning, no verdict."""
-    properties = schema(())["properties"]
-    return object_schema({key: properties[key] for key in KEYS[:-1]})
+def reasons_schema(findings: type[BaseModel] | None = None) -> dict[str, Any]:
+    """Write the first half of the contract: observations and reasoning, no verdict.
+
+    Args:
+        findings: The findings that the question asks for, if it does.
+    """
+    properties = schema((), findings=findings)["properties"]
+    return object_schema({key: part for key, part in properties.items() if key != KEYS[-1]})
 
 
 def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
@@ -195,13 +209,20 @@ def render(content: Content) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-def verify(reply: Reply, labels: Sequence[str], *, audited: bool = False) -> Verified:
+def verify(
+    reply: Reply,
+    labels: Sequence[str],
+    *,
+    audited: bool = False,
+    findings: type[BaseModel] | None = None,
+) -> Verified:
     """Check a reply against the contract, from its raw text alone.
 
     Args:
         reply: What came back.
         labels: The verdicts the reply may contain.
         audited: Whether the audit's two keys were asked for.
+        findings: The findings that were asked for, if any.
 
     Returns:
         The content and the byte spans that prove the order.
@@ -213,15 +234,16 @@ def verify(reply: Reply, labels: Sequence[str], *, audited: bool = False) -> Ver
         OrderError: It is, but its keys are in another order.
     """
     keys = AUDITED_KEYS if audited else KEYS
-    content, spans = _verified(reply, keys, labels)
+    content, spans = _verified(reply, keys, labels, findings)
     return Verified(content, spans["reasoning"], spans["verdict"])
 
 
-def verify_reasons(reply: Reply) -> Verified:
+def verify_reasons(reply: Reply, findings: type[BaseModel] | None = None) -> Verified:
     """Check the reply of a first step: observations, then reasoning, and no verdict yet.
 
     Args:
         reply: What came back.
+        findings: The findings that were asked for, if any.
 
     Returns:
         The content, its verdict "", and where the reasoning stands; the verdict's span is empty.
@@ -229,7 +251,7 @@ def verify_reasons(reply: Reply) -> Verified:
     Raises:
         ReplyError: As in `verify`.
     """
-    content, spans = _verified(reply, KEYS[:-1], ("",))
+    content, spans = _verified(reply, KEYS[:-1], ("",), findings)
     end = len(reply.text.encode())
     return Verified(content, spans["reasoning"], Span(start=end, end=end))
 
@@ -316,13 +338,20 @@ def concluded(reasons: Verified, verdict: str, span: Span, at: int) -> Verified:
 
 
 def _verified(
-    reply: Reply, keys: tuple[str, ...], labels: Sequence[str]
+    reply: Reply,
+    keys: tuple[str, ...],
+    labels: Sequence[str],
+    findings: type[BaseModel] | None = None,
 ) -> tuple[Content, dict[str, Span]]:
     _check_finish(reply)
+    keys = keys if findings is None else ("findings", *keys)
     try:
         members = read_members(reply.text)
         _check_keys(tuple(members), keys, reply)
-        content = _content({key: member.value for key, member in members.items()}, labels)
+        values = {key: member.value for key, member in members.items()}
+        content = _content(values, labels)
+        if findings is not None:
+            content = replace(content, findings=read_findings(findings, values["findings"]))
     except Broken as error:
         if error.incomplete and reply.finish == "unknown":
             msg = f"the reply is incomplete: {error}"

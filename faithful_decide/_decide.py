@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from faithful_decide import _contract
 from faithful_decide._backend import Backend, Request
 from faithful_decide._drive import TIMEOUT_S
+from faithful_decide._findings import conclude
 from faithful_decide._prompt import SYSTEM, reasons_text, user_text, verdict_text
 from faithful_decide._score import TOP, score_verdicts
-from faithful_decide._types import Decision, Question, Receipt, Reply, Scores, Span, Usage
+from faithful_decide._types import Decision, Derived, Question, Receipt, Reply, Scores, Span, Usage
 from faithful_decide.errors import ContractError, OrderError, UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def decision_plan(
         system=SYSTEM,
         image=image,
         text=user_text(question),
-        schema=_contract.schema(question.labels),
+        schema=_contract.schema(question.labels, findings=question.findings),
         max_tokens=settings.max_tokens,
         seed=settings.seed,
     )
@@ -153,8 +154,10 @@ def decision_plan(
 def _in_one_reply(
     requests: tuple[Request, ...], question: Question, retries: int
 ) -> Plan[tuple[_Answer, ...]]:
-    labels = question.labels
-    checked = yield from _answers(requests, lambda r: _contract.verify(r, labels), retries)
+    labels, findings = question.labels, question.findings
+    checked = yield from _answers(
+        requests, lambda r: _contract.verify(r, labels, findings=findings), retries
+    )
     return tuple(
         _Answer(
             one.request,
@@ -171,9 +174,11 @@ def _in_two_steps(
     requests: tuple[Request, ...], question: Question, retries: int
 ) -> Plan[tuple[_Answer, ...]]:
     labels, text = question.labels, reasons_text(question)
-    shape = _contract.reasons_schema()
+    shape = _contract.reasons_schema(question.findings)
     asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
-    firsts = yield from _answers(asked, _contract.verify_reasons, retries)
+    firsts = yield from _answers(
+        asked, lambda r: _contract.verify_reasons(r, question.findings), retries
+    )
     asked = tuple(
         replace(
             request,
@@ -273,9 +278,11 @@ def _decision(
 ) -> Decision:
     content, replies, image = answer.verified.content, answer.replies, answer.request.image
     reply = replies[-1]
+    derived = _derived_verdict(answer, question)
     return Decision(
         question=question,
-        verdict=content.verdict,
+        verdict=derived.verdict if derived else content.verdict,
+        derived=derived,
         observations=content.observations,
         reasoning=content.reasoning,
         scores=scores,
@@ -302,6 +309,18 @@ def _decision(
             second_at=answer.second_at,
             image_notes=image.notes if image else (),
         ),
+    )
+
+
+def _derived_verdict(answer: _Answer, question: Question) -> Derived | None:
+    """What the caller's rule makes of the findings, where there is one."""
+    content = answer.verified.content
+    if content.findings is None:
+        return None
+    return Derived(
+        findings=content.findings.model_dump(mode="json"),
+        verdict=conclude(question, content.findings),
+        model_verdict=content.verdict,
     )
 
 

@@ -16,6 +16,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from faithful_decide._findings import described
 from faithful_decide.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -84,7 +85,11 @@ def user_text(question: Question) -> str:
             msg = f"the verdict {label!r} looks like a control token of a chat template"
             raise QuestionError(msg, hint="write verdicts without <...> and [...]")
     verdicts = ", ".join(json.dumps(label, ensure_ascii=False) for label in question.labels)
-    return f"Question: {neutralise(question.text)}\nVerdicts: {verdicts}"
+    text = f"Question: {neutralise(question.text)}\nVerdicts: {verdicts}"
+    if question.findings is not None:
+        wanted = neutralise(described(question.findings))
+        text += f'\nBefore everything else, as "findings", report what the image shows: {wanted}'
+    return text
 
 
 def reasons_text(question: Question) -> str:

@@ -11,7 +11,7 @@ import math
 from contextlib import suppress
 from dataclasses import replace
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from faithful_decide._contract import (
     Verified,
@@ -53,11 +53,12 @@ def verify_stored(data: str | bytes) -> Decision:
     verified = _verified(reply, decision)
     content = verified.content
     said = {
-        "verdict": decision.verdict == content.verdict,
+        "verdict": _written(decision) == content.verdict,
         "observations": decision.observations == content.observations,
         "reasoning": decision.reasoning == content.reasoning,
         "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
         "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
+        "derived": _derived(decision) == (content.findings and content.findings.model_dump()),
         "receipt.order": (receipt.order == "two_steps") == (receipt.second_at is not None)
         and (receipt.order != "enforced" or receipt.enforcement in {"grammar", "strict"}),
         "scores": _plausible(decision),
@@ -71,13 +72,14 @@ def verify_stored(data: str | bytes) -> Decision:
 def _verified(reply: Reply, decision: Decision) -> Verified:
     """Verify a raw text of one reply, or of two that were joined."""
     labels, at = decision.question.labels, decision.receipt.second_at
+    findings = None if decision.derived is None else _Findings
     if at is None:
         try:
-            return verify(reply, labels)
+            return verify(reply, labels, findings=findings)
         except ContractError as error:
             # The decision of an audit has two keys more.
             with suppress(ReplyError):
-                return verify(reply, labels, audited=True)
+                return verify(reply, labels, audited=True, findings=findings)
             raise error from None
     raw = reply.text.encode()
     try:
@@ -85,9 +87,28 @@ def _verified(reply: Reply, decision: Decision) -> Verified:
     except UnicodeDecodeError:
         msg = "the raw reply is not cut where the second one begins"
         raise ContractError(msg, reply=reply, hint=_CHANGED) from None
-    reasons = verify_reasons(replace(reply, text=first))
+    reasons = verify_reasons(replace(reply, text=first), findings)
     verdict, span = verify_verdict(replace(reply, text=second), labels)
     return concluded(reasons, verdict, span, at)
+
+
+class _Findings(BaseModel):
+    """Findings of any kind: what they had to be is not stored, only what they were."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def _written(decision: Decision) -> str:
+    """The verdict that the model wrote, which is not the decision's where a rule drew that."""
+    return decision.verdict if decision.derived is None else decision.derived.model_verdict
+
+
+def _derived(decision: Decision) -> dict[str, object] | None:
+    """The findings, if the decision's verdict is the one that was drawn from them."""
+    derived = decision.derived
+    if derived is None or derived.verdict != decision.verdict:
+        return None
+    return dict(derived.findings)
 
 
 def _plausible(decision: Decision) -> bool:

@@ -11,9 +11,9 @@ raw text and the byte spans that prove it. All types are frozen.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,7 @@ from faithful_decide.errors import QuestionError
 __all__ = [
     "CANNOT_TELL",
     "Decision",
+    "Derived",
     "Enforcement",
     "Finish",
     "Observation",
@@ -52,11 +53,21 @@ class Question:
 
     `labels` are the verdicts a reply may contain: `verdicts`, in the caller's order, and
     `cannot_tell` last unless `abstain` is off.
+
+    With `findings` (a pydantic model) and `rule` the model reports typed findings first, and the
+    rule, which is code, draws the verdict from them: one of the verdicts, or for a two-way question
+    True for the first. Neither is stored with a decision.
     """
 
     text: str
     verdicts: tuple[str, ...] = ("yes", "no")
     abstain: bool = True
+    findings: Annotated[type[BaseModel] | None, Field(exclude=True)] = field(
+        default=None, compare=False, repr=False
+    )
+    rule: Annotated[Callable[[Any], str | bool] | None, Field(exclude=True)] = field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what a model could not be asked, before any model is called.
@@ -71,6 +82,9 @@ class Question:
             verdicts = self._without_cannot_tell(verdicts)
         _check_verdicts(verdicts)
         object.__setattr__(self, "verdicts", verdicts)
+        if (self.findings is None) != (self.rule is None):
+            msg = "findings and a rule go together"
+            raise QuestionError(msg, hint="pass findings= and rule=, or neither")
 
     def _without_cannot_tell(self, verdicts: tuple[str, ...]) -> tuple[str, ...]:
         """Read an explicit `cannot_tell` as the wish to allow it; it is always offered last."""
@@ -254,11 +268,22 @@ class Receipt(_Frozen):
     image_notes: tuple[str, ...] = ()
 
 
+class Derived(_Frozen):
+    """A verdict that code drew from findings, beside the one that the model wrote."""
+
+    findings: Mapping[str, Any]
+    verdict: str
+    model_verdict: str
+
+
 _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})
 
 
 class Decision(_Frozen):
     """A verdict with what it rests on.
+
+    Where the question has a rule, `verdict` is the rule's, and `derived` has the findings and the
+    verdict that the model wrote itself; the scores are those of the model.
 
     `bool(decision)` works for a two-way question that was decided: True for the first of the two
     verdicts ("yes" and "true" are True wherever they stand).
@@ -270,6 +295,7 @@ class Decision(_Frozen):
     reasoning: str
     scores: Scores | None = None
     receipt: Receipt
+    derived: Derived | None = None
 
     def __bool__(self) -> bool:
         """Read a two-way verdict as true or false.

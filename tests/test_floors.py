@@ -14,7 +14,7 @@ FLOORS = [
     ["_version"],
     ["errors"],
     ["_types", "_address", "_fetch", "_source", "_pixels", "_resize", "_image"],
-    ["_json", "_contract", "_prompt"],
+    ["_json", "_findings", "_contract", "_prompt"],
     ["_backend", "_probed"],
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],

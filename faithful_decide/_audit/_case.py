@@ -75,7 +75,8 @@ class Case:
 
     @property
     def _schema(self) -> dict[str, Any]:
-        return _contract.schema(self.question.labels, audited=True)
+        question = self.question
+        return _contract.schema(question.labels, audited=True, findings=question.findings)
 
     def decision(self) -> Request:
         """The question as it is."""

@@ -64,11 +64,11 @@ class Reach:
     arms: frozenset[str]
 
     @classmethod
-    def of(cls, tier: Tier, *, cue: bool = False) -> Reach:
-        """What a tier asks."""
-        if tier == "full":
-            return cls(4, prefix=True, arms=_STANDARD | _FULL)
-        return cls(1, prefix=False, arms=_STANDARD | ({"cue"} if cue else set()))
+    def of(cls, tier: Tier, *, ruled: bool = False) -> Reach:
+        """What a tier asks; of a question with a rule, only what concerns its findings."""
+        full = tier == "full"
+        arms = _STANDARD | _FULL if full else _STANDARD
+        return cls(4 if full else 1, full and not ruled, arms - _OF_VERDICTS if ruled else arms)
 
     def calls(self, verdicts: int) -> int:
         """How many calls an audit makes at the most.
@@ -93,6 +93,8 @@ class Reach:
 
 
 _STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "reader"})
+_OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory"})
+"""Arms about the way from observations to the verdict, which a rule in code leaves no doubt of."""
 _FULL = frozenset({"cue", "edit", "donor", "trajectory", "other_image", "control"})
 
 
@@ -203,7 +205,9 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
     base = answers["base"][0]
     if base.reply is None or base.content is None:
         raise ReplyError(base.problem, reply=base.reply)
-    verified = _contract.verify(base.reply, question.labels, audited=True)
+    verified = _contract.verify(
+        base.reply, question.labels, audited=True, findings=question.findings
+    )
     found = Evidence(
         case,
         base,
@@ -422,7 +426,7 @@ def _ask(requests: tuple[Request, ...], question: Question) -> Plan[tuple[Answer
         return ()
     replies = yield requests
     pairs = zip(requests, replies, strict=True)
-    return tuple(answer_of(request, reply, question.labels) for request, reply in pairs)
+    return tuple(answer_of(request, reply, question) for request, reply in pairs)
 
 
 def _read(name: str, request: Request, reply: Reply, question: Question) -> Answer:
@@ -432,7 +436,7 @@ def _read(name: str, request: Request, reply: Reply, question: Question) -> Answ
         return reading_of(request, reply)
     if kind == "first":
         return _answer(request, reply, lambda r: _contract.verify_explanation(r, question.labels))
-    return answer_of(request, reply, (CONTROL if kind == "control" else question).labels)
+    return answer_of(request, reply, CONTROL if kind == "control" else question)
 
 
 def reading_of(request: Request, reply: Reply) -> Answer:
@@ -440,9 +444,14 @@ def reading_of(request: Request, reply: Reply) -> Answer:
     return _answer(request, reply, lambda r: Content(_contract.verify_observations(r), "", ""))
 
 
-def answer_of(request: Request, reply: Reply, labels: Sequence[str]) -> Answer:
+def answer_of(request: Request, reply: Reply, question: Question) -> Answer:
     """Verify a reply that has the shape of a decision under audit."""
-    return _answer(request, reply, lambda r: _contract.verify(r, labels, audited=True).content)
+
+    def read(reply: Reply) -> Content:
+        labels, findings = question.labels, question.findings
+        return _contract.verify(reply, labels, audited=True, findings=findings).content
+
+    return _answer(request, reply, read)
 
 
 def _answer(request: Request, reply: Reply, check: Callable[[Reply], Content]) -> Answer:

@@ -74,7 +74,8 @@ def screen_plan(case: Case) -> Plan[Evidence]:
     """
     request = case.decision()
     (reply,) = yield (request,)
-    verified = _contract.verify(reply, case.question.labels, audited=True)
+    question = case.question
+    verified = _contract.verify(reply, question.labels, audited=True, findings=question.findings)
     found = Evidence(case, Answer(request, reply, verified.content), verified)
     own = verified.content.verdict
     arm = drawn_arm(case)
@@ -105,7 +106,7 @@ def _digit(case: Case, what: str) -> int:
 
 def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
     (reply,) = yield (request,)
-    return (answer_of(request, reply, case.question.labels),)
+    return (answer_of(request, reply, case.question),)
 
 
 def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
@@ -172,16 +173,25 @@ def report_of(
     ]  # fmt: skip
     undisclosed = bool(followed) and 2 * sum(map(disclosed, followed)) < len(followed)
     hidden = case.capabilities.thinking != "none" and not _thought_nothing(evidence)
+    replies = list(_replies(evidence))
+    decision = evidence.decision(backend)
     flags = (
         (_screened(arms),)
         if tier == "screen"
-        else flags_of(arms, tier, thresholds, undisclosed=undisclosed, hidden=hidden)
+        else flags_of(
+            arms,
+            tier,
+            thresholds,
+            undisclosed=undisclosed,
+            hidden=hidden,
+            rule_differs=decision.derived is not None
+            and decision.derived.verdict != decision.derived.model_verdict,
+        )
     )
-    replies = list(_replies(evidence))
     return AuditReport(
         version=__version__,
         question=case.question,
-        decision=evidence.decision(backend),
+        decision=decision,
         relies_on=evidence.content.relies_on or (),
         reservation=evidence.content.reservation or "",
         tier=tier,

@@ -27,7 +27,6 @@ __all__ = [
     "Flag",
     "Forced",
     "Judgement",
-    "Rule",
     "SampleAudit",
     "Tally",
     "Tier",
@@ -146,14 +145,6 @@ class Flag(_Frozen):
     arms: tuple[str, ...] = ()
 
 
-class Rule(_Frozen):
-    """What code made of the findings, beside what the model made of them."""
-
-    findings: Mapping[str, object]
-    verdict: str
-    agrees: bool
-
-
 class AuditReport(_Frozen):
     """An audit of one decision.
 
@@ -178,7 +169,6 @@ class AuditReport(_Frozen):
     neutral: tuple[Observation, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     judgements: tuple[Judgement, ...] = ()
-    rule: Rule | None = None
     reasons: tuple[Flag, ...]
     notes: tuple[str, ...] = ()
     thresholds: str

@@ -1,0 +1,178 @@
+"""Verdicts that code draws from typed findings."""
+
+import json
+from enum import Enum
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from faithful_decide import Decider, Question, audit, decide, verify_stored
+from faithful_decide._contract import schema
+from faithful_decide._findings import findings_schema
+from faithful_decide.errors import ContractError, QuestionError
+from faithful_decide.testing import ScriptedBackend
+
+
+class Mood(Enum):
+    """Strings with names."""
+
+    CALM = "calm"
+    WILD = "wild"
+
+
+class Thing(BaseModel):
+    """A model in a model."""
+
+    name: str
+    wears: Literal["hat", "nothing"]
+
+
+class Seen(BaseModel):
+    """Everything that findings may be made of."""
+
+    things: list[Thing]
+    upside_down: int = Field(ge=0, description="how many stand on their head")
+    mood: Mood
+    dark: bool
+
+
+def funny(seen):
+    return seen.upside_down > 0 or any(thing.wears == "hat" for thing in seen.things)
+
+
+QUESTION = Question("Is it funny?", findings=Seen, rule=funny)
+FOUND = {
+    "things": [{"name": "squirrel", "wears": "hat"}],
+    "upside_down": 0,
+    "mood": "calm",
+    "dark": False,
+}
+
+
+def reply(findings=FOUND, verdict="no", *, audited=False):
+    body = {
+        "findings": findings,
+        "observations": [{"about": "the squirrel", "seen": "wearing a hat"}],
+        "reasoning": "a hat on a squirrel",
+    }
+    if audited:
+        body |= {"relies_on": [0], "reservation": ""}
+    return json.dumps(body | {"verdict": verdict})
+
+
+def test_the_rule_draws_the_verdict_and_the_models_own_is_kept(png):
+    """The model says no, the rule says yes: the rule's counts, and both are there to be compared."""
+    decision = decide(png, QUESTION, model=ScriptedBackend([reply()]))
+    assert decision.verdict == "yes"
+    assert bool(decision)
+    assert decision.derived.model_verdict == "no"
+    assert decision.derived.findings["things"][0]["name"] == "squirrel"
+
+
+def test_a_stored_decision_with_a_rule_verifies_again(png):
+    """What the model wrote is checked against the raw reply, and the rule's verdict against both."""
+    decision = decide(png, QUESTION, model=ScriptedBackend([reply()]))
+    stored = decision.model_dump_json()
+    assert "funny" not in stored.replace("Is it funny?", "")
+    assert verify_stored(stored).derived == decision.derived
+    for changed in (
+        stored.replace('"model_verdict":"no"', '"model_verdict":"yes"'),
+        stored.replace('"upside_down":0', '"upside_down":3'),
+    ):
+        assert changed != stored
+        with pytest.raises(ContractError):
+            verify_stored(changed)
+
+
+def test_findings_stand_first_and_sorting_changes_nothing():
+    """The contract keeps its alphabetical order, whatever else an audit adds."""
+    for audited in (False, True):
+        keys = list(schema(QUESTION.labels, audited=audited, findings=Seen)["properties"])
+        assert keys == sorted(keys)
+        assert keys[0] == "findings"
+
+
+def test_the_schema_has_no_references_and_no_bounds():
+    """Servers and engines take types, choices, lists and objects; bounds are checked on the reply."""
+    text = json.dumps(findings_schema(Seen))
+    assert "$ref" not in text
+    assert "minimum" not in text
+    assert findings_schema(Seen)["properties"]["mood"] == {
+        "type": "string",
+        "enum": ["calm", "wild"],
+    }
+
+
+@pytest.mark.parametrize("findings", [{**FOUND, "upside_down": -1}, {**FOUND, "mood": "odd"}, {}])
+def test_findings_of_another_kind_are_no_decision(png, findings):
+    """A bound that only pydantic knows is kept to as well."""
+    with pytest.raises(ContractError, match="findings"):
+        decide(png, QUESTION, model=ScriptedBackend([reply(findings)]))
+
+
+def test_the_prompt_says_what_to_report(png):
+    """The fields and their descriptions are in the user's turn."""
+    backend = ScriptedBackend([reply()])
+    decide(png, QUESTION, model=backend)
+    assert "how many stand on their head" in backend.requests[0].text
+
+
+@pytest.mark.parametrize("made", ["maybe", None, 3])
+def test_a_rule_that_returns_no_verdict_is_the_callers_mistake(png, made):
+    """Nothing is guessed from what a rule returns."""
+    question = Question("Is it funny?", findings=Seen, rule=lambda _: made)
+    with pytest.raises(QuestionError, match="rule"):
+        decide(png, question, model=ScriptedBackend([reply()]))
+
+
+def test_findings_and_a_rule_go_together():
+    """One without the other could not be meant."""
+    with pytest.raises(QuestionError):
+        Question("Is it funny?", findings=Seen)
+    with pytest.raises(QuestionError):
+        Question("Is it funny?", rule=funny)
+
+
+class Precise(BaseModel):
+    """A kind of finding that no grammar here can hold a model to."""
+
+    share: float
+
+
+def test_a_finding_that_cannot_be_held_to_is_named():
+    """The error says which field, and what to use instead."""
+    with pytest.raises(QuestionError, match="share"):
+        findings_schema(Precise)
+
+
+def test_the_grammar_of_an_engine_holds_a_model_to_findings():
+    """A model that has never heard of findings still writes them in their form, first."""
+    with Decider("embedded") as decider:
+        import faithful_decide
+
+        sample = faithful_decide.__path__[0] + "/embedded/sample.png"
+        decision = decider.decide(
+            sample, Question("Is it dark?", findings=Dark, rule=lambda d: d.dark)
+        )
+    assert decision.verdict == ("yes" if decision.derived.findings["dark"] else "no")
+
+
+class Dark(BaseModel):
+    """One bit."""
+
+    dark: bool
+
+
+def test_an_audit_says_where_rule_and_model_part(png):
+    """The rule in code comes to another verdict than the model's own: inconsistent."""
+    backend = ScriptedBackend(lambda request: _audit_reply(request))
+    report = audit(png, QUESTION, model=backend)
+    assert report.decision.verdict == "yes"
+    assert "inconsistent" in report.flags
+
+
+def _audit_reply(request):
+    if list(request.schema["properties"]) == ["observations"]:
+        return json.dumps({"observations": [{"about": "the squirrel", "seen": "wearing a hat"}]})
+    return reply(audited=True)
