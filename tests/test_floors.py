@@ -17,7 +17,17 @@ FLOORS = [
     ["_json", "_contract", "_prompt"],
     ["_backend", "_probed"],
     ["backends", "testing"],
-    ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_price", "_probe"],
+    [
+        "_gate",
+        "_patience",
+        "_drive",
+        "_score",
+        "_decide",
+        "_decider",
+        "_stored",
+        "_price",
+        "_probe",
+    ],
     ["cli"],
     ["__main__"],
 ]
