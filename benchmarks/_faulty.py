@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SEEN = [{"about": "the number", "seen": "as written"}]
 WHY = "its last digit decides whether it is even"
-PAUSE_S = 1.0
+PAUSE_S = 0.2
 """How long a busy server asks to be left alone."""
 
 
@@ -95,7 +95,7 @@ def _keys(verdict: str, *keys: str) -> str:
 
 
 def _date() -> str:
-    return email.utils.formatdate(time.time() + PAUSE_S + 1, usegmt=True)
+    return email.utils.formatdate(time.time() + 1, usegmt=True)
 
 
 def _logprobs(verdict: str, value: object) -> Answer:

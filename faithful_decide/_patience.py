@@ -22,7 +22,7 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     Retrying,
-    retry_if_exception,
+    retry_if_exception_type,
     wait_random_exponential,
 )
 
@@ -42,10 +42,6 @@ PART = 3
 """A single call may take this part of the time at most."""
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=30.0)
 _Loop = TypeVar("_Loop", Retrying, AsyncRetrying)
-
-
-class _OutOfTimeError(TransientError):
-    """There is no time left for a call; asking again would only find that out again."""
 
 
 class Patience:
@@ -98,11 +94,7 @@ class Patience:
     def _retrying(self, kind: type[_Loop]) -> _Loop:
         """A loop of attempts; one that could not be made in time is not waited for."""
         return kind(
-            retry=retry_if_exception(
-                lambda error: (
-                    isinstance(error, TransientError) and not isinstance(error, _OutOfTimeError)
-                )
-            ),
+            retry=retry_if_exception_type(TransientError),
             wait=self._pause,
             stop=lambda state: state.upcoming_sleep > self._left(),
             reraise=True,
@@ -115,19 +107,23 @@ class Patience:
         return max(asked or 0.0, _BACKOFF(state))
 
     def _once(self, request: Request) -> Reply:
-        with self._at_the_gate() as place:
+        place = self._gate.knock()
+        with self._waiting(place):
             while not place.turn.done():
                 with suppress(TimeoutError):
                     place.turn.result(self._until_next_look())
                 self._gate.look()
+        with self._inside(place):
             return self._backend.generate(self._timed(request))
 
     async def _aonce(self, backend: AsyncBackend, request: Request) -> Reply:
-        with self._at_the_gate() as place:
+        place = self._gate.knock()
+        with self._waiting(place):
             turn = None if place.turn.done() else asyncio.wrap_future(place.turn)
             while turn and not place.turn.done():
                 await asyncio.wait([turn], timeout=self._until_next_look())
                 self._gate.look()
+        with self._inside(place):
             timed = self._timed(request)
             try:
                 async with asyncio.timeout(timed.timeout_s):
@@ -137,11 +133,19 @@ class Patience:
                 raise TransientError(msg) from None
 
     @contextmanager
-    def _at_the_gate(self) -> Iterator[Place]:
-        """Take a place at the gate, and tell it how the call ended."""
-        place = self._gate.knock()
+    def _waiting(self, place: Place) -> Iterator[None]:
+        """Leave the gate if time runs out before it is this caller's turn, or it goes away."""
         try:
-            yield place
+            yield
+        except BaseException:
+            self._gate.leave(place)
+            raise
+
+    @contextmanager
+    def _inside(self, place: Place) -> Iterator[None]:
+        """Tell the gate how a call ends."""
+        try:
+            yield
         except TransientError as error:
             busy = error.retry_after is not None
             self._gate.leave(place, "busy" if busy else "otherwise", error.retry_after or 0.0)
@@ -153,13 +157,13 @@ class Patience:
 
     def _until_next_look(self) -> float:
         """Seconds to wait for a turn before looking again; an error if there is no time left."""
-        left = self._left()
-        if left <= 0 or self._gate.shut_for() > left:
+        left, shut = self._left(), max(0.0, self._gate.shut_for())
+        if left <= shut:
             msg = (
                 f"{self._backend.name} cannot be asked within the {self._timeout_s:g} seconds "
                 "there are"
             )
-            raise _OutOfTimeError(msg, hint="raise timeout, or ask again later")
+            raise TransientError(msg, hint="raise timeout, or ask again later", retry_after=shut)
         return min(left, self._gate.again_in())
 
     def _timed(self, request: Request) -> Request:
