@@ -202,12 +202,12 @@ class OutlinesBackend:
         cached = 0 if kept is None else end
         if kept is None:
             cut = {k: v[:, :end] if v.shape == ids.shape else v for k, v in inputs.items()}
-            kept = self._model(**cut, use_cache=True).past_key_values
+            kept = _cache_of(self._model(**cut, use_cache=True))
         self._begun[key] = kept
         while len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
         text = {k: v for k, v in inputs.items() if v.shape == ids.shape}
-        return cached, {**text, "past_key_values": copy.deepcopy(kept)}
+        return cached, {**text, **copy.deepcopy(kept)}
 
     def _bytes(self, token: int) -> bytes:
         return bytes(self._constraints.llg_tokenizer.decode_bytes([token]))
@@ -282,6 +282,13 @@ def _optional(module: str) -> Any:  # noqa: ANN401 - an optional package
     except ImportError:
         extra = "outlines"
         raise MissingExtraError(extra, needed_for="Running a model of Transformers") from None
+
+
+def _cache_of(made: Any) -> dict[str, Any]:  # noqa: ANN401 - an optional package
+    """What was computed of a prompt, under the name by which a model takes it back."""
+    # Transformers 5.24 renamed it, and will refuse the old name.
+    name = "cache" if hasattr(made, "cache") else "past_key_values"
+    return {name: getattr(made, name)}
 
 
 def _limits(images: Any) -> ImageLimits:  # noqa: ANN401 - an optional package
