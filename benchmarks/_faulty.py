@@ -29,7 +29,7 @@ PAUSE_S = 0.2
 
 def number_of(body: Mapping[str, Any]) -> int:
     """The number that a request asks about."""
-    text = body["messages"][-1]["content"][-1]["text"]
+    text = (body.get("messages") or body["input"])[-1]["content"][-1]["text"]
     return int(re.findall(r"\d+", text.split("\nVerdicts")[0])[-1])
 
 

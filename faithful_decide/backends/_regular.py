@@ -117,6 +117,8 @@ _INTEGER = _sequence(
     _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
 )
 _PLAIN_RUN = re.compile(r'[^"\\\x00-\x1f]+')
+_LINE = "\n"
+_MANY = 32
 _SPECIAL = "\\.+*?()|[]{}^$/"
 
 # Keywords that say nothing about which texts are valid, or repeat what the layout fixes anyway.
@@ -322,13 +324,15 @@ def _escaped(text: str) -> str:
 
 
 def _alternatives(words: tuple[str, ...]) -> str:
-    """One of some words, by their first letters: that is less to read and to compile."""
+    """One of some words; of many, by their first letters, which is less to read and to compile."""
+    if len(words) < _MANY:
+        return f"({_escaped(_LINE.join(words)).replace(_LINE, '|')})"
     groups: dict[str, list[str]] = {}
     for word in words:
         groups.setdefault(word[:1], []).append(word[1:])
     # Marked by characters that no word has, and escaped all at once.
-    marked = "\n".join(f"{first}\0" + "\n".join(rest) + "\1" for first, rest in groups.items())
-    pattern = _escaped(marked).replace("\n", "|").replace("\0", "(").replace("\1", ")")
+    marked = _LINE.join(f"{first}\0{_LINE.join(rest)}\1" for first, rest in groups.items())
+    pattern = _escaped(marked).replace(_LINE, "|").replace("\0", "(").replace("\1", ")")
     return f"({pattern})"
 
 
