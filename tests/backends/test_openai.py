@@ -38,7 +38,7 @@ KEY = "sk-planted-0123456789abcdef"
 def served():
     """llama.cpp's server with the embedded model: its address and its key."""
     pytest.importorskip("xllamacpp")
-    from servers import llamacpp_server
+    from benchmarks._llama_server import llamacpp_server
 
     with llamacpp_server() as address_and_key:
         yield address_and_key
