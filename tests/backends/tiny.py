@@ -141,7 +141,7 @@ def ready(kind, config, words, dtype):
         if "norm" not in name:
             torch.nn.init.normal_(weight, std=0.12, generator=random)
     bias = torch.zeros(len(words))
-    for text, more in (('"', 10.0), ("]", 5.0), ("a", 5.0), ("the", 5.0)):
+    for text, more in (('"', 10.0), ("}", 5.0), ("]", 5.0), ("a", 5.0), ("the", 5.0)):
         bias[words.convert_tokens_to_ids(text)] = more
     model.lm_head.bias = torch.nn.Parameter(bias)
     model.generation_config.eos_token_id = words.eos_token_id
