@@ -194,7 +194,9 @@ def test_errors_are_sorted_by_their_status(status, error, provider, recorder, pi
     """Whichever SDK is inside, and without a word of the key."""
     client, _ = provider
     recorder.status, recorder.say = status, {"error": {"message": f"bad {KEY}", "code": status}}
-    with Decider(client, timeout=0.1) as decider, pytest.raises(error) as caught:
+    # What passes is tried until the time is up; the rest has time, on a busy machine too.
+    timeout = 0.3 if error is TransientError else 30.0
+    with Decider(client, timeout=timeout) as decider, pytest.raises(error) as caught:
         decider.decide(picture, "Is it?")
     assert KEY not in str(caught.value) + repr(decider.backend)
 
