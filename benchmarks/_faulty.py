@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 SEEN = [{"about": "the number", "seen": "as written"}]
 WHY = "its last digit decides whether it is even"
-PAUSE_S = 1.0
+PAUSE_S = 0.2
 """How long a busy server asks to be left alone."""
 
 
 def number_of(body: Mapping[str, Any]) -> int:
     """The number that a request asks about."""
-    text = body["messages"][-1]["content"][-1]["text"]
+    text = (body.get("messages") or body["input"])[-1]["content"][-1]["text"]
     return int(re.findall(r"\d+", text.split("\nVerdicts")[0])[-1])
 
 
@@ -95,7 +95,7 @@ def _keys(verdict: str, *keys: str) -> str:
 
 
 def _date() -> str:
-    return email.utils.formatdate(time.time() + PAUSE_S + 1, usegmt=True)
+    return email.utils.formatdate(time.time() + 1, usegmt=True)
 
 
 def _logprobs(verdict: str, value: object) -> Answer:

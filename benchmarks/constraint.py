@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VOCABULARY = 150_000
 LABELS = (3, 100, 1000)
-ROUNDS = 7
+ROUNDS = 15
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 TEXT = "the image shows a small brown dog that wears a top hat and rides on something quite odd"
 WORDS = TEXT.split()
@@ -65,18 +65,18 @@ def reply(rng: Random, verdict: str) -> str:
 
 
 def measure(tokens: Any, verdicts: list[str], text: str) -> tuple[float, list[float]]:  # noqa: ANN401
-    """Seconds until the first mask, and of every mask after it."""
+    """Seconds of processor time until the first mask, and of every mask after it."""
     mask = allocate_token_bitmask(1, tokens.vocab_size)
-    started = time.perf_counter()
+    started = time.process_time()
     pattern = regex_of_rest(filled(schema(verdicts)))
     matcher = llguidance.LLMatcher(tokens, llguidance.grammar_from("regex", pattern))
     fill_next_token_bitmask(matcher, mask, 0)
-    cold, times = time.perf_counter() - started, []
+    cold, times = time.process_time() - started, []
     for token in tokens.tokenize_str(text):
         matcher.consume_token(token)
-        started = time.perf_counter()
+        started = time.process_time()
         fill_next_token_bitmask(matcher, mask, 0)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     if matcher.get_error() or not matcher.is_accepting():
         msg = f"the reply was not accepted: {matcher.get_error()}"
         raise RuntimeError(msg)
@@ -95,9 +95,9 @@ def constraint(options: Options) -> Iterator[Row]:
             cold, times = measure(tokens, verdicts, reply(rng, rng.choice(verdicts)))
             colds.append(cold)
             means.append(statistics.fmean(times))
-        n = len(colds)
-        yield Row(f"ready, {count} labels (ms)", 1e3 * statistics.median(colds), "<=", 5, n)
-        yield Row(f"mask, mean, {count} labels (us)", 1e6 * statistics.median(means), "<=", 200, n)
+        ready, mask = 1e3 * statistics.median(colds), 1e6 * statistics.median(means)
+        yield Row(f"ready, {count} labels (ms of CPU)", ready, "<=", 5, len(colds))
+        yield Row(f"mask, mean, {count} labels (us of CPU)", mask, "<=", 200, len(colds))
 
 
 if __name__ == "__main__":

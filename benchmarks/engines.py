@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import math
 import statistics
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,27 +19,33 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._hf import HuggingFace
+from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Decider, Question, ReplyError
 from faithful_decide._backend import Request
 from faithful_decide._image import PreparedImage, load_image, prepare
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._types import Usage
+from faithful_decide.backends import load_backend
 from faithful_decide.backends.llamacpp import LlamaCppBackend
 from training.dialogue import WEIGHTS, ask
 from training.draw import render
+from training.to_hf import convert
 from training.tokens import ASSISTANT, load
 from training.world import make_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from faithful_decide import Backend, Reply
+    from faithful_decide import Backend, Decision, Reply
 
 # Scenes below ten million are not trained on; these are not those of the other benchmarks.
 FIRST = 3_000_000
 WHOLE_VOCABULARY = 5000
 THREADS = 32
+RARE = 1e-4
+"""Labels less probable than this are not compared: scores leave that much unresolved."""
+EMBEDDED = Path(str(resources.files("faithful_decide") / "embedded"))
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def agreement(decider: Decider, drawn: list[Case]) -> Row:
 
     Compared are all tokens that a verdict can start with.
     """
-    other = HuggingFace(Path(str(resources.files("faithful_decide") / "embedded")))
+    other = HuggingFace(EMBEDDED)
     worst = 0.0
     compared = 0
     for case in drawn:
@@ -129,6 +137,69 @@ def agreement(decider: Decider, drawn: list[Case]) -> Row:
         gap = max((abs(ours[t] - theirs[t]) for t in firsts), default=math.inf)
         worst = max(worst, gap)
     return Row("verdict log-probabilities, llama.cpp and HF", worst, "<=", 0.1, compared)
+
+
+def everywhere(decider: Decider, drawn: list[Case]) -> Iterator[Row]:
+    """Decide with the same weights in every engine that is installed, and compare."""
+    expected = [decided(decider, case) for case in drawn]
+    with llamacpp_server() as (address, key):
+        server = load_backend("llamacpp-server/embedded", base_url=address, api_key=key)
+        yield from compared("llama.cpp's server", server, drawn, expected)
+        if importlib.util.find_spec("instructor"):
+            client = _instructed(address, key)
+            yield from compared("its server through instructor", client, drawn, expected)
+    with tempfile.TemporaryDirectory() as folder:
+        convert(EMBEDDED, Path(folder))
+        local = load_backend(f"outlines/{folder}", device="cpu")
+        yield from compared("Transformers through Outlines", local, drawn, expected)
+
+
+def _instructed(address: str, key: str) -> Any:  # noqa: ANN401 - of an optional package
+    import instructor  # noqa: PLC0415 - as above
+    from openai import OpenAI  # noqa: PLC0415 - as above
+
+    client = OpenAI(base_url=address, api_key=key, max_retries=0)
+    return instructor.from_openai(client, model="embedded")
+
+
+def decided(decider: Decider, case: Case) -> Decision | None:
+    """A decision about a prepared picture, which all engines take as it is; None without one."""
+    try:
+        return decider.decide(case.image.data, case.question)
+    except ReplyError:
+        return None
+
+
+def verdict_of(decision: Decision | None) -> str | None:
+    """The verdict, if there is one."""
+    return None if decision is None else decision.verdict
+
+
+def compared(
+    name: str,
+    model: Any,  # noqa: ANN401 - a backend, or a client
+    drawn: list[Case],
+    expected: list[Decision | None],
+) -> Iterator[Row]:
+    """Compare the verdicts of an engine, and how probable each label was after equal replies."""
+    with Decider(model) as decider:
+        found = [decided(decider, case) for case in drawn]
+        if hasattr(model, "close"):
+            model.close()
+    pairs = list(zip(found, expected, strict=True))
+    differ = sum(verdict_of(a) != verdict_of(b) for a, b in pairs)
+    yield Row(f"{name}: other verdicts than llama.cpp", differ, "<=", 0, len(drawn))
+    gaps = [
+        abs(math.log(p) - math.log(theirs))
+        for a, b in pairs
+        if a is not None and b is not None and a.receipt.raw == b.receipt.raw
+        if a.scores and b.scores
+        for label, p in a.scores.probabilities.items()
+        if min(p, theirs := b.scores.probabilities[label]) > RARE
+    ]
+    if gaps:
+        figure = f"{name}: label log-probabilities, largest gap"
+        yield Row(figure, max(gaps), "<=", 0.1, len(gaps))
 
 
 def overhead(drawn: list[Case], rounds: int) -> Row:
@@ -237,6 +308,7 @@ def engines(options: Options) -> Iterator[Row]:
     with Decider("embedded") as decider:
         drawn = cases(decider.backend, options.seed, 50)
         yield agreement(decider, drawn)
+        yield from everywhere(decider, drawn[: 10 if few else 50])
         yield overhead(drawn[: 4 if few else 12], 3 if few else 15)
         pairs = cases(decider.backend, options.seed + 1, 4 if few else 40, per_scene=2)
         yield reuse(decider, pairs)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import logging
 import os
 import threading
 import time
+import traceback
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from PIL import Image
 
-from benchmarks._faulty import FAULTS, PAUSE_S, FaultyServer, truth
+from benchmarks._faulty import FAULTS, PAUSE_S, Answer, FaultyServer, truth
 from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, FaithfulDecideError
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 DECISIONS = 10_000
 AT_ONCE = 32
 BAD = 0.4
-DEADLINE_S = 60.0
+DEADLINE_S = 12.0
 # A refusal and a cut are replies: asking again until one suits would select verdicts.
 FINAL = frozenset(
     name
@@ -46,6 +50,7 @@ STORM, WINDOWS = 64, 3
 HUNG = 100
 HUNG_DEADLINE_S = 6.0
 SLACK_S = 1.0
+SAID = "says the server"
 
 
 def picture() -> bytes:
@@ -118,6 +123,7 @@ def faults(options: Options) -> Iterator[Row]:
     yield from storm()
     yield from hung()
     yield cancelled()
+    yield secrets(options.seed)
 
 
 def storm() -> Iterator[Row]:
@@ -136,7 +142,7 @@ def storm() -> Iterator[Row]:
     ):
         ends, _ = asyncio.run(ask_all(decider, range(STORM), STORM))
         requests = server.requests
-    yield Row("storm of 429: requests", requests, "<=", STORM + 2 * (WINDOWS + 1), STORM)
+    yield Row("storm of 429: requests", requests, "<=", STORM + 2 * WINDOWS, STORM)
     yield Row("storm of 429: calls not decided", STORM - ends["right"], "<=", 0, STORM)
 
 
@@ -175,6 +181,70 @@ def cancelled() -> Row:
 
         left = asyncio.run(twice())
     return Row("cancelled calls: files and tasks left", max(0, left), "<=", 0, HUNG)
+
+
+def secrets(seed: int) -> Row:
+    """Plant keys in every place that may hold one, let everything happen, and search what is said.
+
+    That is: logs at DEBUG, errors with all that led to them, the text of every object, decisions
+    and receipts as JSON.
+    """
+    rng = Random(seed)
+    places = ("argument", "variable", "header", "address", "echoed by the server")
+    argument, variable, header, address, echoed = keys = [
+        f"sk-{place[:6]}-{rng.getrandbits(128):032x}" for place in places
+    ]
+    # Those that ask to be left alone come last: afterwards, nobody is asked.
+    names = ["", *sorted(FAULTS, key=lambda name: "429" in name)]
+    heard = io.StringIO()
+    handler, root = logging.StreamHandler(heard), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    planted = {"VLLM_API_KEY": variable, "OPENAI_CUSTOM_HEADERS": f"x-gateway: {header}"}
+    refused = Answer(json.dumps({"error": {"message": f"{echoed} is wrong: {SAID}"}}).encode(), 401)
+    try:
+        with (
+            patch.dict(os.environ, planted),
+            FaultyServer(lambda number, _: names[number]) as server,
+        ):
+            server.always = refused
+            _say_all(heard, server.address, range(1), api_key=echoed)
+            server.always = None
+            for own in ({"api_key": argument}, {}):
+                _say_all(heard, server.address, range(1), **own)
+                _say_all(heard, server.address, range(1, len(names)), timeout=0.3, **own)
+            _say_all(heard, server.address.replace("//", f"//user:{address}@"), range(1))
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    said = heard.getvalue()
+    if not all(word in said for word in (SAID, "receipt", "Traceback")):
+        msg = "what was said was not heard, so that nothing could be found in it"
+        raise RuntimeError(msg)
+    found = sum(map(said.count, keys))
+    return Row("planted keys found in logs, errors, text and JSON", found, "<=", 0, len(keys))
+
+
+def _say_all(
+    heard: io.StringIO, address: str, numbers: range, *, timeout: float = 5.0, **own: str
+) -> None:
+    """Ask about every number, and write down all that can be got from it."""
+    try:
+        decider = Decider("vllm/faulty", base_url=address, timeout=timeout, **own)
+    except FaithfulDecideError:
+        traceback.print_exc(file=heard)
+        return
+    with decider:
+        for number in numbers:
+            print(repr(decider), repr(decider.backend), decider.backend.capabilities, file=heard)
+            try:
+                decision = decider.decide(picture(), text(number))
+            except FaithfulDecideError as error:
+                traceback.print_exc(file=heard)
+                print(repr(error), vars(error), file=heard)
+            else:
+                print(repr(decision), decision.model_dump_json(), file=heard)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,25 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def standard(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not in the standard, for servers that refuse keywords they do not know.
+
+    Args:
+        schema: A schema; the order of its `properties` still says the order of the reply.
+
+    Returns:
+        The same without `propertyOrdering`, at any depth.
+    """
+    plain: dict[str, Any] = _without("propertyOrdering", schema)
+    return plain
+
+
+def _without(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        return {name: _without(key, inner) for name, inner in value.items() if name != key}
+    return [_without(key, item) for item in value] if isinstance(value, list) else value
+
+
 def render(content: Content) -> str:
     """Write the reply that says this content.
 

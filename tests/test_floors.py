@@ -17,7 +17,7 @@ FLOORS = [
     ["_json", "_findings", "_contract", "_prompt"],
     ["_backend", "_probed"],
     ["backends", "testing"],
-    ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
+    ["_gate", "_patience", "_drive", "_score", "_decide", "_price", "_batch"],
     ["_audit"],
     ["_calibration", "_report"],
     ["_loading", "_auditor", "_decider", "_many", "_stored", "_probe"],

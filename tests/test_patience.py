@@ -1,14 +1,14 @@
 """Waiting: what passes is tried again, what does not is raised, and nobody waits for ever."""
 
 import asyncio
-import os
 import threading
 import time
 
 import pytest
 
 from faithful_decide import AuthError, BackendError, Reply, Request, TransientError
-from faithful_decide._patience import Gate, Patience, gate_of
+from faithful_decide._gate import gate_of
+from faithful_decide._patience import Patience
 from faithful_decide.testing import ScriptedBackend
 
 BUSY, BROKEN = TransientError("busy"), BackendError("broken")
@@ -106,76 +106,15 @@ def test_everybody_waits_when_the_server_asks_one():
     assert gate_of("another") is not gate
 
 
-def test_gate_opens_a_crack_and_then_wider():
-    """After a refusal one may try; each success of a full room makes it larger by one."""
-    gate = Gate(start=3)
-    assert [gate.knock() for _ in range(3)] == [None] * 3
-    waiting = [gate.knock() for _ in range(4)]
-    for _ in range(3):
-        gate.leave(refused=True)
-    assert [turn.done() for turn in waiting] == [True, False, False, False]
-    gate.leave(refused=False)
-    assert [turn.done() for turn in waiting] == [True, True, True, False]
-    gate.leave(refused=False)
-    gate.leave(refused=False)
-    assert all(turn.done() for turn in waiting)
-
-
 def test_a_pause_without_end_is_given_up_at_once():
     """Whoever comes while the gate is shut for longer than there is time does not try again."""
     backend = ScriptedBackend(lambda _: "done", name="shut")
     gate = gate_of("shut")
-    gate.knock()
-    gate.leave(refused=True, pause=1e9)
+    gate.leave(gate.knock(), "busy", pause=1e9)
     started = time.monotonic()
     with pytest.raises(TransientError, match="cannot be asked"):
         blocking(backend, 5.0)
     assert time.monotonic() - started < 1
-
-
-def test_success_of_an_earlier_time_says_nothing():
-    """Calls that began before a refusal do not open the gate again."""
-    gate = Gate(start=10)
-    for _ in range(10):
-        gate.knock()
-    before = gate.epoch
-    gate.leave(refused=True)
-    for _ in range(9):
-        gate.leave(refused=False, epoch=before)
-    assert [gate.knock() is None for _ in range(2)] == [True, False]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_has_gates_of_its_own():
-    """Nobody in it will ever leave those of its parent."""
-    gate = gate_of("forked")
-    gate.knock()
-    gate.knock()
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if gate_of("forked").knock() is None else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def test_gate_does_not_grow_while_it_has_room():
-    """Many calls one after the other say nothing about many at once."""
-    gate = Gate(start=2)
-    for _ in range(50):
-        assert gate.knock() is None
-        gate.leave(refused=False)
-    assert [gate.knock() is None for _ in range(3)] == [True, True, False]
-
-
-def test_who_gives_up_waiting_leaves_no_hole():
-    """A place that was kept for somebody who went away goes to the next."""
-    gate = Gate(start=1)
-    gate.knock()
-    first, second = gate.knock(), gate.knock()
-    gate.give_up(first)
-    gate.leave(refused=False, useful=False)
-    assert second.done()
-    gate.give_up(second)
-    assert gate.knock() is None
 
 
 def test_cancelled_callers_leave_the_gate():
@@ -197,4 +136,4 @@ def test_cancelled_callers_leave_the_gate():
         await asyncio.gather(*calls, return_exceptions=True)
 
     asyncio.run(main())
-    assert [gate.knock() is None for _ in range(3)] == [True, True, False]
+    assert [gate.knock().turn.done() for _ in range(3)] == [True, True, False]

@@ -32,6 +32,9 @@ from transformers import (
 )
 
 IMAGE = "<image>"
+# It writes nothing, and tells llama.cpp that there may be a system turn. Of a turn that is a list of parts, as the
+# processors of Hugging Face are given them, it would write an empty list.
+SYSTEM_MARK = "{{- message['content'][:0] -}}"
 Weights = dict[str, torch.Tensor]
 
 
@@ -170,7 +173,7 @@ def tokenizer_of(pair: Pair) -> PreTrainedTokenizerFast:
         bos_token=tokens[pair.fact("tokenizer.ggml.bos_token_id")],
         eos_token=tokens[pair.fact("tokenizer.ggml.eos_token_id")],
         pad_token=tokens[pair.fact("tokenizer.ggml.padding_token_id")],
-        chat_template=pair.fact("tokenizer.chat_template"),
+        chat_template=pair.fact("tokenizer.chat_template").replace(SYSTEM_MARK, ""),
         extra_special_tokens={"image_token": IMAGE},
         model_max_length=pair.fact("llama.context_length"),
         clean_up_tokenization_spaces=False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._contract import filled
+from faithful_decide._contract import filled, standard
 from faithful_decide._types import Finish, Reply, Token, Usage
 from faithful_decide.backends._regular import gbnf_of_rest, regex_of_rest
 from faithful_decide.errors import TransientError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_ALTERNATIVES",
     "chat_body",
+    "mapping",
     "read_chat",
     "read_count",
     "read_text",
@@ -86,7 +87,8 @@ def _shape(schema: Mapping[str, Any], prefix: str, preset: Preset) -> dict[str, 
         # The grammar of these servers begins where the model does, after the forced start.
         rest = {"regex": regex_of_rest(filled(schema), prefix)}
         return rest if preset.prefix == "regex" else {"structured_outputs": rest}
-    described = {"name": "decision", "strict": True, "schema": schema}
+    shape = schema if preset.lenient else standard(schema)
+    described = {"name": "decision", "strict": True, "schema": shape}
     return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
@@ -121,7 +123,7 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
         finish = "tool_call"
     if request.prefix and not preset.echoes_prefix:
         text = request.prefix + text
-    usage = _mapping(answer.get("usage"))
+    usage = mapping(answer.get("usage"))
     return Reply(
         text=text,
         finish=finish,
@@ -129,12 +131,12 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
         fingerprint=read_text(answer.get("system_fingerprint")),
         usage=Usage(
             read_count(usage.get("prompt_tokens")),
-            read_count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
+            read_count(mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
             read_count(usage.get("completion_tokens")),
         ),
         hidden_thinking_tokens=_thinking(message, usage),
         latency_s=latency_s,
-        tokens=read_tokens(_mapping(choice.get("logprobs")).get("content"))
+        tokens=read_tokens(mapping(choice.get("logprobs")).get("content"))
         if request.top_logprobs
         else None,
     )
@@ -142,7 +144,7 @@ def read_chat(data: object, request: Request, preset: Preset, latency_s: float) 
 
 def _thinking(message: Mapping[str, Any], usage: Mapping[str, Any]) -> int | None:
     """The tokens thought in hiding; None where nobody counted them, which is not 0."""
-    counted = read_count(_mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    counted = read_count(mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     shown = message.get("reasoning_content") or message.get("reasoning")
     # A server that shows what was thought and counts 0 of it has not counted.
     return None if shown and not counted else counted
@@ -168,7 +170,7 @@ def read_tokens(listed: object) -> tuple[Token, ...] | None:
 
 def _token(entry: object) -> Token:
     data, logprob = _weighed(entry)
-    top = _mapping(entry).get("top_logprobs") or []
+    top = mapping(entry).get("top_logprobs") or []
     if not isinstance(top, list):
         raise TypeError
     # The likeliest last, so that of two with the same bytes it stays.
@@ -178,7 +180,7 @@ def _token(entry: object) -> Token:
 
 def _weighed(entry: object) -> tuple[bytes, float]:
     """The bytes of a token and its log-probability."""
-    token = _mapping(entry)
+    token = mapping(entry)
     own, text, logprob = token.get("bytes"), token.get("token"), token.get("logprob")
     if isinstance(logprob, bool) or not isinstance(logprob, int | float):
         raise TypeError
@@ -192,7 +194,15 @@ def _weighed(entry: object) -> tuple[bytes, float]:
     return text.encode(errors="replace"), float(logprob)
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """Take what should be a mapping for an empty one if it is none.
+
+    Args:
+        value: What stands in its place.
+
+    Returns:
+        A mapping.
+    """
     return value if isinstance(value, dict) else {}
 
 

@@ -8,15 +8,17 @@ source; only llama.cpp's server has been run for it here. `probe` finds out what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faithful_decide._types import Enforcement
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "preset_of"]
 
 Prefix = Literal["none", "regex", "structured_outputs", "gbnf"]
 """How a reply goes on from a forced start: not at all, or under a grammar for the rest, given as
@@ -31,13 +33,14 @@ class Preset:
         base_url: Where it listens by default; None where the caller has to say.
         key_variable: The environment variable of its key.
         needs_key: Whether it cannot be used without one.
-        wire: The protocol spoken: chat completions, or Ollama's own.
+        wire: The protocol spoken: OpenAI's chat completions or responses, or Ollama's own.
         enforcement: What makes the model keep to the schema.
         order: Whether that keeps the order of the keys.
         prefix: How a forced start is continued.
         echoes_prefix: Whether the reply repeats the forced start.
         logprobs: From before or after the grammar removed illegal tokens.
         schema_in_prompt: Whether the model is shown the schema.
+        lenient: Whether keywords that it does not know may stand in the schema.
         length_limit: The name of the parameter that limits the reply.
         temperature: Whether it is told one; models that reason refuse any, 0 included.
         same_model: Whether the reply names the model that was asked for.
@@ -47,13 +50,14 @@ class Preset:
     base_url: str | None
     key_variable: str
     needs_key: bool = False
-    wire: Literal["chat", "ollama"] = "chat"
+    wire: Literal["chat", "responses", "ollama"] = "chat"
     enforcement: Enforcement = "strict"
     order: bool = True
     prefix: Prefix = "none"
     echoes_prefix: bool = False
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
     schema_in_prompt: bool = False
+    lenient: bool = True
     length_limit: str = "max_tokens"
     temperature: bool = True
     same_model: bool = True
@@ -65,14 +69,18 @@ PRESETS: Mapping[str, Preset] = {
         None,
         "OPENAI_API_KEY",
         needs_key=True,
+        wire="responses",
         schema_in_prompt=True,
+        lenient=False,
         length_limit="max_completion_tokens",
     ),
     "azure": Preset(
         None,
         "AZURE_OPENAI_API_KEY",
         needs_key=True,
+        wire="responses",
         schema_in_prompt=True,
+        lenient=False,
         length_limit="max_completion_tokens",
         same_model=False,  # a deployment has a name of its own
     ),
@@ -114,3 +122,43 @@ PRESETS: Mapping[str, Preset] = {
         extra={"provider": {"require_parameters": True}},
     ),
 }
+
+
+def preset_of(
+    kind: str,
+    *,
+    foreign: bool,
+    api: Literal["chat", "responses"] | None,
+    **changes: Any,  # noqa: ANN401 - fields of a preset
+) -> Preset:
+    """Find a row of the table, and change what a caller knows better.
+
+    Args:
+        kind: A key of `PRESETS`.
+        foreign: Whether it is an unknown server, named `openai` for its protocol only.
+        api: The protocol to speak, where the caller says.
+        **changes: Other fields.
+
+    Returns:
+        The preset.
+
+    Raises:
+        UsageError: There is no such protocol, or this kind of server does not speak it.
+    """
+    preset = replace(PRESETS[kind], **changes)
+    if foreign:
+        # What is known of OpenAI's own server does not hold for it.
+        preset = replace(
+            preset,
+            wire="chat",
+            enforcement="best_effort",
+            order=False,
+            lenient=True,
+            length_limit="max_tokens",
+        )
+    if api is None:
+        return preset
+    if api not in {"chat", "responses"} or preset.wire == "ollama":
+        msg = f"a server of the kind {kind!r} cannot be asked with api={api!r}"
+        raise UsageError(msg, hint='pass api="chat" or api="responses", or leave it out')
+    return replace(preset, wire=api)

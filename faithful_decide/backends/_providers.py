@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._contract import standard
 from faithful_decide._types import Finish, Reply, Usage
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def anthropic_call(request: Request) -> dict[str, Any]:
         # Its SDK has no parameter for it any more; a greedy reply is not to be had.
         call["extra_body"] = {"temperature": request.temperature}
     if request.schema is not None:
-        shape = _without(request.schema, "propertyOrdering")
+        shape = standard(request.schema)
         call["output_config"] = {"format": {"type": "json_schema", "schema": shape}}
     return call
 
@@ -162,10 +163,3 @@ def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types
 
 def _sum(count: int | None, more: int | None) -> int | None:
     return None if count is None else count + (more or 0)
-
-
-def _without(schema: Any, key: str) -> Any:  # noqa: ANN401 - JSON
-    """The same schema without a keyword that its reader would refuse."""
-    if isinstance(schema, dict):
-        return {name: _without(value, key) for name, value in schema.items() if name != key}
-    return [_without(item, key) for item in schema] if isinstance(schema, list) else schema

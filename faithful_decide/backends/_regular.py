@@ -18,13 +18,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["gbnf_of_rest", "regex_of_rest", "rest_of_reply"]
 
@@ -34,6 +33,13 @@ class _Text:
     """Exactly this text, which is not empty."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """One of these texts, of which there may be a thousand; none has a control character."""
+
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,13 @@ class _Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Many:
-    """Any number of times."""
+    """Any number of times, but at least so often."""
 
     node: _Node
+    least: int = 0
 
 
-_Node: TypeAlias = _Text | _Class | _Sequence | _Choice | _Many
+_Node: TypeAlias = _Text | _Words | _Class | _Sequence | _Choice | _Many
 
 _EMPTY = _Sequence(())
 _NOTHING = _Choice(())
@@ -87,6 +94,15 @@ def _choice(*options: _Node) -> _Node:
     return next(iter(flat)) if len(flat) == 1 else _Choice(tuple(flat))
 
 
+def _some(words: tuple[str, ...]) -> _Node:
+    """One of some texts."""
+    if len(words) > 1:
+        return _Words(words)
+    if not words:
+        return _NOTHING
+    return _Text(words[0]) if words[0] else _EMPTY
+
+
 _HEX = _Class("[0-9a-fA-F]")
 _PLAIN = _Class(r'[^"\\\x00-\x1f]')
 _CODE_UNIT = _choice(
@@ -101,7 +117,9 @@ _INTEGER = _sequence(
     _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
 )
 _PLAIN_RUN = re.compile(r'[^"\\\x00-\x1f]+')
-_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$/]")
+_LINE = "\n"
+_MANY = 32
+_SPECIAL = "\\.+*?()|[]{}^$/"
 
 # Keywords that say nothing about which texts are valid, or repeat what the layout fixes anyway.
 _SILENT = {"title", "description", "propertyOrdering", "$schema", "additionalProperties"}
@@ -140,8 +158,7 @@ def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
         UnsupportedError: As in `rest_of_reply`.
         UsageError: As in `rest_of_reply`.
     """
-    # As JSON, because a mapping cannot be a key of a cache; not sorted, the order is the point.
-    return _written(json.dumps(schema), prefix, _pattern)
+    return _pattern(_rest(schema, prefix))
 
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
@@ -158,21 +175,15 @@ def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
         UnsupportedError: As in `rest_of_reply`.
         UsageError: As in `rest_of_reply`.
     """
-    return f"root ::= {_written(json.dumps(schema), prefix, _rule)}\n"
+    return f"root ::= {_rule(_rest(schema, prefix))}\n"
 
 
-@lru_cache(maxsize=256)
-def _written(schema: str, prefix: str, write: Callable[[_Node], str]) -> str:
-    node = _after(_whole(schema), prefix)
+def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
+    node = _after(_compile(schema, "the schema"), prefix)
     if node == _NOTHING:
         msg = f"no reply that fits the schema starts with the prefix {prefix!r}"
         raise UsageError(msg, hint="write the prefix as json.dumps(..., ensure_ascii=False) would")
-    return write(node)
-
-
-@lru_cache(maxsize=64)
-def _whole(schema: str) -> _Node:
-    return _compile(json.loads(schema), "the schema")
+    return node
 
 
 def _compile(schema: Mapping[str, Any], where: str) -> _Node:
@@ -182,7 +193,7 @@ def _compile(schema: Mapping[str, Any], where: str) -> _Node:
     if "enum" in rest:
         values = rest.pop("enum")
         _check_nothing_left(rest, where)
-        return _choice(*(_Text(json.dumps(value, ensure_ascii=False)) for value in values))
+        return _one_of(values)
     if kind == "object":
         return _compile_object(rest, where)
     if kind == "array":
@@ -192,13 +203,21 @@ def _compile(schema: Mapping[str, Any], where: str) -> _Node:
     _check_nothing_left(rest, where)
     match kind:
         case "string":
-            return _sequence(_Text('"'), *[_CHARACTER] * least, _STRING_BODY, _Text('"'))
+            return _sequence(_Text('"'), _Many(_CHARACTER, least), _Text('"'))
         case "integer":
             return _INTEGER
         case "boolean":
             return _choice(_Text("true"), _Text("false"))
     msg = f"{where} has the type {kind!r}, which cannot be enforced here"
     raise UnsupportedError(msg)
+
+
+def _one_of(values: list[Any]) -> _Node:
+    if all(isinstance(value, str) for value in values) and values:
+        # All at once, line by line: inside a string, JSON writes a line break as two characters.
+        lines = json.dumps(values, ensure_ascii=False, separators=('"\n"', ":"))
+        return _sequence(_Text('"'), _some(tuple(lines[2:-2].split('""\n""'))), _Text('"'))
+    return _choice(*(_Text(json.dumps(value, ensure_ascii=False)) for value in values))
 
 
 def _compile_object(rest: dict[str, Any], where: str) -> _Node:
@@ -219,7 +238,7 @@ def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
     least = rest.pop("minItems", 0)
     _check_nothing_left(rest, where)
     more = _sequence(_Text(", "), items)
-    filled = _sequence(items, *[more] * (least - 1), _Many(more))
+    filled = _sequence(items, _Many(more, max(0, least - 1)))
     return _sequence(_Text("["), filled if least else _choice(filled, _EMPTY), _Text("]"))
 
 
@@ -250,12 +269,14 @@ def _derive(node: _Node, character: str) -> _Node:  # noqa: PLR0911 - one per ki
             if text[0] != character:
                 return _NOTHING
             return _Text(text[1:]) if len(text) > 1 else _EMPTY
+        case _Words(words):
+            return _some(tuple(word[1:] for word in words if word[:1] == character))
         case _Class(pattern):
             return _EMPTY if re.fullmatch(pattern, character) else _NOTHING
         case _Choice(options):
             return _choice(*(_derive(option, character) for option in options))
-        case _Many(inner):
-            return _sequence(_derive(inner, character), node)
+        case _Many(inner, least):
+            return _sequence(_derive(inner, character), _Many(inner, max(0, least - 1)))
         case _Sequence(parts):
             if not parts:
                 return _NOTHING
@@ -267,8 +288,10 @@ def _derive(node: _Node, character: str) -> _Node:  # noqa: PLR0911 - one per ki
 def _skippable(node: _Node) -> bool:
     """Whether the empty text fits."""
     match node:
-        case _Many():
-            return True
+        case _Many(inner, least):
+            return not least or _skippable(inner)
+        case _Words(words):
+            return "" in words
         case _Choice(options):
             return any(map(_skippable, options))
         case _Sequence(parts):
@@ -280,15 +303,42 @@ def _pattern(node: _Node) -> str:
     """Write an expression as a regular expression."""
     match node:
         case _Text(text):
-            return _SPECIAL.sub(r"\\\g<0>", text)
+            return _escaped(text)
+        case _Words(words):
+            return _alternatives(words)
         case _Class(pattern):
             return pattern.replace("/", r"\/")
         case _Choice(options):
             return f"({'|'.join(map(_pattern, options))})"
-        case _Many(inner):
-            return f"({_pattern(inner)})*"
+        case _Many(inner, least):
+            return f"({_pattern(inner)}){_times(least)}"
         case _Sequence(parts):
             return "".join(map(_pattern, parts))
+
+
+def _escaped(text: str) -> str:
+    # Not one character after the other: a thousand labels have many.
+    for special in _SPECIAL:
+        text = text.replace(special, "\\" + special)
+    return text
+
+
+def _alternatives(words: tuple[str, ...]) -> str:
+    """One of some words; of many, by their first letters, which is less to read and to compile."""
+    if len(words) < _MANY:
+        return f"({_escaped(_LINE.join(words)).replace(_LINE, '|')})"
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        groups.setdefault(word[:1], []).append(word[1:])
+    # Marked by characters that no word has, and escaped all at once.
+    marked = _LINE.join(f"{first}\0{_LINE.join(rest)}\1" for first, rest in groups.items())
+    pattern = _escaped(marked).replace(_LINE, "|").replace("\0", "(").replace("\1", ")")
+    return f"({pattern})"
+
+
+def _times(least: int) -> str:
+    """How both notations say "at least so often"."""
+    return {0: "*", 1: "+"}.get(least, f"{{{least},}}")
 
 
 def _rule(node: _Node) -> str:
@@ -296,11 +346,13 @@ def _rule(node: _Node) -> str:
     match node:
         case _Text(text):
             return json.dumps(text, ensure_ascii=False)
+        case _Words(words):
+            return f"({' | '.join(json.dumps(word, ensure_ascii=False) for word in words)})"
         case _Class(pattern):
             return pattern
         case _Choice(options):
             return f"({' | '.join(map(_rule, options))})"
-        case _Many(inner):
-            return f"({_rule(inner)})*"
+        case _Many(inner, least):
+            return f"({_rule(inner)}){_times(least)}"
         case _Sequence(parts):
             return " ".join(map(_rule, parts)) if parts else '""'

@@ -7,8 +7,8 @@
 What is known of each kind of server is in `_presets`; what `probe` found not to hold of this one is
 taken back. The SDK does what it is good at: connections, keys, addresses. Its retries are off,
 because they would happen unseen, each caller for himself (`_patience` retries above all backends),
-and its models of the response are not used: `_chat` reads the JSON itself, so that what is missing
-stays missing.
+and its models of the response are not used: `_chat` and `_responses` read the JSON themselves, so
+that what is missing stays missing.
 
 An image leaves this machine only for the server that the caller named. Keys are read from the
 variable of that server, never from another one's, and are kept by the SDK alone.
@@ -21,7 +21,6 @@ import json
 import os
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -35,7 +34,8 @@ from faithful_decide._probed import corrected, recall
 from faithful_decide.backends._chat import chat_body, read_chat
 from faithful_decide.backends._loop import Loop
 from faithful_decide.backends._ollama import ollama_body, read_ollama
-from faithful_decide.backends._presets import PRESETS, Preset
+from faithful_decide.backends._presets import PRESETS, Preset, preset_of
+from faithful_decide.backends._responses import read_responses, responses_body
 from faithful_decide.backends._status import sorted_by_status
 from faithful_decide.errors import (
     AuthError,
@@ -56,6 +56,11 @@ _LIMITS = ImageLimits(
     max_bytes=15_000_000,
 )
 _CONNECT_S = 20.0
+_WIRES = {
+    "chat": ("/chat/completions", chat_body),
+    "responses": ("/responses", responses_body),
+    "ollama": ("/api/generate", ollama_body),
+}
 _VERSION = re.compile(r"[-@:_]v?(\d[\d.-]*|latest|free)")
 
 
@@ -73,6 +78,7 @@ class OpenAIBackend:
         logprobs: bool = True,
         temperature: bool = True,
         any_model: bool = False,
+        api: Literal["chat", "responses"] | None = None,
         probed: bool = True,
         extra: dict[str, Any] | None = None,
     ) -> None:
@@ -89,6 +95,8 @@ class OpenAIBackend:
                 the most likely one.
             any_model: Whether a reply may name another model than the one asked for. Some servers
                 name a file.
+            api: Which of OpenAI's two protocols to speak, chat completions or responses; by default
+                the one that is documented for this kind of server.
             probed: Whether to use what an earlier probe of this server found.
             extra: What else to send with every request, such as `reasoning_effort`.
 
@@ -118,21 +126,18 @@ class OpenAIBackend:
         self._model = model
         # Two servers of one kind are two models to whoever reads a receipt, or waits at a gate.
         self._name = f"{kind}/{model}" + (f"@{urlsplit(address).netloc}" if own else "")
-        self._preset = replace(
-            preset,
+        self._preset = preset_of(
+            kind,
+            foreign=own and kind == "openai",
+            api=api,
             extra={**(preset.extra or {}), **(extra or {})},
             same_model=preset.same_model and not any_model,
             temperature=temperature,
         )
-        if own and kind == "openai":
-            # An unknown server: what is known of OpenAI's own does not hold for it.
-            self._preset = replace(
-                self._preset, enforcement="best_effort", order=False, length_limit="max_tokens"
-            )
         self._address, self._key = address, key
         self._capabilities = Capabilities(
             enforcement=self._preset.enforcement,
-            order=self._preset.order and preset.wire == "chat",
+            order=self._preset.order and self._preset.wire != "ollama",
             prefix=preset.prefix != "none",
             logprobs=preset.logprobs if logprobs else "none",
             thinking="unknown",
@@ -141,7 +146,8 @@ class OpenAIBackend:
             image_limits=_LIMITS,
         )
         # What a probe finds holds for one address, asked in one way.
-        asked = [self._name, address, extra or {}, *([] if temperature else ["no temperature"])]
+        asked = [self._name, address, self._preset.wire, extra or {}]
+        asked += [] if temperature else ["no temperature"]
         self.identity = json.dumps(asked, sort_keys=True, default=str)
         if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
@@ -222,21 +228,13 @@ class OpenAIBackend:
         latency = time.perf_counter() - started
         if isinstance(data, Reply):
             return data
-        if self._preset.wire == "ollama":
-            reply = read_ollama(data, request, latency)
-        else:
-            reply = read_chat(data, request, self._preset, latency)
+        reply = self._read(data, request, latency)
         self._check_model(reply)
         return reply
 
     async def _post(self, request: Request) -> object:
-        ollama = self._preset.wire == "ollama"
-        path = "/api/generate" if ollama else "/chat/completions"
-        body = (
-            ollama_body(request, self._model, self._preset)
-            if ollama
-            else chat_body(request, self._model, self._preset)
-        )
+        path, write = _WIRES[self._preset.wire]
+        body = write(request, self._model, self._preset)
         try:
             response = await self._client.post(
                 path,
@@ -256,6 +254,14 @@ class OpenAIBackend:
         except (ValueError, RecursionError):
             msg = f"{self.name} replied with something that is not JSON"
             raise TransientError(msg, hint=f"look at what answers at {self._address}") from None
+
+    def _read(self, data: object, request: Request, latency_s: float) -> Reply:
+        match self._preset.wire:
+            case "ollama":
+                return read_ollama(data, request, latency_s)
+            case "responses":
+                return read_responses(data, request, latency_s)
+        return read_chat(data, request, self._preset, latency_s)
 
     def _status(self, error: APIStatusError) -> Reply:
         """Sort an error by its status; a content filter before the model is a reply."""

@@ -140,7 +140,9 @@ class OutlinesBackend:
             rest = regex_of_rest(filled(request.schema), request.prefix)
             processors.append(self._constraints.get_regex_logits_processor(rest))
         cached, begun = self._beginning(request, inputs)
-        with self._torch.random.fork_rng(enabled=request.temperature > 0):
+        here = self._model.device
+        own = [here] if here.type == "cuda" else []
+        with self._torch.random.fork_rng(own, enabled=request.temperature > 0):
             if request.seed is not None:
                 self._torch.manual_seed(request.seed)
             made = self._model.generate(
@@ -189,7 +191,8 @@ class OutlinesBackend:
             return_tensors="pt",
             add_special_tokens=False,
         )
-        return dict(made.to(self._model.device))
+        # The second argument is for the pixels; tokens stay whole numbers.
+        return dict(made.to(self._model.device, self._model.dtype))
 
     def _beginning(self, request: Request, inputs: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What to generate from: the inputs, or a kept beginning and the text after it."""
@@ -203,12 +206,12 @@ class OutlinesBackend:
         cached = 0 if kept is None else end
         if kept is None:
             cut = {k: v[:, :end] if v.shape == ids.shape else v for k, v in inputs.items()}
-            kept = self._model(**cut, use_cache=True).past_key_values
+            kept = _cache_of(self._model(**cut, use_cache=True))
         self._begun[key] = kept
         while len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
         text = {k: v for k, v in inputs.items() if v.shape == ids.shape}
-        return cached, {**text, "past_key_values": copy.deepcopy(kept)}
+        return cached, {**text, **copy.deepcopy(kept)}
 
     def _bytes(self, token: int) -> bytes:
         return bytes(self._constraints.llg_tokenizer.decode_bytes([token]))
@@ -263,7 +266,6 @@ def load_outlines(
         msg = "the model spec 'outlines' does not say which model"
         raise UsageError(msg, hint='write model="outlines/NAME_OR_FOLDER"')
     outlines, transformers, torch = map(_optional, ("outlines", "transformers", "torch"))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         model = transformers.AutoModelForImageTextToText.from_pretrained(
             rest, dtype=dtype or "auto"
@@ -273,8 +275,14 @@ def load_outlines(
         msg = f"Transformers cannot load {rest!r}: {str(error).splitlines()[0]}"
         raise BackendError(msg, hint="check the name, and that it is a vision model") from None
     return OutlinesBackend(
-        outlines.from_transformers(model.to(device), processor), name=rest, reuse=reuse
+        outlines.from_transformers(model.to(_device(device, torch)), processor),
+        name=rest,
+        reuse=reuse,
     )
+
+
+def _device(said: str | None, torch: Any) -> str:  # noqa: ANN401 - an optional package
+    return said or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _optional(module: str) -> Any:  # noqa: ANN401 - an optional package
@@ -285,9 +293,18 @@ def _optional(module: str) -> Any:  # noqa: ANN401 - an optional package
         raise MissingExtraError(extra, needed_for="Running a model of Transformers") from None
 
 
+def _cache_of(made: Any) -> dict[str, Any]:  # noqa: ANN401 - an optional package
+    """What was computed of a prompt, under the name by which a model takes it back."""
+    # Transformers 5.24 renamed it, and will refuse the old name.
+    name = "cache" if hasattr(made, "cache") else "past_key_values"
+    return {name: getattr(made, name)}
+
+
 def _limits(images: Any) -> ImageLimits:  # noqa: ANN401 - an optional package
     """The images that a processor takes as they are; a fixed square is letterboxed."""
-    size = getattr(images, "size", None) or {}
+    # One that crops to the middle would lose what stands at the edges of any other shape.
+    name = "crop_size" if getattr(images, "do_center_crop", False) else "size"
+    size = getattr(images, name, None) or {}
     get = size.get if hasattr(size, "get") else lambda key: getattr(size, key, None)
     height, width = get("height"), get("width")
     if height and height == width and not getattr(images, "do_image_splitting", False):

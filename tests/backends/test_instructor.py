@@ -126,7 +126,7 @@ def provider(request, recorder):
 def served():
     """llama.cpp's server with the embedded model."""
     pytest.importorskip("xllamacpp")
-    from servers import llamacpp_server
+    from benchmarks._llama_server import llamacpp_server
 
     with llamacpp_server() as address_and_key:
         yield address_and_key
@@ -194,7 +194,9 @@ def test_errors_are_sorted_by_their_status(status, error, provider, recorder, pi
     """Whichever SDK is inside, and without a word of the key."""
     client, _ = provider
     recorder.status, recorder.say = status, {"error": {"message": f"bad {KEY}", "code": status}}
-    with Decider(client, timeout=0.1) as decider, pytest.raises(error) as caught:
+    # What passes is tried until the time is up; the rest has time, on a busy machine too.
+    timeout = 0.3 if error is TransientError else 30.0
+    with Decider(client, timeout=timeout) as decider, pytest.raises(error) as caught:
         decider.decide(picture, "Is it?")
     assert KEY not in str(caught.value) + repr(decider.backend)
 

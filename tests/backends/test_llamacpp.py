@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from contract import REPLY, BackendContract
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from faithful_decide._backend import Request
@@ -143,6 +143,25 @@ def test_grammar_allows_one_layout(old, new):
     assert whole.fullmatch(REPLY)
     assert old in REPLY
     assert not whole.fullmatch(REPLY.replace(old, new, 1))
+
+
+@given(
+    st.lists(st.text(st.sampled_from('ab(|)*"\\\n\0\1/.ü'), max_size=3), min_size=1, unique=True),
+    st.text(st.sampled_from('ab(|)*"\\\n\0\1/.ü'), max_size=3),
+    st.data(),
+)
+def test_grammar_allows_the_labels_and_no_other(labels, other, data):
+    """Also where one begins another, is empty, or is full of signs that mean something."""
+    ways = [json.dumps(label, ensure_ascii=False) for label in labels]
+    way = json.dumps(data.draw(st.sampled_from([*labels, other])), ensure_ascii=False)
+    cut = data.draw(st.integers(0, len(way)))
+    if data.draw(st.booleans()):
+        labels = [*labels, *(f"x{i}" for i in range(40))]  # so many are written in another way
+    begun = [start for start in ways if start.startswith(way[:cut])]
+    assume(begun)
+    allowed = pattern(rest_of_reply({"enum": labels}, way[:cut]))
+    assert bool(allowed.fullmatch(way[cut:])) == (way in ways)
+    assert all(allowed.fullmatch(start[cut:]) for start in begun)
 
 
 def test_grammar_keeps_the_order_of_the_keys():

@@ -38,7 +38,7 @@ KEY = "sk-planted-0123456789abcdef"
 def served():
     """llama.cpp's server with the embedded model: its address and its key."""
     pytest.importorskip("xllamacpp")
-    from servers import llamacpp_server
+    from benchmarks._llama_server import llamacpp_server
 
     with llamacpp_server() as address_and_key:
         yield address_and_key
@@ -323,7 +323,7 @@ def request_(picture):
 
 def test_order_of_the_schema_survives_the_wire(request_):
     """Properties, required and propertyOrdering have the order of the reply, down to the bytes."""
-    body = json.loads(json.dumps(chat_body(request_, "m", PRESETS["openai"])))
+    body = json.loads(json.dumps(chat_body(request_, "m", PRESETS["vllm"])))
     sent = body["response_format"]["json_schema"]
     assert sent["strict"] is True
     keys = ["observations", "reasoning", "verdict"]

@@ -1,19 +1,25 @@
-"""A real server for tests: llama.cpp's, with the embedded model, on a port of this machine."""
+"""A real server: llama.cpp's, with the embedded model, on a port of this machine."""
+
+from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faithful_decide.backends._engine import _params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
 
 
 @contextmanager
-def llamacpp_server():
+def llamacpp_server() -> Iterator[tuple[str, str]]:
     """Start it; gives its address and its key."""
-    import xllamacpp
+    import xllamacpp  # noqa: PLC0415 - an optional package
 
     params = _params(xllamacpp, reuse=True)
     params.model.path, params.mmproj.path = str(FOLDER / "model.gguf"), str(FOLDER / "mmproj.gguf")
