@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._pipeline import VerdictPipeline as VerdictPipeline
+    from faithful_decide._pipeline import as_pipeline as as_pipeline
     from faithful_decide._price import price_usd as price_usd
     from faithful_decide._probe import probe as probe
     from faithful_decide._probed import Check as Check
@@ -58,6 +60,7 @@ _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_pipeline": ("VerdictPipeline", "as_pipeline"),
     "_price": ("price_usd",),
     "_probe": ("probe",),
     "_probed": ("Check", "ProbeReport"),

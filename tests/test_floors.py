@@ -18,6 +18,8 @@ FLOORS = [
     ["_backend", "_probed"],
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_price", "_probe"],
+    ["_pipeline"],
+    ["_live", "_tabular", "sklearn"],
     ["cli"],
     ["__main__"],
 ]
@@ -29,6 +31,7 @@ HEAVY = (
     "numpy",
     "openai",
     "pydantic",
+    "sklearn",
     "tenacity",
     "torch",
     "transformers",
