@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._calibration import Bin as Bin
+    from faithful_decide._calibration import Reliability as Reliability
+    from faithful_decide._calibration import calibration_svg as calibration_svg
+    from faithful_decide._calibration import reliability as reliability
     from faithful_decide._decider import Decider as Decider
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_calibration": ("Bin", "Reliability", "calibration_svg", "reliability"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
     "_pipeline": ("VerdictPipeline", "as_pipeline"),

@@ -18,7 +18,7 @@ FLOORS = [
     ["_backend", "_probed"],
     ["backends", "testing"],
     ["_patience", "_drive", "_score", "_decide", "_decider", "_stored", "_price", "_probe"],
-    ["_pipeline"],
+    ["_calibration", "_pipeline"],
     ["_live", "_tabular", "sklearn"],
     ["cli"],
     ["__main__"],

@@ -1,0 +1,242 @@
+"""Whether probabilities mean what they say: a table and a picture.
+
+Of the verdicts that were given a probability of 0.8, about 80 % should be right. `reliability` puts
+verdicts with similar probabilities into one bin and counts how many were right, with an interval,
+because a bin of five verdicts proves little. `calibration_svg` draws that: points on the diagonal
+are calibrated, points below it were too sure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from faithful_decide.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["Bin", "Reliability", "calibration_svg", "reliability"]
+
+_Z = 1.959963984540054
+"""Normal quantile of a 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Verdicts with similar probabilities.
+
+    Args:
+        low: The least probability that belongs here.
+        high: The probability from which the next bin begins; the last bin includes it.
+        n: How many verdicts there are.
+        right: How many of them were right.
+        mean: Their mean probability.
+        interval: The 95 % interval of the share that is right (Wilson).
+    """
+
+    low: float
+    high: float
+    n: int
+    right: int
+    mean: float
+    interval: tuple[float, float]
+
+    @property
+    def share(self) -> float:
+        """The share that was right."""
+        return self.right / self.n
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How probabilities and what was right go together.
+
+    Args:
+        n: How many verdicts there are.
+        right: How many of them were right.
+        bins: Those bins that are not empty.
+        ece: Expected calibration error: the mean distance of a bin from the diagonal, weighted by
+            its verdicts. It is above 0 by chance alone, the more so the fewer verdicts there are.
+        brier: The mean squared distance of a probability from what happened; lower is better.
+    """
+
+    n: int
+    right: int
+    bins: tuple[Bin, ...]
+    ece: float
+    brier: float
+
+
+def reliability(
+    probabilities: Iterable[float], correct: Iterable[bool], *, bins: int = 10
+) -> Reliability:
+    """Count how often verdicts were right, by their probability.
+
+    Args:
+        probabilities: The probability that each verdict was given.
+        correct: Whether it was right.
+        bins: Into how many equal parts to cut the range from 0 to 1.
+
+    Returns:
+        The table.
+
+    Raises:
+        UsageError: There are none, they are not in pairs, or one is no probability.
+    """
+    pairs = _pairs(probabilities, correct)
+    if bins < 1:
+        msg = f"bins must be at least 1, not {bins}"
+        raise UsageError(msg)
+    sorted_in: dict[int, list[tuple[float, bool]]] = {}
+    for probability, right in pairs:
+        sorted_in.setdefault(min(int(probability * bins), bins - 1), []).append(
+            (probability, right)
+        )
+    table = tuple(
+        _bin(index / bins, (index + 1) / bins, members)
+        for index, members in sorted(sorted_in.items())
+    )
+    n = len(pairs)
+    return Reliability(
+        n=n,
+        right=sum(right for _, right in pairs),
+        bins=table,
+        ece=math.fsum(one.n * abs(one.mean - one.share) for one in table) / n,
+        brier=math.fsum((probability - right) ** 2 for probability, right in pairs) / n,
+    )
+
+
+def _pairs(probabilities: Iterable[float], correct: Iterable[bool]) -> Sequence[tuple[float, bool]]:
+    try:
+        pairs = [(float(p), bool(right)) for p, right in zip(probabilities, correct, strict=True)]
+    except ValueError:
+        msg = "there are not as many probabilities as verdicts"
+        raise UsageError(msg, hint="pass one probability and one true or false each") from None
+    if not pairs:
+        msg = "there are no verdicts to count"
+        raise UsageError(msg, hint="label some of them")
+    for probability, _ in pairs:
+        if not 0 <= probability <= 1:  # refuses nan too
+            msg = f"{probability} is not a probability"
+            raise UsageError(msg)
+    return pairs
+
+
+def _bin(low: float, high: float, members: Sequence[tuple[float, bool]]) -> Bin:
+    n, right = len(members), sum(was for _, was in members)
+    mean = math.fsum(probability for probability, _ in members) / n
+    return Bin(low, high, n, right, mean, _wilson(right, n))
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    share, spread = hits / n, _Z * _Z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+# The picture, in its own units: a square for the diagonal, a strip below it for the counts.
+_LEFT, _TOP, _SIDE, _STRIP, _GAP = 46, 30, 260, 44, 10
+_WIDTH, _HEIGHT = _LEFT + _SIDE + 14, _TOP + _SIDE + _GAP + _STRIP + 40
+_FLOOR = _TOP + _SIDE + _GAP + _STRIP
+
+
+def calibration_svg(
+    probabilities: Iterable[float],
+    correct: Iterable[bool],
+    *,
+    bins: int = 10,
+    title: str = "Calibration",
+) -> str:
+    """Draw how often verdicts were right, by their probability.
+
+    The picture is text and shapes, without scripts and without anything from elsewhere. It takes
+    the colour of the text around it, so it can stand in a light page and in a dark one.
+
+    Args:
+        probabilities: As in `reliability`.
+        correct: As in `reliability`.
+        bins: As in `reliability`.
+        title: What to write above it.
+
+    Returns:
+        An SVG element; also a whole file.
+
+    Raises:
+        UsageError: As in `reliability`.
+    """
+    table = reliability(probabilities, correct, bins=bins)
+    label = (
+        f"{table.right} of {table.n} verdicts were right; expected calibration error "
+        f"{table.ece:.3f}, Brier score {table.brier:.3f}"
+    )
+    shapes = "\n".join([*_frame(), *_counts(table), *_points(table)])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
+        f' height="{_HEIGHT}" role="img" font-family="sans-serif" font-size="10"'
+        f' fill="currentColor" stroke="none">\n'
+        f"<title>{escape(title)}</title>\n<desc>{label}</desc>\n"
+        f'<text x="{_LEFT}" y="14" font-size="13">{escape(title)}</text>\n'
+        f'<text x="{_LEFT}" y="{_TOP - 5}">n={table.n}, ECE {table.ece:.3f}, Brier'
+        f" {table.brier:.3f}; bars: 95 % intervals</text>\n"
+        f"{shapes}\n</svg>\n"
+    )
+
+
+def _x(probability: float) -> float:
+    return _LEFT + probability * _SIDE
+
+
+def _y(share: float) -> float:
+    return _TOP + (1 - share) * _SIDE
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, more: str = "") -> str:
+    place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {place} stroke="currentColor"{more}/>'
+
+
+def _frame() -> Iterator[str]:
+    yield (
+        f'<rect x="{_LEFT}" y="{_TOP}" width="{_SIDE}" height="{_SIDE}" fill="none"'
+        ' stroke="currentColor" stroke-opacity="0.4"/>'
+    )
+    yield _line(_x(0), _y(0), _x(1), _y(1), ' stroke-dasharray="4 4" stroke-opacity="0.6"')
+    for tick in (0.0, 0.5, 1.0):
+        yield f'<text x="{_LEFT - 6}" y="{_y(tick) + 3:.1f}" text-anchor="end">{tick:g}</text>'
+        yield f'<text x="{_x(tick):.1f}" y="{_FLOOR + 13}" text-anchor="middle">{tick:g}</text>'
+    middle = _TOP + _SIDE / 2
+    yield (
+        f'<text x="12" y="{middle}" text-anchor="middle" transform="rotate(-90 12 {middle})">'
+        "share that was right</text>"
+    )
+    yield (
+        f'<text x="{_x(0.5)}" y="{_FLOOR + 28}" text-anchor="middle">probability of the verdict;'
+        " below the square: how many had it</text>"
+    )
+
+
+def _counts(table: Reliability) -> Iterator[str]:
+    most = max(one.n for one in table.bins)
+    for one in table.bins:
+        height = max(1.0, one.n / most * _STRIP)
+        yield (
+            f'<rect x="{_x(one.low) + 1:.1f}" y="{_FLOOR - height:.1f}"'
+            f' width="{(one.high - one.low) * _SIDE - 2:.1f}" height="{height:.1f}"'
+            f' fill-opacity="0.35"><title>{one.n}</title></rect>'
+        )
+
+
+def _points(table: Reliability) -> Iterator[str]:
+    for before, after in pairwise(table.bins):
+        yield _line(_x(before.mean), _y(before.share), _x(after.mean), _y(after.share))
+    for one in table.bins:
+        low, high = one.interval
+        yield _line(_x(one.mean), _y(low), _x(one.mean), _y(high), ' stroke-opacity="0.5"')
+        said = f"{one.right} of {one.n} right at a mean probability of {one.mean:.3f}"
+        place = f'cx="{_x(one.mean):.1f}" cy="{_y(one.share):.1f}"'
+        yield f'<circle {place} r="3.5"><title>{said}</title></circle>'
