@@ -182,7 +182,7 @@ def calibration_svg(
         f"<title>{escape(title)}</title>\n<desc>{label}</desc>\n"
         f'<text x="{_LEFT}" y="14" font-size="13">{escape(title)}</text>\n'
         f'<text x="{_LEFT}" y="{_TOP - 5}">n={table.n}, ECE {table.ece:.3f}, Brier'
-        f" {table.brier:.3f}; bars: 95 % intervals</text>\n"
+        f" {table.brier:.3f}; lines: 95 % intervals</text>\n"
         f"{shapes}\n</svg>\n"
     )
 
@@ -216,7 +216,7 @@ def _frame() -> Iterator[str]:
     )
     yield (
         f'<text x="{_x(0.5)}" y="{_FLOOR + 28}" text-anchor="middle">probability of the verdict;'
-        " below the square: how many had it</text>"
+        " blocks: how many had it</text>"
     )
 
 
