@@ -13,6 +13,7 @@ import pytest
 
 import faithful_decide
 from faithful_decide import cli, errors, testing
+from faithful_decide import sklearn as faithful_decide_sklearn
 from training import questions, world
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +74,9 @@ def _at_home(tmp_path, monkeypatch):
         Path(file).symlink_to(EMBEDDED / file)
 
 
-@pytest.mark.parametrize("name", [*faithful_decide.__all__, *testing.__all__])
+@pytest.mark.parametrize(
+    "name", [*faithful_decide.__all__, *testing.__all__, *faithful_decide_sklearn.__all__]
+)
 def test_every_public_name_is_documented(name):
     """It has a heading of its own in the reference."""
     assert name in headings(read("reference/api.md")) + headings(read("reference/errors.md"))
