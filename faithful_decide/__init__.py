@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._batch._journal import Journal as Journal
+    from faithful_decide._batch._row import Row as Row
+    from faithful_decide._batch._row import Sample as Sample
     from faithful_decide._calibration import Bin as Bin
     from faithful_decide._calibration import Reliability as Reliability
     from faithful_decide._calibration import calibration_svg as calibration_svg
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._many import decide_many as decide_many
     from faithful_decide._pipeline import VerdictPipeline as VerdictPipeline
     from faithful_decide._pipeline import as_pipeline as as_pipeline
     from faithful_decide._price import price_usd as price_usd
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from faithful_decide.errors import QuestionError as QuestionError
     from faithful_decide.errors import RefusedError as RefusedError
     from faithful_decide.errors import ReplyError as ReplyError
+    from faithful_decide.errors import StorageError as StorageError
     from faithful_decide.errors import TransientError as TransientError
     from faithful_decide.errors import TruncatedError as TruncatedError
     from faithful_decide.errors import UnsupportedError as UnsupportedError
@@ -62,9 +67,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_batch._journal": ("Journal",),
+    "_batch._row": ("Row", "Sample"),
     "_calibration": ("Bin", "Reliability", "calibration_svg", "reliability"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_many": ("decide_many",),
     "_pipeline": ("VerdictPipeline", "as_pipeline"),
     "_price": ("price_usd",),
     "_probe": ("probe",),
@@ -94,6 +102,7 @@ _HOMES = {
         "QuestionError",
         "RefusedError",
         "ReplyError",
+        "StorageError",
         "TransientError",
         "TruncatedError",
         "UnsupportedError",

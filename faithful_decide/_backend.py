@@ -24,6 +24,7 @@ __all__ = [
     "Backend",
     "Capabilities",
     "Finish",
+    "Remembering",
     "Reply",
     "Request",
     "Token",
@@ -129,5 +130,36 @@ class AsyncBackend(Backend, Protocol):
 
         Raises:
             BackendError: As in `generate`.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembering(Backend, Protocol):
+    """A backend that keeps replies. Whoever drives a plan looks here first, and keeps what comes.
+
+    The two are not part of `generate`, because what is known need not queue for the model.
+    """
+
+    def recall(self, request: Request, nth: int) -> Reply | None:
+        """Find the reply to a request.
+
+        Args:
+            request: What is asked.
+            nth: How often the same was asked before within the same plan. A plan that asks the
+                same twice wants two replies.
+
+        Returns:
+            The reply, if it was kept.
+        """
+        ...
+
+    def remember(self, request: Request, nth: int, reply: Reply) -> None:
+        """Keep a reply; it is safe when this returns.
+
+        Args:
+            request: What was asked.
+            nth: As in `recall`.
+            reply: What came back.
         """
         ...

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._backend import Backend
+from faithful_decide._batch._journal import Journal
+from faithful_decide._batch._kept import Kept, kept
+from faithful_decide._batch._row import Sample
+from faithful_decide._batch._runner import Job, stream
 from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import load_image, prepare
@@ -27,7 +31,15 @@ if TYPE_CHECKING:
     from faithful_decide._drive import Plan
     from faithful_decide._image import ImageSource, SourceImage
 
-__all__ = ["DEFAULT_MODEL", "MODEL_VARIABLE", "Decider", "adecide", "decide"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODEL_VARIABLE",
+    "Decider",
+    "adecide",
+    "decide",
+    "open_backend",
+    "seed_of",
+]
 
 DEFAULT_MODEL = "embedded"
 MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
@@ -47,6 +59,7 @@ def decide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
     """Ask a closed question about an image.
@@ -65,6 +78,8 @@ def decide(
         timeout: Seconds for the whole decision. What fails in a way that may pass is sent again
             until then.
         allow_urls: Whether an image may be fetched from an http(s) URL.
+        journal: A journal or its path. What it knows is not asked again, and every reply is kept in
+            it. Samples without a seed are then drawn with seed 0, so that they can be found.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -76,9 +91,10 @@ def decide(
         ReplyError: It replied with something that holds no verdict.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
     loaded = load_image(image, allow_urls=allow_urls)
-    with _loaded(model, options) as backend:
+    with ExitStack() as stack:
+        backend = _opened(stack, model, options, journal)
         return run(_plan(loaded, asked, settings, backend), backend, timeout)
 
 
@@ -95,6 +111,7 @@ async def adecide(
     retries: int = 0,
     timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, pauses included
     allow_urls: bool = False,
+    journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Decision:
     """Do what `decide` does, awaited: same arguments, same result, same errors.
@@ -111,6 +128,7 @@ async def adecide(
         retries: As in `decide`.
         timeout: As in `decide`.
         allow_urls: As in `decide`.
+        journal: As in `decide`.
         **options: As in `decide`.
 
     Returns:
@@ -122,10 +140,10 @@ async def adecide(
         ReplyError: As in `decide`.
     """
     asked = _question(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed, max_tokens, retries, timeout)
+    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
     loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
-    owner = await asyncio.to_thread(_loaded, model, options)
-    with owner as backend:
+    with ExitStack() as stack:
+        backend = await asyncio.to_thread(_opened, stack, model, options, journal)
         plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
         return await arun(plan, backend, timeout)
 
@@ -152,6 +170,7 @@ class Decider:
         retries: int = 0,
         timeout: float = TIMEOUT_S,
         allow_urls: bool = False,
+        journal: Journal | str | os.PathLike[str] | None = None,
         **options: Any,  # noqa: ANN401 - as in decide
     ) -> None:
         """Load the model and keep what every question shares.
@@ -166,6 +185,7 @@ class Decider:
             retries: As in `decide`.
             timeout: As in `decide`.
             allow_urls: As in `decide`.
+            journal: As in `decide`. One that was passed in open is not closed with the decider.
             **options: Options of the backend that `model` names.
 
         Raises:
@@ -174,10 +194,13 @@ class Decider:
         """
         self._verdicts = tuple(verdicts)
         self._abstain = abstain
-        self._settings = Settings(samples, seed, max_tokens, retries, timeout)
+        self._settings = Settings(
+            samples, seed_of(seed, samples, journal), max_tokens, retries, timeout
+        )
         self._allow_urls = allow_urls
-        self._owner = _loaded(model, options)
-        self.backend = self._owner.__enter__()
+        with ExitStack() as stack:
+            self.backend = _opened(stack, model, options, journal)
+            self._owned = stack.pop_all()
         self._closed = False
 
     def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
@@ -216,12 +239,16 @@ class Decider:
         return await arun(plan, self.backend, self._settings.timeout_s)
 
     def decide_many(
-        self, samples: Iterable[tuple[ImageSource | SourceImage, str | Question]]
+        self,
+        samples: Iterable[tuple[ImageSource | SourceImage, str | Question]],
+        *,
+        at_once: int = 1,
     ) -> Iterator[Decision]:
-        """Ask about many images, one after the other, as the results are consumed.
+        """Ask about many images, as the results are consumed.
 
         Args:
             samples: Pairs of an image and a question.
+            at_once: How many are under way at a time. With 1, nothing is asked before it is wanted.
 
         Yields:
             The decisions, in the order of the samples. The first error ends the iteration.
@@ -231,28 +258,41 @@ class Decider:
             BackendError: As in `decide`.
             ReplyError: As in `decide`.
         """
-        for image, question in samples:
-            yield self.decide(image, question)
+        self._check_open()
+        backend = self.backend if isinstance(self.backend, Kept) else kept(self.backend)
+        job = Job(backend, self._settings, at_once, allow_urls=self._allow_urls)
+        asked = (
+            (Sample(str(number), image), {"": self._question(question)})
+            for number, (image, question) in enumerate(samples)
+        )
+        for row in stream(job, asked):
+            if row.decision is None:
+                raise row.error or AssertionError
+            yield row.decision
 
     def _prepare(
         self, image: ImageSource | SourceImage, question: str | Question
     ) -> Plan[Decision]:
+        self._check_open()
+        asked = self._question(question)
+        loaded = load_image(image, allow_urls=self._allow_urls)
+        return _plan(loaded, asked, self._settings, self.backend)
+
+    def _question(self, question: str | Question) -> Question:
+        if isinstance(question, Question):
+            return question
+        return Question(question, self._verdicts, self._abstain)
+
+    def _check_open(self) -> None:
         if self._closed:
             msg = "this decider is closed"
             raise UsageError(msg, hint="ask inside the with block, or make a new one")
-        asked = (
-            question
-            if isinstance(question, Question)
-            else Question(question, self._verdicts, self._abstain)
-        )
-        loaded = load_image(image, allow_urls=self._allow_urls)
-        return _plan(loaded, asked, self._settings, self.backend)
 
     def close(self) -> None:
         """Release the model if this decider loaded it. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._owner.__exit__(None, None, None)
+            self._owned.close()
 
     def __enter__(self) -> Self:
         """Use the decider in a `with` statement."""
@@ -277,14 +317,51 @@ def _question(question: str | Question, verdicts: Sequence[str], *, abstain: boo
     return question
 
 
-def _loaded(
-    model: Backend | str | None, options: Mapping[str, Any]
-) -> AbstractContextManager[Backend]:
-    """The backend to use, as a context that closes it only if it was loaded here."""
+def seed_of(seed: int | None, samples: int, journal: object) -> int | None:
+    """Choose the seed: samples that nobody can draw again could not be found in a journal.
+
+    Args:
+        seed: The caller's.
+        samples: How many samples are drawn.
+        journal: The journal, if there is one.
+
+    Returns:
+        The seed to use.
+    """
+    return 0 if seed is None and samples != 1 and journal is not None else seed
+
+
+def _opened(
+    stack: ExitStack,
+    model: Backend | str | None,
+    options: Mapping[str, Any],
+    journal: Journal | str | os.PathLike[str] | None,
+) -> Backend:
+    """The backend to use. What is opened for it is closed by the stack, and nothing else is."""
+    # The journal first: a wrong path is found before a model is loaded.
+    if journal is not None and not isinstance(journal, Journal):
+        journal = stack.enter_context(Journal(journal))
+    backend = open_backend(stack, model, options)
+    return backend if journal is None else kept(backend, journal)
+
+
+def open_backend(
+    stack: ExitStack, model: Backend | str | None, options: Mapping[str, Any]
+) -> Backend:
+    """Find or load the backend that a caller means.
+
+    Args:
+        stack: Closes it, if it was loaded here.
+        model: As in `decide`.
+        options: Options for loading it.
+
+    Returns:
+        The backend.
+    """
     if model is None:
         model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     if isinstance(model, str):
-        return closing(load_backend(model, **options))
+        return stack.enter_context(closing(load_backend(model, **options)))
     if not _is_backend(model):
         adopted = adopt(model)
         if adopted is None:
@@ -294,7 +371,7 @@ def _loaded(
     if options:
         msg = f"a loaded backend takes no options, but got {', '.join(options)}"
         raise UnsupportedError(msg, hint="pass options to load_backend")
-    return nullcontext(model)
+    return model
 
 
 def _is_backend(model: object) -> bool:

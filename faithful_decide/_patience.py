@@ -13,6 +13,9 @@ not all of them (the slow start of TCP; Jacobson, Congestion Avoidance and Contr
 Time is measured for the whole decision: a call that cannot end in time is not begun, and one that
 is under way is given up. A single call gets a third of it at most, so that a connection which hangs
 leaves time for two more.
+
+A backend that remembers is asked for what it knows before anything of this begins, and a reply is
+given to it before it is handed on.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from faithful_decide._backend import AsyncBackend
+from faithful_decide._backend import AsyncBackend, Remembering
 from faithful_decide.errors import TransientError
 
 if TYPE_CHECKING:
@@ -176,6 +179,8 @@ class Patience:
         self._deadline = time.monotonic() + timeout_s
         self._timeout_s = timeout_s
         self._gate = gate_of(backend.name)
+        self._memory = backend if isinstance(backend, Remembering) else None
+        self._asked: list[Request] = []
 
     def call(self, request: Request) -> Reply:
         """Make a call, blocking.
@@ -190,7 +195,7 @@ class Patience:
             TransientError: The time is up.
             BackendError: Waiting does not help.
         """
-        return self._retrying(Retrying)(self._once, request)
+        return self._call(request, self._nth(request))
 
     async def acall(self, request: Request) -> Reply:
         """Make a call, awaited. A backend that cannot be awaited is called in a thread.
@@ -205,9 +210,32 @@ class Patience:
             TransientError: The time is up.
             BackendError: Waiting does not help.
         """
+        # Before anything is awaited, so that calls are counted in the order of the plan.
+        nth = self._nth(request)
         if not isinstance(self._backend, AsyncBackend):
-            return await asyncio.to_thread(self.call, request)
-        return await self._retrying(AsyncRetrying)(self._aonce, self._backend, request)
+            return await asyncio.to_thread(self._call, request, nth)
+        if self._memory is not None and (known := self._memory.recall(request, nth)) is not None:
+            return known
+        reply: Reply = await self._retrying(AsyncRetrying)(self._aonce, self._backend, request)
+        if self._memory is not None:
+            self._memory.remember(request, nth, reply)
+        return reply
+
+    def _call(self, request: Request, nth: int) -> Reply:
+        if self._memory is not None and (known := self._memory.recall(request, nth)) is not None:
+            return known
+        reply: Reply = self._retrying(Retrying)(self._once, request)
+        if self._memory is not None:
+            self._memory.remember(request, nth, reply)
+        return reply
+
+    def _nth(self, request: Request) -> int:
+        """How often the same was asked before."""
+        if self._memory is None:
+            return 0
+        nth = self._asked.count(request)
+        self._asked.append(request)
+        return nth
 
     def _retrying(self, kind: type[_Loop]) -> _Loop:
         """A loop of attempts; one that could not be made in time is not waited for."""

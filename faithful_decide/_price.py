@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from faithful_decide.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from faithful_decide._types import Decision
+    from faithful_decide._types import Decision, Usage
 
-__all__ = ["price_usd"]
+__all__ = ["price_of", "price_usd"]
 
 _PROVIDERS = {"openai": "openai", "azure": "azure", "openrouter": "openrouter"}
 _OF_INSTRUCTOR = {"anthropic": "anthropic", "genai": "google", "openai": "openai"}
@@ -34,11 +34,27 @@ def price_usd(decision: Decision) -> Decimal | None:
         MissingExtraError: `genai-prices` is not installed.
     """
     receipt = decision.receipt
-    kind, _, rest = receipt.backend.partition("/")
+    return price_of(receipt.backend, receipt.model, receipt.usage)
+
+
+def price_of(backend: str, model: str, usage: Usage) -> Decimal | None:
+    """Look up what one reply has cost.
+
+    Args:
+        backend: The name of the backend.
+        model: The model that the reply names.
+        usage: Its tokens.
+
+    Returns:
+        US dollars, or None where the price or the tokens are not known.
+
+    Raises:
+        MissingExtraError: `genai-prices` is not installed.
+    """
+    kind, _, rest = backend.partition("/")
     provider = (
         _OF_INSTRUCTOR.get(rest.partition("/")[0]) if kind == "instructor" else _PROVIDERS.get(kind)
     )
-    usage = receipt.usage
     # A server of the caller's own has its address in the name; what it costs nobody else knows.
     if (
         provider is None
@@ -48,17 +64,17 @@ def price_usd(decision: Decision) -> Decimal | None:
     ):
         return None
     try:
-        from genai_prices import Usage, calc_price  # noqa: PLC0415 - optional, and slow to load
+        import genai_prices  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
         extra = "prices"
         raise MissingExtraError(extra, needed_for="Looking up a price") from None
-    tokens = Usage(
+    tokens = genai_prices.Usage(
         input_tokens=usage.prompt_tokens,
         cache_read_tokens=usage.cached_tokens,
         output_tokens=usage.completion_tokens,
     )
     try:
-        total = calc_price(tokens, receipt.model, provider_id=provider).total_price
+        total = genai_prices.calc_price(tokens, model, provider_id=provider).total_price
     except (LookupError, ValueError):
         return None
     return Decimal(total)

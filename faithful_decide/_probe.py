@@ -71,13 +71,13 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
     """
     if not isinstance(model, str):
         return _probe(model, timeout)
-    if split_spec(model)[0] in PRESETS:
+    if server := split_spec(model)[0] in PRESETS:
         # What was found last time must not decide what is looked at this time.
         options = {"probed": False, **options}
     with closing(load_backend(model, **options)) as backend:
         report = _probe(backend, timeout)
-        if (who := getattr(backend, "identity", None)) is not None:
-            remember(report, who=who)
+        if server:
+            remember(report, who=getattr(backend, "identity", backend.name))
     return report
 
 

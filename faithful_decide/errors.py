@@ -9,6 +9,7 @@ FaithfulDecideError (.hint)
 + BackendError               the engine or the server failed
 | - TransientError           timeout, 429, 5xx: the only error that waiting can cure
 | - AuthError                no key, or a key that was refused
++ StorageError               a journal or a file of results cannot be read or written
 + ReplyError (.reply)        the model replied, but not with a verdict that can be used
   - TruncatedError           stopped before the reply was complete
   - RefusedError             the model or a content filter declined
@@ -37,6 +38,7 @@ __all__ = [
     "QuestionError",
     "RefusedError",
     "ReplyError",
+    "StorageError",
     "TransientError",
     "TruncatedError",
     "UnsupportedError",
@@ -127,6 +129,10 @@ class TransientError(BackendError):
 
 class AuthError(BackendError):
     """The server wants a key, or refused the one it was given."""
+
+
+class StorageError(FaithfulDecideError):
+    """A journal or a file of results cannot be read or written: no room, no permission, damaged."""
 
 
 class ReplyError(FaithfulDecideError):

@@ -112,6 +112,8 @@ class LlamaCppBackend:
             reuse=reuse,
         )
         self._fingerprint = f"{self._engine.version}/{digest(model, mmproj)}"
+        # What replies depend on: the weights, wherever their files lie.
+        self.identity = f"llama.cpp {self._fingerprint} n_ctx={n_ctx} batch={batch}"
 
     @property
     def name(self) -> str:

@@ -141,7 +141,8 @@ class OpenAIBackend:
             image_limits=_LIMITS,
         )
         # What a probe finds holds for one address, asked in one way.
-        self.identity = json.dumps([self._name, address, extra or {}], sort_keys=True, default=str)
+        asked = [self._name, address, extra or {}, *([] if temperature else ["no temperature"])]
+        self.identity = json.dumps(asked, sort_keys=True, default=str)
         if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
         # What the SDK takes from the environment is for OpenAI alone.

@@ -80,6 +80,7 @@ class OutlinesBackend:
         version = _optional("transformers").__version__
         commit = getattr(config, "_commit_hash", None)
         self._fingerprint = f"transformers-{version}" + (f"/{commit}" if commit else "")
+        self.identity = f"outlines/{self._label} {self._fingerprint}"
         self._capabilities = Capabilities(
             enforcement="grammar",
             order=True,

@@ -1,0 +1,291 @@
+"""The runner: many samples at once, each with all its questions, and a row for every one of them.
+
+The runner keeps no state. It asks what is to be asked; what was asked before is in the journal, and
+costs nothing. So to resume is to run again, and there is no second way through the code for it.
+
+Samples run side by side, as many as `at_once`. The questions of one sample follow each other: the
+image is prepared once, and by the second question a server has the image in its cache. What is
+wrong with one row (an image, a reply, a server that had its time) is that row. What is wrong with
+all of them, such as a refused key or a full disk, ends the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._batch._row import OF_A_ROW, Row, Sample
+from faithful_decide._decide import decision_plan
+from faithful_decide._drive import arun
+from faithful_decide._image import load_image, prepare
+from faithful_decide.backends._loop import Loop
+from faithful_decide.errors import (
+    AuthError,
+    FaithfulDecideError,
+    ImageError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from decimal import Decimal
+
+    from faithful_decide._backend import Backend
+    from faithful_decide._batch._kept import Kept
+    from faithful_decide._decide import Settings
+    from faithful_decide._drive import Plan
+    from faithful_decide._image import PreparedImage
+    from faithful_decide._types import Decision, Question
+
+    Asked = tuple[Sample, Mapping[str, Question]]
+    Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
+
+__all__ = ["GRACE_S", "Job", "Progress", "stream"]
+
+GRACE_S = 1.0
+"""How long to wait, when a run is ended early, for replies that are on their way: they are paid."""
+_AHEAD = 8
+"""In order, samples may be done this many times `at_once` before the one that is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run does with every sample.
+
+    Args:
+        backend: Whom to ask.
+        settings: How to ask.
+        at_once: Samples that are under way at a time.
+        ordered: Whether rows come in the order of the samples, or as they are done.
+        allow_urls: Whether an image may be fetched from an http(s) URL.
+        max_cost: US dollars after which no further sample is begun.
+        beyond: A plan that is run on each decision; what it returns are further columns.
+    """
+
+    backend: Kept
+    settings: Settings
+    at_once: int = 1
+    ordered: bool = True
+    allow_urls: bool = False
+    max_cost: Decimal | None = None
+    beyond: Beyond | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept to."""
+        if type(self.at_once) is not int or self.at_once < 1:
+            msg = f"at_once must be an integer of at least 1, not {self.at_once!r}"
+            raise UsageError(msg)
+        if self.max_cost is not None and not self.backend.has_price():
+            msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
+            raise UnsupportedError(msg, hint="leave out the limit of cost, and use --limit")
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has happened so far; read it while the rows come."""
+
+    samples: int = 0
+    rows: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    too_dear: bool = False
+    """Whether samples were left out because of what the others had cost."""
+
+    def count(self, row: Row) -> None:
+        """Count a row.
+
+        Args:
+            row: The row.
+        """
+        self.rows += 1
+        if row.error_type is not None:
+            self.errors[row.error_type] += 1
+        elif row.verdict is not None:
+            self.verdicts[row.verdict] += 1
+
+
+def stream(job: Job, asked: Iterable[Asked], progress: Progress | None = None) -> Iterator[Row]:
+    """Run a job; rows come as they are consumed.
+
+    Args:
+        job: What to do.
+        asked: Samples, each with its questions under their names.
+        progress: Where to count.
+
+    Yields:
+        The rows. If the iteration is ended early, what is under way is waited for a moment, so
+        that it reaches the journal.
+
+    Raises:
+        FaithfulDecideError: What ends the whole run.
+    """
+    progress = progress or Progress()
+    loop = Loop()
+    run = _Run(job, iter(asked), progress)
+    try:
+        while rows := loop.run(run.some()):
+            for row in rows:
+                progress.count(row)
+                yield row
+    finally:
+        try:
+            loop.run(run.end())
+        finally:
+            loop.close(_nothing())
+
+
+async def _nothing() -> None:
+    pass
+
+
+class _Run:
+    """Workers that take samples from one iterator, and what they have done so far."""
+
+    def __init__(self, job: Job, asked: Iterator[Asked], progress: Progress) -> None:
+        self._job, self._asked, self._progress = job, asked, progress
+        self._taking = asyncio.Lock()
+        self._change = asyncio.Event()
+        self._room = asyncio.Semaphore(job.at_once * (_AHEAD if job.at_once > 1 else 1))
+        self._workers: list[asyncio.Task[None]] = []
+        self._done: dict[int, list[Row]] = {}
+        self._next = self._taken = self._active = 0
+        self._over = False
+
+    async def some(self) -> list[Row]:
+        """The rows that are ready, at least one; none once all samples are done."""
+        if self._job.at_once == 1:
+            return await self._one_by_one()
+        if not self._workers:
+            self._workers = [asyncio.create_task(self._work()) for _ in range(self._job.at_once)]
+        while not (rows := self._ready()):
+            if all(worker.done() for worker in self._workers):
+                self._raise()
+                return self._ready()
+            self._change.clear()
+            await self._change.wait()
+            self._raise()
+        return rows
+
+    async def _one_by_one(self) -> list[Row]:
+        """Nothing is asked before it is wanted."""
+        rows: list[Row] = []
+        while not rows and (asked := await self._take()) is not None:
+            rows = await self._rows(*asked[1])
+        return rows
+
+    def _raise(self) -> None:
+        for worker in self._workers:
+            if worker.done() and (error := worker.exception()):
+                raise error
+
+    def _ready(self) -> list[Row]:
+        rows: list[Row] = []
+        while self._done:
+            number = self._next if self._job.ordered else next(iter(self._done))
+            if number not in self._done:
+                break
+            rows += self._done.pop(number)
+            self._next += 1
+            self._room.release()
+        return rows
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                await self._room.acquire()
+                if (taken := await self._take()) is None:
+                    return
+                number, asked = taken
+                self._active += 1
+                try:
+                    self._done[number] = await self._rows(*asked)
+                finally:
+                    self._active -= 1
+                self._change.set()
+        except BaseException:
+            self._over = True
+            raise
+        finally:
+            self._change.set()
+
+    async def _take(self) -> tuple[int, Asked] | None:
+        async with self._taking:
+            if self._over or self._too_dear():
+                self._over = True
+                return None
+            # In a thread: the next sample may come from a pipe, or from a slow disk.
+            asked = await asyncio.to_thread(next, self._asked, None)
+            if asked is None:
+                self._over = True
+                return None
+            self._taken += 1
+            self._progress.samples += 1
+            return self._taken - 1, asked
+
+    def _too_dear(self) -> bool:
+        job, spent = self._job, self._job.backend.cost_usd
+        if job.max_cost is None:
+            return False
+        if spent is None:
+            return True
+        # As much again, for each that is under way and the next, as the others have cost so far.
+        done = self._taken - self._active
+        expected = spent / done * (self._active + 1) if done else 0
+        self._progress.too_dear = spent + expected > job.max_cost
+        return self._progress.too_dear
+
+    async def _rows(self, sample: Sample, questions: Mapping[str, Question]) -> list[Row]:
+        prepared: PreparedImage | FaithfulDecideError
+        try:
+            prepared = await asyncio.to_thread(self._prepared, sample)
+        except ImageError as error:
+            prepared = error
+        return [
+            await self._row(sample, name, prepared, question)
+            for name, question in questions.items()
+        ]
+
+    async def _row(
+        self,
+        sample: Sample,
+        name: str,
+        image: PreparedImage | FaithfulDecideError,
+        question: Question,
+    ) -> Row:
+        if isinstance(image, FaithfulDecideError):
+            return Row(sample.id, name, error=image, columns=sample.columns)
+        job = self._job
+        timeout = job.settings.timeout_s
+        try:
+            plan = decision_plan(image, question, job.settings, job.backend)
+            decision = await arun(plan, job.backend, timeout)
+            extra: Mapping[str, Any] = {}
+            if job.beyond is not None:
+                further = job.beyond(image, decision, job.backend)
+                extra = await arun(further, job.backend, timeout)
+        except AuthError:
+            raise
+        except OF_A_ROW as error:
+            return Row(sample.id, name, error=error, columns=sample.columns)
+        return Row(sample.id, name, decision=decision, columns=sample.columns, extra=extra)
+
+    def _prepared(self, sample: Sample) -> PreparedImage:
+        if isinstance(sample.image, ImageError):
+            raise sample.image
+        image = load_image(sample.image, allow_urls=self._job.allow_urls)
+        return prepare(image, self._job.backend.capabilities.image_limits)
+
+    async def end(self) -> None:
+        """Begin nothing more, wait a moment for what is under way, and give up the rest."""
+        self._over = True
+        for _ in self._workers:
+            self._room.release()
+        busy = [worker for worker in self._workers if not worker.done()]
+        if busy:
+            await asyncio.wait(busy, timeout=GRACE_S)
+        for worker in busy:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)

@@ -1,0 +1,148 @@
+"""Rows go out in three forms, whole or not at all, and come back as they were."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from faithful_decide import Decider, RefusedError, Row, StorageError, UsageError, verify_stored
+from faithful_decide._batch._export import exporting, read_rows
+from faithful_decide._batch._row import OWN_COLUMNS
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+KINDS = ["jsonl", "csv", "parquet"]
+
+
+@pytest.fixture
+def rows(png):
+    """A decision, an error, and columns that a spreadsheet or a table could trip over."""
+    backend = ScriptedBackend(
+        lambda _: reply_text("no", reasoning='=1+1 is what "they"\nsay, \x1b[31m \u00e9')
+    )
+    with Decider(backend, samples=2) as decider:
+        decision = decider.decide(png, "Is it red?")
+    return [
+        Row("=cmd()", "red", decision=decision, columns={"label": "-1", "verdict": "'=x"}),
+        Row("b", "red", error=RefusedError("it declined", hint="reword"), columns={"late": "1"}),
+    ]
+
+
+def export(rows, path):
+    with exporting(path) as add:
+        for row in rows:
+            add(row)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_come_back(rows, tmp_path, kind):
+    """The decision with its proof, the error with its type, the columns of the sample."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"out.{kind}"
+    export(rows, path)
+    first, second = read_rows(path)
+    assert first.decision == rows[0].decision
+    assert verify_stored(first.decision.model_dump_json()) == rows[0].decision
+    assert (first.id, first.question) == ("=cmd()", "red")
+    assert first.columns == {"label": "-1", "verdict_": "'=x"}
+    assert (type(second.error), str(second.error), second.error.hint) == (
+        RefusedError,
+        "it declined",
+        "reword",
+    )
+    assert (second.verdict, second.columns) == (None, {"late": "1"})
+
+
+def test_no_cell_of_csv_is_a_formula(rows, tmp_path):
+    """Not the text of the model, not an id, not a column of the sample, not a header."""
+    rows.append(Row("x", "red", error=RefusedError("@SUM(1)"), columns={"+head": "\tx"}))
+    export(rows, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert "'=cmd()" in cells
+    assert "'+head" in cells
+    assert not [cell for cell in cells if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"}]
+
+
+def test_json_lines_are_safe_to_show(rows, tmp_path):
+    """Only ASCII, no control characters; the decision is an object."""
+    export(rows, tmp_path / "out.jsonl")
+    text = (tmp_path / "out.jsonl").read_text()
+    assert all(line.isascii() and line.isprintable() for line in text.splitlines())
+    assert json.loads(text.splitlines()[0])["decision"]["verdict"] == "no"
+
+
+def test_parquet_has_its_types(rows, tmp_path):
+    """Also where the first rows have nothing in a column."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    export(rows[1:] * 600 + rows[:1], tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.num_rows == 601
+    assert str(table.schema.field("probability").type) == "double"
+    assert table.column_names[: len(OWN_COLUMNS)] == list(OWN_COLUMNS)
+    # What only a later sample has is not lost.
+    assert json.loads(table["more"][-1].as_py()) == {"label": "-1", "verdict_": "'=x"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_that_fails_leaves_the_old_file(rows, tmp_path, kind):
+    """And no part of a new one."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"out.{kind}"
+    export(rows, path)
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), exporting(path) as add:  # noqa: PT012 - in the middle
+        add(rows[0])
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rows_are_a_file_too(tmp_path, kind):
+    """With its columns."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    export([], tmp_path / f"out.{kind}")
+    assert list(read_rows(tmp_path / f"out.{kind}")) == []
+
+
+def test_what_cannot_be_written_is_a_typed_error(rows, tmp_path):
+    """An unknown ending before anything is done; a folder that is not there; a full disk."""
+    with pytest.raises(UsageError):
+        export(rows, tmp_path / "out.xlsx")
+    with pytest.raises(StorageError):
+        export(rows, tmp_path / "no" / "out.csv")
+    code = """
+import resource, signal, sys
+from faithful_decide import Row, RefusedError, StorageError
+from faithful_decide._batch._export import exporting
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try:
+    with exporting(sys.argv[1]) as add:
+        for _ in range(1000):
+            add(Row("x", "q", error=RefusedError("y" * 100)))
+except StorageError as error:
+    print(error.hint)
+"""
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert "room" in done.stdout
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"id": "a", "status": "decided"}', "{"])
+def test_what_is_no_export_is_refused(tmp_path, text):
+    """A row without a decision or an error is not made up."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(text + "\n")
+    with pytest.raises(UsageError):
+        list(read_rows(path))

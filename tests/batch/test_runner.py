@@ -1,0 +1,279 @@
+"""Every sample becomes a row, whatever happens to it; what was paid for is never paid for twice."""
+
+import itertools
+import json
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+
+from faithful_decide import (
+    AuthError,
+    Decider,
+    ImageError,
+    Journal,
+    Question,
+    Reply,
+    Sample,
+    StorageError,
+    TransientError,
+    UnsupportedError,
+    Usage,
+    UsageError,
+    decide_many,
+)
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+QUESTION = "Is it red?"
+
+
+class AsyncScripted(ScriptedBackend):
+    """A scripted backend that waits, as one behind a server does."""
+
+    delay = 0.005
+    busy = most = 0
+
+    async def agenerate(self, request):
+        import asyncio
+
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            await asyncio.sleep(self.delay)
+            return self.generate(request)
+        finally:
+            self.busy -= 1
+
+
+def yes(_):
+    return reply_text("yes")
+
+
+@pytest.fixture
+def many(tmp_path, picture_of):
+    """A folder of 40 images that all differ."""
+    for number in range(40):
+        (tmp_path / f"{number:03}.png").write_bytes(picture_of(number))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScripted])
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_rows_come_in_the_order_of_the_samples(many, kind, at_once):
+    """With several at once as well."""
+    rows = list(decide_many(many, QUESTION, model=kind(yes), at_once=at_once))
+    assert [row.id for row in rows] == [f"{n:03}.png" for n in range(40)]
+    assert {row.verdict for row in rows} == {"yes"}
+
+
+def test_rows_as_they_are_done(many):
+    """A slow one does not keep back the others, and none is missing."""
+    backend = AsyncScripted(yes)
+    slow = iter([0.5])
+    backend.generate = lambda r, g=backend.generate: g(r)
+
+    async def agenerate(request, once=AsyncScripted.agenerate):
+        backend.delay = next(slow, 0.0)
+        return await once(backend, request)
+
+    backend.agenerate = agenerate
+    rows = [row.id for row in decide_many(many, QUESTION, model=backend, at_once=4, ordered=False)]
+    assert rows[-1] == "000.png"
+    assert sorted(rows) == [f"{n:03}.png" for n in range(40)]
+
+
+def test_no_more_at_once_than_was_said(many):
+    """Neither fewer: 40 samples, 5 at a time."""
+    backend = AsyncScripted(yes)
+    list(decide_many(many, QUESTION, model=backend, at_once=5, journal=many / "j"))
+    # The gate lets more through with every success, from two on.
+    assert 3 <= backend.most <= 5
+
+
+def test_every_question_about_one_image_before_the_next(many, monkeypatch):
+    """One after the other, and the image is prepared once."""
+    from faithful_decide._batch import _runner
+
+    prepared = []
+    monkeypatch.setattr(
+        _runner, "prepare", lambda *a, p=_runner.prepare: prepared.append(1) or p(*a)
+    )
+    backend = ScriptedBackend(yes)
+    questions = {"red": QUESTION, "which": Question("Which?", ("yes", "b")), "blue": "Is it blue?"}
+    rows = list(decide_many(many, questions, model=backend, limit=3))
+    assert [row.question for row in rows] == ["red", "which", "blue"] * 3
+    assert len(prepared) == 3
+    images = [request.image.sha256 for request in backend.requests]
+    assert [len(list(group)) for _, group in itertools.groupby(images)] == [3, 3, 3]
+
+
+def test_what_is_wrong_with_one_row_is_that_row(many, png):
+    """Bad images, refusals, timeouts: an error with a type, no verdict, and the run goes on."""
+    (many / "001.png").write_bytes(b"no image")
+    (many / "002.png").write_bytes(png[:50])
+    script = {
+        3: Reply("no", "refusal"),
+        4: reply_text("maybe"),
+        5: TransientError("the server had its time", retry_after=1e9),
+    }
+    count = itertools.count()
+
+    def line(_):
+        number = next(count)
+        return script.get(number + 2 if number else 0, reply_text("yes"))
+
+    backend = ScriptedBackend(line, name="a busy one")
+    rows = list(decide_many(many, QUESTION, model=backend, limit=8, timeout=0.2))
+    kinds = [row.error_type or row.verdict for row in rows]
+    assert kinds == [
+        "yes",
+        "ImageError",
+        "ImageError",
+        "RefusedError",
+        "ContractError",
+        "TransientError",
+        "TransientError",  # the gate in front of that server stays shut
+        "TransientError",
+    ]
+    assert all((row.verdict is None) == (row.error is not None) for row in rows)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize("error", [AuthError("no"), StorageError("full"), UsageError("x")])
+def test_what_is_wrong_with_all_rows_ends_the_run(many, at_once, error):
+    """It would be the same for a million of them."""
+    backend = AsyncScripted(lambda _: error)
+    with pytest.raises(type(error)):
+        list(decide_many(many, QUESTION, model=backend, at_once=at_once))
+    assert len(backend.requests) <= at_once
+
+
+def test_running_again_costs_nothing(many):
+    """Nor does renaming the folder; a new image costs one, another question all."""
+    backend, journal = AsyncScripted(yes), many.parent / f"{many.name}.journal"
+    first = list(decide_many(many, QUESTION, model=backend, journal=journal))
+    assert list(decide_many(many, QUESTION, model=backend, journal=journal)) == first
+    moved = many.rename(many.parent / f"{many.name}-moved")
+    list(decide_many(moved, QUESTION, model=backend, journal=journal))
+    assert len(backend.requests) == 40
+    (moved / "new.png").write_bytes((moved / "000.png").read_bytes() + b"changed")
+    list(decide_many(moved, QUESTION, model=backend, journal=journal))
+    assert len(backend.requests) == 41
+    list(decide_many(moved, "Is it blue?", model=backend, journal=journal))
+    assert len(backend.requests) == 82
+
+
+def test_an_early_end_keeps_what_was_on_its_way(many):
+    """Replies that were asked for are in the journal, although nobody waited for their rows."""
+    backend, path = AsyncScripted(yes), many / "j"
+    backend.delay = 0.1
+    rows = decide_many(many, QUESTION, model=backend, journal=path, at_once=4)
+    next(rows)
+    started = time.monotonic()
+    rows.close()
+    assert time.monotonic() - started < 2
+    with Journal(path) as journal:
+        assert len(list(journal.keys("replies"))) == len(backend.requests)
+
+
+def test_a_second_run_on_the_same_journal_is_refused(many):
+    """It would pay for the same rows; whoever shares the open journal may."""
+    path = many / "j"
+    rows = decide_many(many, QUESTION, model=ScriptedBackend(yes), journal=path)
+    next(rows)
+    with pytest.raises(UsageError, match="another run"):
+        next(decide_many(many, QUESTION, model=ScriptedBackend(yes), journal=path))
+    with Journal(path) as journal, Decider(ScriptedBackend(yes), journal=journal) as decider:
+        assert decider.decide(many / "000.png", QUESTION).verdict == "yes"
+    rows.close()
+    list(decide_many(many, QUESTION, model=ScriptedBackend(yes), journal=path, limit=1))
+
+
+def test_the_limit_of_cost(many):
+    """No sample is begun that would go beyond it, and what was begun is finished."""
+    reply = Reply(reply_text("yes"), "stop", model="gpt-4o-mini", usage=Usage(1_000_000, None, 0))
+    backend = AsyncScripted(lambda _: reply, name="openai/gpt-4o-mini")
+    rows = list(decide_many(many, QUESTION, model=backend, at_once=4, max_cost=Decimal("1.50")))
+    # 15 cents each.
+    assert 7 <= len(rows) <= 10
+    assert len(backend.requests) == len(rows)
+
+
+def test_a_limit_that_cannot_be_kept_is_refused(many):
+    """Where the price is not known, before anything is asked."""
+    backend = ScriptedBackend(yes)
+    with pytest.raises(UnsupportedError):
+        list(decide_many(many, QUESTION, model=backend, max_cost=Decimal(1)))
+    assert backend.requests == []
+
+
+def test_a_plan_beyond_the_decision(many):
+    """Its requests go through the same journal, and what it returns are columns."""
+    from dataclasses import replace
+
+    from faithful_decide._batch._kept import kept
+    from faithful_decide._batch._runner import Job, stream
+    from faithful_decide._decide import Settings
+
+    def screen(image, decision, backend):
+        (reply,) = yield (replace(backend.backend.requests[-1], prefix="{"),)
+        return {"audit_flags": [reply.finish, decision.verdict]}
+
+    backend = ScriptedBackend(yes)
+    with Journal(many / "j") as journal:
+        for _ in range(2):
+            job = Job(kept(backend, journal), Settings(), beyond=screen)
+            sample = Sample("a", many / "000.png", {"label": "yes"})
+            (row,) = stream(job, [(sample, {"q": Question(QUESTION)})])
+            assert row.extra == {"audit_flags": ["stop", "yes"]}
+    assert len(backend.requests) == 2
+
+
+def test_decide_many_of_a_decider_runs_side_by_side(many):
+    """Decisions in order; the first error ends it."""
+    backend = AsyncScripted(yes)
+    pairs = [(many / f"{n:03}.png", QUESTION) for n in range(12)]
+    with Decider(backend) as decider:
+        assert len(list(decider.decide_many(pairs, at_once=4))) == 12
+        assert backend.most > 1
+        with pytest.raises(ImageError):
+            list(decider.decide_many([*pairs, (b"no image", QUESTION)], at_once=4))
+
+
+def test_it_works_inside_a_running_loop(many):
+    """As in a notebook."""
+    import asyncio
+
+    async def inside():
+        return list(decide_many(many, QUESTION, model=AsyncScripted(yes), limit=3))
+
+    assert len(asyncio.run(inside())) == 3
+
+
+def test_no_thread_is_left(many):
+    """Of the runner's own; the pool of the interpreter may stay."""
+    list(decide_many(many, QUESTION, model=AsyncScripted(yes), limit=3))
+    assert not [thread for thread in threading.enumerate() if thread.name == "backend"]
+
+
+@pytest.mark.parametrize("workers", [2])
+def test_workers(many, workers):
+    """Two processes with the embedded model decide what one does."""
+    pytest.importorskip("xllamacpp")
+    both = [
+        [
+            json.loads(row.decision.model_dump_json(exclude={"receipt"}))
+            for row in decide_many(many, QUESTION, model="embedded", limit=4, workers=count)
+        ]
+        for count in (1, workers)
+    ]
+    assert both[0] == both[1]
+
+
+def test_workers_need_a_spec(many):
+    """A loaded model cannot be loaded again; an unknown one is a typed error."""
+    with pytest.raises(UnsupportedError):
+        list(decide_many(many, QUESTION, model=ScriptedBackend(yes), workers=2))
+    with pytest.raises(UnsupportedError):
+        list(decide_many(many, QUESTION, model="nonsense", workers=2))
