@@ -7,25 +7,28 @@ the loaded models of its original: a search over questions loads each model once
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 import threading
 import weakref
-from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from faithful_decide._backend import AsyncBackend, Backend
+from faithful_decide._batch._journal import Journal
+from faithful_decide._batch._kept import Kept, kept
+from faithful_decide._batch._row import Sample
+from faithful_decide._batch._runner import Job, stream
+from faithful_decide._decider import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
 from faithful_decide._image import load_image
 from faithful_decide._types import Decision
-from faithful_decide.backends import load_backend
 from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from faithful_decide._decider import Decider
+    from faithful_decide._backend import Backend
+    from faithful_decide._decide import Settings
     from faithful_decide._types import Question
 
 __all__ = ["Models", "Outcome", "Session"]
@@ -33,38 +36,55 @@ __all__ = ["Models", "Outcome", "Session"]
 Outcome: TypeAlias = Decision | FaithfulDecideError
 
 _OF_A_ROW = (ReplyError, ImageError, TransientError)
-"""What can be wrong with one row; anything else would be wrong with all of them."""
+"""What can be wrong with one row; anything else may well be wrong with all of them."""
 _REMEMBERED = 4096
 """Decisions that are kept, so that `predict_proba` does not pay again for what `predict` asked."""
 
 
 class Models:
-    """Models that were loaded from specs, each once; released with the last who asks for them."""
+    """Models and journals, each opened once, and closed with the last who asks for them."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._lock = threading.Lock()
-        self._loaded: dict[str, Backend] = {}
-        self._closing = contextlib.ExitStack()
-        weakref.finalize(self, self._closing.close)
+        self._open: dict[str, Any] = {}
+        self._owned = ExitStack()
+        weakref.finalize(self, self._owned.close)
 
-    def get(self, spec: str, options: Mapping[str, Any]) -> Backend:
+    def get(
+        self,
+        model: Backend | str | None,
+        options: Mapping[str, Any],
+        journal: str | os.PathLike[str] | None,
+    ) -> Kept:
         """Load a model, or return it if it was loaded.
 
         Args:
-            spec: A model spec.
-            options: Options of the backend.
+            model: A model spec, or a live model, which is taken as it is.
+            options: Options of the backend that a spec names.
+            journal: The path of a journal to put in front of it.
 
         Returns:
             The backend; not to be closed.
         """
-        key = json.dumps([spec, dict(options)], sort_keys=True, default=repr)
         with self._lock:
-            if key not in self._loaded:
-                backend = load_backend(spec, **options)
-                self._closing.callback(backend.close)
-                self._loaded[key] = backend
-            return self._loaded[key]
+            memory = None
+            if journal is not None:
+                memory = self._opened(
+                    f"journal {os.fspath(journal)}",
+                    lambda: self._owned.enter_context(Journal(journal)),
+                )
+            model = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+            if not isinstance(model, str):
+                return kept(open_backend(self._owned, model, options), memory)
+            key = json.dumps([model, dict(options)], sort_keys=True, default=repr)
+            backend = self._opened(key, lambda: open_backend(self._owned, model, options))
+            return kept(backend, memory)
+
+    def _opened(self, key: str, opening: Callable[[], Any]) -> Any:  # noqa: ANN401 - either
+        if key not in self._open:
+            self._open[key] = opening()
+        return self._open[key]
 
 
 @dataclass
@@ -72,68 +92,71 @@ class Session:
     """The decisions of one fitted classifier. Each image is asked about once while it is known."""
 
     question: Question
-    open: Callable[[], Decider]
-    """Loads the model, at the first image."""
-    concurrency: int
+    settings: Settings
+    at_once: int
     keep_errors: bool
+    load: Callable[[], Kept]
+    """Loads the model, at the first image."""
     last: list[Outcome] | None = None
-    _decider: Decider | None = None
-    _known: OrderedDict[str, Decision] = field(default_factory=OrderedDict)
+    _job: Job | None = None
+    _known: dict[str, Decision] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def decider(self) -> Decider:
+    def job(self) -> Job:
         """Load the model if it is not loaded yet.
 
         Returns:
-            Who decides.
+            Whom to ask, and how.
         """
         with self._lock:
-            if self._decider is None:
-                self._decider = self.open()
-            return self._decider
+            if self._job is None:
+                self._job = Job(self.load(), self.settings, self.at_once)
+            return self._job
 
     def decide(self, images: Iterable[Any]) -> list[Outcome]:
-        """Decide about images, in order; side by side where the backend waits for a server.
+        """Decide about images.
 
         Args:
             images: The images.
 
         Returns:
-            For each its decision or, if errors are kept, what went wrong with it.
+            For each, in order, its decision or, if errors are kept, what went wrong with it.
         """
-        decider = self.decider()
-        if isinstance(decider.backend, AsyncBackend):
-            self.last = self._side_by_side(decider, images)
-        else:
-            self.last = [self._one(decider, image) for image in images]
+        outcomes: dict[int, Outcome] = {}
+        hashes: dict[int, str] = {}
+        for row in stream(self.job(), self._unknown(images, outcomes, hashes)):
+            number = int(row.id)
+            if row.decision is not None:
+                outcomes[number] = self._remember(hashes.pop(number), row.decision)
+            elif row.error is not None:
+                if not (self.keep_errors and isinstance(row.error, _OF_A_ROW)):
+                    raise row.error
+                outcomes[number] = row.error
+        self.last = [outcomes[number] for number in range(len(outcomes))]
         return self.last
 
-    def _side_by_side(self, decider: Decider, images: Iterable[Any]) -> list[Outcome]:
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            futures = [pool.submit(self._one, decider, image) for image in images]
+    def _unknown(
+        self, images: Iterable[Any], outcomes: dict[int, Outcome], hashes: dict[int, str]
+    ) -> Iterator[tuple[Sample, Mapping[str, Question]]]:
+        """What has to be asked; what is known goes straight to the outcomes."""
+        for number, image in enumerate(images):
             try:
-                return [future.result() for future in futures]
-            except BaseException:
-                # The first failure ends it; no more is asked, and paid, than is under way.
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _one(self, decider: Decider, image: Any) -> Outcome:  # noqa: ANN401 - what the caller holds
-        try:
-            loaded = load_image(image)
+                loaded = load_image(image)
+            except ImageError as error:
+                yield Sample(str(number), error), {"": self.question}
+                continue
             with self._lock:
                 known = self._known.get(loaded.sha256)
             if known is not None:
-                return known
-            decision = decider.decide(loaded, self.question)
-        except _OF_A_ROW as error:
-            if not self.keep_errors:
-                raise
-            return error
+                outcomes[number] = known
+            else:
+                hashes[number] = loaded.sha256
+                yield Sample(str(number), loaded), {"": self.question}
+
+    def _remember(self, sha256: str, decision: Decision) -> Decision:
         with self._lock:
-            # Two rows with the same image may have been asked about at once; they agree all the
-            # same.
-            decision = self._known.setdefault(loaded.sha256, decision)
+            # Two rows with the same image may have been asked about at once; the first one stands.
+            decision = self._known.setdefault(sha256, decision)
             while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+                del self._known[next(iter(self._known))]
         return decision

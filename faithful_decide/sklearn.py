@@ -19,9 +19,9 @@ that is what the reasons lead to.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from faithful_decide.errors import (
@@ -47,7 +47,8 @@ except ImportError:
     extra = "sklearn"
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
-from faithful_decide._decider import DEFAULT_MODEL, MODEL_VARIABLE, Decider
+from faithful_decide._decide import Settings
+from faithful_decide._decider import seed_of
 from faithful_decide._drive import TIMEOUT_S
 from faithful_decide._live import Models, Outcome, Session
 from faithful_decide._pipeline import probabilities_of
@@ -55,6 +56,7 @@ from faithful_decide._tabular import DataError, images_in, pictures
 from faithful_decide._types import CANNOT_TELL, Question
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from faithful_decide._backend import Backend
@@ -106,7 +108,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         max_tokens: int = 512,
         retries: int = 0,
         timeout: float = TIMEOUT_S,
-        concurrency: int = 8,
+        at_once: int = 8,
+        journal: str | os.PathLike[str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         """Keep the parameters; they are checked by `fit`.
@@ -136,7 +139,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             max_tokens: As in `decide`.
             retries: As in `decide`.
             timeout: As in `decide`.
-            concurrency: How many images are asked about at once, where a server is asked.
+            at_once: How many images are asked about at once, where a server is asked.
+            journal: The path of a journal. Replies are kept in it, and what it knows is not asked
+                again: not by clones, nor by tomorrow's run.
             options: Options of the backend that `model` names, such as base_url. An API key is not
                 one of them, because parameters are printed, copied and pickled: it is taken from
                 the environment, or comes with a loaded backend.
@@ -156,7 +161,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.max_tokens = max_tokens
         self.retries = retries
         self.timeout = timeout
-        self.concurrency = concurrency
+        self.at_once = at_once
+        self.journal = journal
         self.options = options
 
     def set_params(self, **params: Any) -> Self:  # noqa: ANN401 - any parameter
@@ -207,7 +213,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self._check(y)
         live = self._live()
         live.session = self._session(live.models)
-        live.session.decider()
+        live.session.job()
         self.calibrator_ = None
         if self.calibrate is not None:
             if images is None or y is None:
@@ -324,23 +330,11 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
     def _session(self, models: Models) -> Session:
         """Say how to ask from now on; later changes of parameters wait for the next `fit`."""
-        model, options = self.model, dict(self.options or {})
-        settings: dict[str, Any] = {
-            "samples": self.samples,
-            "seed": self.seed,
-            "max_tokens": self.max_tokens,
-            "retries": self.retries,
-            "timeout": self.timeout,
-        }
-
-        def load() -> Decider:
-            if model is None or isinstance(model, str):
-                spec = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
-                return Decider(models.get(spec, options), **settings)
-            return Decider(model, **settings, **options)
-
+        seed = seed_of(self.seed, self.samples, self.journal)
+        settings = Settings(self.samples, seed, self.max_tokens, self.retries, self.timeout)
+        load = partial(models.get, self.model, dict(self.options or {}), self.journal)
         keep = self.error_policy == "abstain"
-        return Session(self.question_, load, self.concurrency, keep_errors=keep)
+        return Session(self.question_, settings, self.at_once, keep, load)
 
     def _check(self, y: Array | None) -> None:
         if self.error_policy not in {"raise", "abstain"}:
@@ -349,9 +343,6 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if self.error_policy == "abstain" and not self.abstain:
             msg = "rows with errors cannot abstain, because there is no such class"
             raise UsageError(msg, hint='pass abstain=True as well, or error_policy="raise"')
-        if type(self.concurrency) is not int or self.concurrency < 1:
-            msg = f"concurrency must be an integer of at least 1, not {self.concurrency!r}"
-            raise UsageError(msg)
         if len(self.classes_) < 2:  # noqa: PLR2004 - nothing to decide
             msg = "all verdicts stand for one class"
             raise DataError(msg, hint="classes are at least two different labels")
