@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 from unittest import mock
 
 from benchmarks._rows import Options, Row, run
 from benchmarks._virtual import VirtualLoop, run_virtually
-from faithful_decide import Capabilities, Reply, Request, TransientError, _patience
+from faithful_decide import (
+    Capabilities,
+    Journal,
+    Question,
+    Reply,
+    Request,
+    Token,
+    TransientError,
+    Usage,
+    _patience,
+)
+from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide.testing import reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,8 +243,35 @@ def under_a_limit(requests: int, at_once: int, seed: int) -> tuple[float, float,
     return bucket.taken / took / possible, bucket.refused / requests, failed
 
 
+QUESTION = Question("Does this image show anything funny?")
+SEEN = [("the squirrel", "wearing a small top hat and holding a cane")] * 4
+"""A reply of usual length: four observations and some three hundred letters of reasoning."""
+
+
+def kept_bytes(replies: int, seed: int) -> float:
+    """Measure what a journal takes on disk for each reply, alternatives to its tokens included."""
+    source = random.Random(seed)
+    alternatives = {f"token{i}".encode(): -i / 3 for i in range(20)}
+    with tempfile.TemporaryDirectory() as folder, Journal(f"{folder}/replies") as journal:
+        for _ in range(replies):
+            reasoning = "".join(source.choices("etaoin shrdlu", k=300))
+            text = reply_text("yes", reasoning=reasoning, observations=SEEN)
+            pieces = [text[i : i + 4].encode() for i in range(0, len(text), 4)]
+            tokens = tuple(Token(piece, alternatives) for piece in pieces)
+            usage = Usage(600, 0, len(tokens))
+            reply = Reply(text, "stop", "a-model", tokens=tokens, usage=usage)
+            journal.remember(source.randbytes(32), reply)
+        journal.close()
+        return sum(path.stat().st_size for path in Path(folder).iterdir()) / replies
+
+
 def cluster(options: Options) -> Iterator[Row]:
     """Simulate a billion images, and a server with a limit."""
+    sent = len(SYSTEM) + len(user_text(QUESTION))
+    yield Row("letters of text sent with each image", sent, "<=", 1000, 1)
+    replies = 200 if options.quick else 5000
+    kept = kept_bytes(replies, options.seed)
+    yield Row("bytes in a journal for each reply", kept, "<=", 4096, replies)
     rounds = 3 if options.quick else 20
     for name, shards, fixed in (
         ("one shard for each node", NODES, True),

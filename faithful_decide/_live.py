@@ -15,12 +15,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from faithful_decide._backend import AsyncBackend
 from faithful_decide._batch._journal import Journal
 from faithful_decide._batch._kept import Kept, kept
 from faithful_decide._batch._row import Sample
 from faithful_decide._batch._runner import Job, stream
 from faithful_decide._decider import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
 from faithful_decide._image import load_image
+from faithful_decide._many import AT_ONCE
 from faithful_decide._types import Decision
 from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, TransientError
 
@@ -93,7 +95,7 @@ class Session:
 
     question: Question
     settings: Settings
-    at_once: int
+    at_once: int | None
     keep_errors: bool
     load: Callable[[], Kept]
     """Loads the model, at the first image."""
@@ -110,7 +112,10 @@ class Session:
         """
         with self._lock:
             if self._job is None:
-                self._job = Job(self.load(), self.settings, self.at_once)
+                backend, at_once = self.load(), self.at_once
+                if at_once is None:
+                    at_once = AT_ONCE if isinstance(backend, AsyncBackend) else 1
+                self._job = Job(backend, self.settings, at_once)
             return self._job
 
     def decide(self, images: Iterable[Any]) -> list[Outcome]:

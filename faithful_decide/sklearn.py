@@ -108,7 +108,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         max_tokens: int = 512,
         retries: int = 0,
         timeout: float = TIMEOUT_S,
-        at_once: int = 8,
+        at_once: int | None = None,
         journal: str | os.PathLike[str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -139,7 +139,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             max_tokens: As in `decide`.
             retries: As in `decide`.
             timeout: As in `decide`.
-            at_once: How many images are asked about at once, where a server is asked.
+            at_once: How many images are asked about at once; by default 32 where a server computes.
             journal: The path of a journal. Replies are kept in it, and what it knows is not asked
                 again: not by clones, nor by tomorrow's run.
             options: Options of the backend that `model` names, such as base_url. An API key is not

@@ -21,6 +21,7 @@ FLOORS = [
     ["_decider", "_many", "_stored", "_probe"],
     ["_calibration", "_pipeline"],
     ["_live", "_tabular", "sklearn"],
+    ["_engines", "daft", "ray"],
     ["cli"],
     ["__main__"],
 ]
@@ -29,9 +30,12 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__
 HEAVY = (
     "PIL",
     "click",
+    "daft",
     "numpy",
     "openai",
+    "pyarrow",
     "pydantic",
+    "ray",
     "sklearn",
     "tenacity",
     "torch",
