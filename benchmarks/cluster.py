@@ -269,9 +269,9 @@ def cluster(options: Options) -> Iterator[Row]:
     """Simulate a billion images, and a server with a limit."""
     sent = len(SYSTEM) + len(user_text(QUESTION))
     yield Row("letters of text sent with each image", sent, "<=", 1000, 1)
-    replies = 200 if options.quick else 5000
+    replies = 200 if options.quick else 1000
     kept = kept_bytes(replies, options.seed)
-    yield Row("bytes in a journal for each reply", kept, "<=", 4096, replies)
+    yield Row("bytes in a journal for each reply", kept, "<=", 8192, replies)
     rounds = 3 if options.quick else 20
     for name, shards, fixed in (
         ("one shard for each node", NODES, True),
