@@ -73,6 +73,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_calibration:Bin",
         "_calibration:calibration_svg",
     ),
+    "As columns of large tables": ("daft:decide_udf", "ray:DecideBatch"),
     "In tests": ("testing:ScriptedBackend", "testing:reply_text"),
     "Writing a backend": (
         "_backend:Backend",
@@ -347,6 +348,9 @@ def api() -> Iterator[str]:
         yield from [f"## {title}", ""]
         if title == "In tests":
             yield from ["These two are imported from `faithful_decide.testing`.", ""]
+        if title == "As columns of large tables":
+            homes = "`faithful_decide.daft` and `faithful_decide.ray`"
+            yield from [f"These two are imported from {homes}.", ""]
         if title == "As a classifier":
             yield from ["The first two are imported from `faithful_decide.sklearn`.", ""]
         for place in places:
