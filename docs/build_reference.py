@@ -63,6 +63,17 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_probed:ProbeReport",
         "_probed:Check",
     ),
+    "As a classifier": (
+        "sklearn:VerdictClassifier",
+        "_tabular:DataError",
+        "_pipeline:as_pipeline",
+        "_pipeline:VerdictPipeline",
+        "_calibration:reliability",
+        "_calibration:Reliability",
+        "_calibration:Bin",
+        "_calibration:calibration_svg",
+    ),
+    "As columns of large tables": ("daft:decide_udf", "ray:DecideBatch"),
     "In tests": ("testing:ScriptedBackend", "testing:reply_text"),
     "Writing a backend": (
         "_backend:Backend",
@@ -337,6 +348,11 @@ def api() -> Iterator[str]:
         yield from [f"## {title}", ""]
         if title == "In tests":
             yield from ["These two are imported from `faithful_decide.testing`.", ""]
+        if title == "As columns of large tables":
+            homes = "`faithful_decide.daft` and `faithful_decide.ray`"
+            yield from [f"These two are imported from {homes}.", ""]
+        if title == "As a classifier":
+            yield from ["The first two are imported from `faithful_decide.sklearn`.", ""]
         for place in places:
             yield from entry_of(place)
 

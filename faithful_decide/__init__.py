@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from faithful_decide._batch._journal import Journal as Journal
     from faithful_decide._batch._row import Row as Row
     from faithful_decide._batch._row import Sample as Sample
+    from faithful_decide._calibration import Bin as Bin
+    from faithful_decide._calibration import Reliability as Reliability
+    from faithful_decide._calibration import calibration_svg as calibration_svg
+    from faithful_decide._calibration import reliability as reliability
     from faithful_decide._decider import Decider as Decider
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
     from faithful_decide._many import decide_many as decide_many
+    from faithful_decide._pipeline import VerdictPipeline as VerdictPipeline
+    from faithful_decide._pipeline import as_pipeline as as_pipeline
     from faithful_decide._price import price_usd as price_usd
     from faithful_decide._probe import probe as probe
     from faithful_decide._probed import Check as Check
@@ -71,9 +77,11 @@ _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
     "_batch._journal": ("Journal",),
     "_batch._row": ("Row", "Sample"),
+    "_calibration": ("Bin", "Reliability", "calibration_svg", "reliability"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
     "_many": ("decide_many",),
+    "_pipeline": ("VerdictPipeline", "as_pipeline"),
     "_price": ("price_usd",),
     "_probe": ("probe",),
     "_probed": ("Check", "ProbeReport"),

@@ -26,9 +26,10 @@ def test_the_list_names_every_benchmark():
     assert all(len(line.split()) > 5 for line in lines)
 
 
-def test_the_contract_benchmark_meets_its_targets():
+@pytest.mark.parametrize("name", ["contract", "cluster", "sklearn_checks"])
+def test_a_benchmark_meets_its_targets(name):
     """Its rows have the fixed form, one JSON object per line."""
-    done = program("benchmarks.contract", "--json", "--quick", "--seed", "5")
+    done = program(f"benchmarks.{name}", "--json", "--quick", "--seed", "5")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stdout
     assert rows

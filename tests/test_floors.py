@@ -21,6 +21,7 @@ FLOORS = [
     ["_audit"],
     ["_calibration", "_report"],
     ["_loading", "_auditor", "_decider", "_many", "_stored", "_probe"],
+    ["_pipeline", "_live", "_tabular", "sklearn", "_engines", "daft", "ray"],
     ["_audit_cli", "_batch_cli", "cli"],
     ["__main__"],
 ]
@@ -29,9 +30,13 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__
 HEAVY = (
     "PIL",
     "click",
+    "daft",
     "numpy",
     "openai",
+    "pyarrow",
     "pydantic",
+    "ray",
+    "sklearn",
     "tenacity",
     "torch",
     "transformers",

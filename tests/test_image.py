@@ -976,3 +976,10 @@ def test_errors_are_usage_errors() -> None:
     with pytest.raises(UsageError):
         load_image(b"nothing")
     assert issubclass(ImageError, FaithfulDecideError)
+
+
+@pytest.mark.parametrize("library", ["PIL.Image", "numpy"])
+def test_a_library_that_another_thread_is_loading(library: str, monkeypatch) -> None:
+    """Its module is there before its classes are; an image of another kind is none of them."""
+    monkeypatch.setitem(sys.modules, library, type(sys)(library))
+    assert load_image(encoded(scene())).kind == "PNG"

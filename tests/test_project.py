@@ -28,7 +28,7 @@ def requirements():
 @pytest.mark.parametrize(("group", "requirement"), list(requirements()))
 def test_every_dependency_has_a_floor(group, requirement):
     """Without a floor a resolver may go back years to please another package."""
-    assert re.fullmatch(r"[a-z0-9-]+(>=|==)[0-9][0-9.]*", requirement)
+    assert re.fullmatch(r"[a-z0-9-]+(\[[a-z]+\])?(>=|==)[0-9][0-9.]*", requirement)
 
 
 def test_nothing_heavy_is_installed_by_default():

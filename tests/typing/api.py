@@ -11,12 +11,17 @@ from faithful_decide import (
     Question,
     Reply,
     Scores,
+    VerdictPipeline,
     adecide,
+    as_pipeline,
     decide,
     load_backend,
     verify_stored,
 )
-from faithful_decide.errors import ReplyError
+from faithful_decide.daft import decide_udf
+from faithful_decide.errors import FaithfulDecideError, ReplyError
+from faithful_decide.ray import DecideBatch
+from faithful_decide.sklearn import VerdictClassifier
 from faithful_decide.testing import ScriptedBackend
 
 
@@ -34,3 +39,10 @@ async def check(path: Path, error: ReplyError) -> None:
         assert_type(decider.backend, Backend)
         assert_type(await decider.adecide("image.png", "Is it?"), Decision)
         assert_type(decider.decide_many([("image.png", "Is it?")]), Iterator[Decision])
+    assert_type(as_pipeline("image-classification", "Is it?", samples=3), VerdictPipeline)
+    classifier = VerdictClassifier("Is it?", verdicts={"yes": 1, "no": 0}, options={"n_threads": 1})
+    assert_type(classifier.fit([path]), VerdictClassifier)
+    assert_type(classifier.decide([path, b""]), list[Decision | FaithfulDecideError])
+    assert_type(DecideBatch("Is it?", image="photo", at_once=8), DecideBatch)
+    column = decide_udf(Question("Is it?"), model="vllm/x", options={"base_url": "http://gpu/v1"})
+    assert callable(column)

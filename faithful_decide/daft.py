@@ -1,0 +1,104 @@
+"""Decisions as a column of a Daft table.
+
+    import daft
+    from faithful_decide.daft import decide_udf
+
+    ask = decide_udf("Is there a dog in this image?", model="vllm/NAME", journal="dogs.journal")
+    table = daft.read_parquet("images/*.parquet")
+    table.with_column("dog", ask(table["path"])).write_parquet("dogs")
+
+Daft reads, moves and writes; the column is made of images that are paths, bytes or Daft's own. A
+job that was killed starts its table anew, and what was replied until then is in the journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide.errors import MissingExtraError
+
+try:
+    import daft
+except ImportError:
+    extra = "daft"
+    raise MissingExtraError(extra, needed_for="A column of decisions for Daft") from None
+
+from faithful_decide._drive import TIMEOUT_S
+from faithful_decide._engines import FIELDS, Asker, check_model
+from faithful_decide._many import AT_ONCE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from faithful_decide._types import Question
+
+__all__ = ["decide_udf"]
+
+_YES_NO = ("yes", "no")
+_KINDS = {str: daft.DataType.string(), int: daft.DataType.int64(), float: daft.DataType.float64()}
+STRUCT = daft.DataType.struct({name: _KINDS[kind] for name, kind in FIELDS.items()})
+
+
+class _Decide(Asker):
+    @daft.method(return_dtype=STRUCT)  # type: ignore[untyped-decorator]
+    async def __call__(self, image: Any) -> dict[str, Any]:  # noqa: ANN401 - see Asker
+        return await self.ask(image)
+
+
+def decide_udf(
+    question: str | Question,
+    *,
+    model: str | None = None,
+    verdicts: Sequence[str] = _YES_NO,
+    abstain: bool = True,
+    samples: int = 1,
+    seed: int | None = None,
+    max_tokens: int = 512,
+    retries: int = 0,
+    timeout: float = TIMEOUT_S,
+    allow_urls: bool = False,
+    journal: str | os.PathLike[str] | None = None,
+    at_once: int = AT_ONCE,
+    options: Mapping[str, Any] | None = None,
+) -> Callable[[daft.Expression], daft.Expression]:
+    """Make a function of a column of images that gives a column of decisions.
+
+    Args:
+        question: The question; a `Question` brings its own verdicts.
+        model: A model spec, as in `decide`. It is loaded where the rows are.
+        verdicts: As in `decide`.
+        abstain: As in `decide`.
+        samples: As in `decide`.
+        seed: As in `decide`.
+        max_tokens: As in `decide`.
+        retries: As in `decide`.
+        timeout: As in `decide`.
+        allow_urls: As in `decide`.
+        journal: The path of a journal on the machine where the rows are.
+        at_once: How many images are under way at a time.
+        options: Options of the backend, without any key.
+
+    Returns:
+        The function. The column is a struct: `status` is "decided" or "failed", and the other
+        fields are those of a row of a batch.
+
+    Raises:
+        UsageError: The model or an option cannot be used like this.
+    """
+    check_model(model, options)
+    made: Callable[[daft.Expression], daft.Expression] = daft.cls(_Decide, max_concurrency=at_once)(
+        question,
+        verdicts=tuple(verdicts),
+        abstain=abstain,
+        model=model,
+        options=dict(options or {}),
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        retries=retries,
+        timeout=timeout,
+        allow_urls=allow_urls,
+        journal=journal,
+    )
+    return made

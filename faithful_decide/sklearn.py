@@ -1,0 +1,483 @@
+"""A classifier for code that expects scikit-learn: images go in, labels with reasons come out.
+
+    from faithful_decide.sklearn import VerdictClassifier
+
+    classifier = VerdictClassifier("Is there a dog in this image?", model="embedded").fit()
+    classifier.predict(["park.jpg", "street.jpg"])      # array(['yes', 'no'], dtype='<U3')
+    classifier.decisions_[0].reasoning                  # why
+
+Nothing is trained: the question says what the classes are, so labels are not needed to predict. Nor
+are they shown to the model. A prompt holds one image, and examples of other images cannot be put
+beside it honestly; labels are used to calibrate its probabilities, for which all of them count as
+held out, because it has seen none.
+
+A label is a verdict that the model reached. Where it reached none there is no label: the error is
+raised or, with `error_policy="abstain"`, the row gets `cannot_tell`, which then is a class of its
+own. A calibrated probability may disagree with a verdict; `predict` keeps to the verdict, because
+that is what the reasons lead to.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+from faithful_decide.errors import (
+    FaithfulDecideError,
+    MissingExtraError,
+    UnsupportedError,
+    UsageError,
+)
+
+try:
+    import numpy as np
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import (
+        check_consistent_length,
+        check_is_fitted,
+        column_or_1d,
+        validate_data,
+    )
+except ImportError:
+    extra = "sklearn"
+    raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
+
+from faithful_decide._decide import Settings
+from faithful_decide._decider import seed_of
+from faithful_decide._drive import TIMEOUT_S
+from faithful_decide._live import Models, Outcome, Session
+from faithful_decide._pipeline import probabilities_of
+from faithful_decide._tabular import DataError, images_in, pictures
+from faithful_decide._types import CANNOT_TELL, Question
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from faithful_decide._backend import Backend
+
+__all__ = ["DataError", "VerdictClassifier"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_YES_NO = ("yes", "no")
+
+
+class _Live:
+    """What is alive of one classifier, beside it."""
+
+    def __init__(self) -> None:
+        self.models = Models()
+        self.session: Session | None = None
+
+
+_LIVE: weakref.WeakKeyDictionary[VerdictClassifier, _Live] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped bases
+    """Classifies images by asking a closed question about each.
+
+    X is a sequence of images: paths, bytes, PIL images or arrays, as a list, a series, a one-column
+    data frame or an array (N, H, W, C). A table of numbers is taken as flattened grey images, as in
+    `sklearn.datasets.load_digits`; `fit` has to see one, to learn from which number to which its
+    greys go.
+
+    What `fit` leaves behind: `classes_`, the labels in sorted order; `question_`, the question as
+    it is asked; and `calibrator_` if there is one. Pickles hold no model, no key and no decisions:
+    a classifier that was read back loads its model again at the first image. A clone shares the
+    loaded models of its original.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        *,
+        verdicts: Sequence[str] | Mapping[str, Any] | Literal["labels"] = _YES_NO,
+        model: Backend | str | None = None,
+        samples: int = 1,
+        abstain: bool = False,
+        error_policy: Literal["raise", "abstain"] = "raise",
+        calibrate: Literal["sigmoid", "isotonic", "temperature"] | None = None,
+        seed: int | None = None,
+        max_tokens: int = 512,
+        retries: int = 0,
+        timeout: float = TIMEOUT_S,
+        at_once: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep the parameters; they are checked by `fit`.
+
+        Args:
+            question: The question that is asked about each image.
+            verdicts: The verdicts to choose from; labels are the same words, or 1 and 0 for "yes"
+                and "no". Or a mapping from verdicts to the labels they stand for, such as
+                {"cat": 0, "dog": 1}, which may give two verdicts one label. Or "labels": the
+                labels that `fit` sees are the verdicts, as they are written. Some tools encode
+                labels as numbers on the way (`cross_val_predict` for probabilities,
+                `VotingClassifier`): pass them numbers and a mapping.
+            model: A model spec, or a loaded backend. A classifier with a loaded backend can be
+                cloned but not pickled, and a grid over models is one over specs.
+            samples: How many times to reason independently about each image. Needed for
+                `predict_proba` where the backend gives no token probabilities.
+            abstain: Whether the model may say `cannot_tell`, which then is a class. Where labels
+                are not strings, say in `verdicts` which label it stands for.
+            error_policy: What to do about a row whose image cannot be read, whose reply holds no
+                verdict or whose request failed in time: "raise" the error, or "abstain", which
+                labels it `cannot_tell` and keeps the error in `decisions_`. Other errors would be
+                the same for every row and are always raised.
+            calibrate: How `fit` calibrates probabilities on the labels it is given: a method of
+                `CalibratedClassifierCV`. `cannot_tell` keeps its probability, and the others share
+                what is left as calibrated.
+            seed: As in `decide`.
+            max_tokens: As in `decide`.
+            retries: As in `decide`.
+            timeout: As in `decide`.
+            at_once: How many images are asked about at once; by default 32 where a server computes.
+            journal: The path of a journal. Replies are kept in it, and what it knows is not asked
+                again: not by clones, nor by tomorrow's run.
+            options: Options of the backend that `model` names, such as base_url. An API key is not
+                one of them, because parameters are printed, copied and pickled: it is taken from
+                the environment, or comes with a loaded backend.
+
+        Raises:
+            UsageError: There is an API key among the options.
+        """
+        _refuse_key(options)
+        self.question = question
+        self.verdicts = verdicts
+        self.model = model
+        self.samples = samples
+        self.abstain = abstain
+        self.error_policy = error_policy
+        self.calibrate = calibrate
+        self.seed = seed
+        self.max_tokens = max_tokens
+        self.retries = retries
+        self.timeout = timeout
+        self.at_once = at_once
+        self.journal = journal
+        self.options = options
+
+    def set_params(self, **params: Any) -> Self:  # noqa: ANN401 - any parameter
+        """Set parameters; they hold from the next `fit` on.
+
+        Args:
+            **params: Parameters by name.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: There is an API key among the options.
+        """
+        _refuse_key(params.get("options"))
+        super().set_params(**params)
+        return self
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ANN401, N803 - as scikit-learn has it
+        """Check the parameters, load the model and find out the classes.
+
+        The model is asked about X only to calibrate. Without labels the classes are the verdicts.
+
+        Args:
+            X: Images, or a table of numbers.
+            y: Their labels.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: A parameter, X or y cannot be used.
+            BackendError: The model could not be loaded or run.
+            ReplyError: It replied with something that holds no verdict, while calibrating.
+        """
+        images = None if X is None else self._images(X, reset=True)
+        if y is not None:
+            if images is None:
+                msg = "there are labels but no images"
+                raise DataError(msg, hint="fit(X, y), or fit() without labels")
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
+            check_consistent_length(images, y)
+        verdicts, labels = self._verdicts(y)
+        # The verdicts in the order in which they are asked, and the class that each one means.
+        self.question_ = Question(self.question, verdicts, self.abstain)
+        self.classes_, self._class_of = np.unique(labels, return_inverse=True)
+        self._check(y)
+        live = self._live()
+        live.session = self._session(live.models)
+        live.session.job()
+        self.calibrator_ = None
+        if self.calibrate is not None:
+            if images is None or y is None:
+                msg = "there is nothing to calibrate on"
+                raise DataError(msg, hint="fit(X, y) with images and their labels")
+            self.calibrator_ = self._calibrator(live.session.decide(images), y)
+        return self
+
+    def predict(self, X: Any) -> Array:  # noqa: ANN401, N803
+        """Decide about images and name the labels.
+
+        Args:
+            X: Images, as for `fit`.
+
+        Returns:
+            For each the label of the verdict that the model reached.
+
+        Raises:
+            UsageError: X cannot be used.
+            BackendError: The model could not be run.
+            ReplyError: It replied with something that holds no verdict, and errors are raised.
+        """
+        outcomes = self.decide(X)
+        named: Array = self.classes_[[self._class_of[self._place(one)] for one in outcomes]]
+        return named
+
+    def predict_proba(self, X: Any) -> Array:  # noqa: ANN401, N803
+        """Decide about images and give the probability of each class.
+
+        They are read from the tokens of the verdict or, with `samples`, are shares of replies. A
+        row that abstained because of an error has all of its probability on `cannot_tell`.
+
+        Args:
+            X: Images, as for `fit`.
+
+        Returns:
+            One row for each image, which sums to 1, with a column for each of `classes_`.
+
+        Raises:
+            UsageError: X cannot be used, or the backend gives no probabilities.
+            BackendError: The model could not be run.
+            ReplyError: As in `predict`.
+        """
+        shares = self._shares(self.decide(X))
+        return shares if self.calibrator_ is None else self._calibrated(shares, self.calibrator_)
+
+    def decide(self, X: Any) -> list[Outcome]:  # noqa: ANN401, N803
+        """Decide about images and keep the reasons.
+
+        An image that this classifier has decided about before is not asked about again while it
+        remembers it, which it does until the next `fit`, for some thousands of images.
+
+        Args:
+            X: Images, as for `fit`.
+
+        Returns:
+            For each its `Decision` or, with `error_policy="abstain"`, the error in its place.
+
+        Raises:
+            UsageError: As in `predict`.
+            BackendError: As in `predict`.
+            ReplyError: As in `predict`.
+        """
+        check_is_fitted(self, "classes_")
+        images = self._images(X, reset=False)
+        live = self._live()
+        if live.session is None:  # read back from a pickle
+            live.session = self._session(live.models)
+        return live.session.decide(images)
+
+    @property
+    def decisions_(self) -> list[Outcome]:
+        """The decisions of the last call, with their reasons; in threads, use `decide`."""
+        session = self._live().session
+        if session is None or session.last is None:
+            msg = "nothing was decided yet"
+            raise AttributeError(msg)
+        return session.last
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn is not typed
+        """Say what this classifier takes and promises."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.target_tags.required = False
+        # It answers its question, whatever the labels of a table may be about.
+        tags.classifier_tags.poor_score = True
+        tags.non_deterministic = self.samples != 1 and self.seed is None
+        return tags
+
+    def __sklearn_clone__(self) -> Self:
+        """Copy the parameters; a live model is shared, as are the models that were loaded."""
+        bare = type(self).__new__(type(self))
+        bare.__dict__.update(self.__dict__, model=None)
+        twin: Self = super(VerdictClassifier, bare).__sklearn_clone__()
+        twin.model = self.model
+        twin._live().models = self._live().models
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep what is plain data.
+
+        Raises:
+            UnsupportedError: The model is a loaded one.
+        """
+        if not (self.model is None or isinstance(self.model, str)):
+            msg = "a classifier around a loaded model cannot be pickled"
+            raise UnsupportedError(msg, hint='name the model by a spec, such as model="embedded"')
+        state: dict[str, Any] = super().__getstate__()
+        return state
+
+    def _live(self) -> _Live:
+        with _LOCK:
+            return _LIVE.setdefault(self, _Live())
+
+    def _session(self, models: Models) -> Session:
+        """Say how to ask from now on; later changes of parameters wait for the next `fit`."""
+        seed = seed_of(self.seed, self.samples, self.journal)
+        settings = Settings(self.samples, seed, self.max_tokens, self.retries, self.timeout)
+        load = partial(models.get, self.model, dict(self.options or {}), self.journal)
+        keep = self.error_policy == "abstain"
+        return Session(self.question_, settings, self.at_once, keep, load)
+
+    def _check(self, y: Array | None) -> None:
+        if self.error_policy not in {"raise", "abstain"}:
+            msg = f"there is no error_policy {self.error_policy!r}"
+            raise UsageError(msg, hint='use "raise" or "abstain"')
+        if self.error_policy == "abstain" and not self.abstain:
+            msg = "rows with errors cannot abstain, because there is no such class"
+            raise UsageError(msg, hint='pass abstain=True as well, or error_policy="raise"')
+        if len(self.classes_) < 2:  # noqa: PLR2004 - nothing to decide
+            msg = "all verdicts stand for one class"
+            raise DataError(msg, hint="classes are at least two different labels")
+        if y is not None and (other := set(np.unique(y)) - set(self.classes_)):
+            msg = f"no verdict stands for the class {next(iter(other))}"
+            raise DataError(msg, hint='say which one does, such as verdicts={"cat": 0, "dog": 1}')
+
+    def _verdicts(self, y: Array | None) -> tuple[tuple[str, ...], list[Any] | Array]:
+        """The verdicts to ask for, and the labels of all that may be reached."""
+        given = self.verdicts
+        mapping: dict[Any, Any]
+        if isinstance(given, str):
+            mapping = _named(given, y)
+        elif hasattr(given, "keys"):
+            mapping = dict(given)
+        else:
+            mapping = {verdict: verdict for verdict in given}
+            if tuple(given) == _YES_NO and y is not None and y.dtype.kind in "biuf":
+                mapping = dict(zip(_YES_NO, np.array([1, 0], dtype=y.dtype), strict=True))
+        if self.abstain:
+            mapping.setdefault(CANNOT_TELL, CANNOT_TELL)
+            # Last, as it is asked.
+            mapping[CANNOT_TELL] = mapping.pop(CANNOT_TELL)
+        labels = list(mapping.values())
+        if len({isinstance(label, str) for label in labels}) > 1:
+            msg = "some labels are strings and some are not"
+            hint = f'give {CANNOT_TELL!r} a label too: verdicts={{"yes": 1, "no": 0, '
+            raise DataError(msg, hint=f'{hint}"{CANNOT_TELL}": -1}}')
+        return tuple(mapping), labels
+
+    def _images(self, data: Any, *, reset: bool) -> list[Any]:  # noqa: ANN401 - see images_in
+        images = images_in(data)
+        if images is not None:
+            return images
+        if not reset and not hasattr(self, "_range"):
+            msg = "X is a table of numbers, and fit has seen none"
+            raise DataError(msg, hint="fit with such a table, so that the range of greys is known")
+        table = validate_data(self, data, reset=reset)
+        if reset:
+            self._range = float(table.min()), float(table.max())
+        return list(pictures(table, *self._range))
+
+    def _place(self, outcome: Outcome) -> int:
+        """Which of the labels of the question a row reached."""
+        if isinstance(outcome, FaithfulDecideError):
+            return len(self.question_.verdicts)  # cannot_tell is the last one
+        return self.question_.labels.index(outcome.verdict)
+
+    def _shares(self, outcomes: Sequence[Outcome]) -> Array:
+        shares = np.zeros((len(outcomes), len(self.classes_)))
+        for row, outcome in zip(shares, outcomes, strict=True):
+            if isinstance(outcome, FaithfulDecideError):
+                row[self._class_of[self._place(outcome)]] = 1.0
+            else:
+                found = probabilities_of(outcome)
+                values = [found[label] for label in self.question_.labels]
+                np.add.at(row, self._class_of, values)
+        normal: Array = shares / shares.sum(axis=1, keepdims=True)
+        return normal
+
+    def _decided(self) -> Array:
+        """The columns of the classes that calibration is about: all but `cannot_tell`."""
+        columns = np.arange(len(self.classes_))
+        return columns[columns != self._class_of[-1]] if self.abstain else columns
+
+    def _calibrator(self, outcomes: Sequence[Outcome], y: Array) -> Any:  # noqa: ANN401 - untyped
+        columns = self._decided()
+        kept = [not isinstance(one, FaithfulDecideError) for one in outcomes]
+        usable = np.isin(y, self.classes_[columns]) & np.array(kept)
+        missing = set(self.classes_[columns]) - set(y[usable])
+        if missing:
+            msg = f"there is no usable row of the class {next(iter(missing))} to calibrate on"
+            raise DataError(msg, hint="pass labelled images of every class")
+        given = _given(self._shares(outcomes)[usable][:, columns])
+        # It asks for two rows of each class; nothing is fitted but the calibration.
+        base = FrozenEstimator(_Given(self.classes_[columns]))
+        return CalibratedClassifierCV(base, method=self.calibrate, cv=2).fit(given, y[usable])
+
+    def _calibrated(self, shares: Array, calibrator: Any) -> Array:  # noqa: ANN401 - untyped
+        columns = self._decided()
+        mass = shares[:, columns].sum(axis=1, keepdims=True)
+        calibrated = shares.copy()
+        calibrated[:, columns] = mass * calibrator.predict_proba(_given(shares[:, columns]))
+        return calibrated
+
+
+class _Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped bases
+    """A classifier whose X is its probabilities, for machinery that wants to ask a classifier."""
+
+    def __init__(self, classes: Array) -> None:
+        self.classes = classes
+        self.classes_ = classes
+
+    def fit(self, X: Array, y: Array) -> Self:  # noqa: ARG002, N803 - nothing to learn
+        return self
+
+    def predict(self, X: Array) -> Array:  # noqa: N803 - asked for, not used
+        named: Array = self.classes_[X.argmax(axis=1)]
+        return named
+
+    def predict_proba(self, X: Array) -> Array:  # noqa: N803
+        return X
+
+
+def _given(shares: Array) -> Array:
+    """Probabilities under the condition that something was decided; even if that never happens."""
+    mass = shares.sum(axis=1, keepdims=True)
+    even = np.full_like(shares, 1 / shares.shape[1])
+    given: Array = np.divide(shares, mass, out=even, where=mass > 0)
+    return given
+
+
+def _named(given: str, y: Array | None) -> dict[str, Any]:
+    """The labels themselves as verdicts."""
+    if given != "labels":
+        msg = f"verdicts must be a sequence of strings, a mapping or 'labels', not {given!r}"
+        raise UsageError(msg, hint='write verdicts=("yes", "no")')
+    if y is None:
+        msg = "the verdicts are to be the labels, and there are none"
+        raise DataError(msg, hint="fit(X, y), or name the verdicts")
+    classes = np.unique(y)
+    if len(classes) == 1:
+        msg = f"y has one class only, {classes[0]}"
+        raise DataError(msg, hint="name the verdicts, so that all of the classes are known")
+    return {_as_verdict(label): label for label in classes}
+
+
+def _as_verdict(label: Any) -> str:  # noqa: ANN401 - of any array
+    """A label as a model would write it: 3 for 3.0."""
+    whole = isinstance(label, float) and label.is_integer()
+    return str(int(label)) if whole else str(label)
+
+
+def _refuse_key(options: object) -> None:
+    if isinstance(options, dict) and "api_key" in options:
+        msg = "an API key is not a parameter of a classifier, which is printed, copied and pickled"
+        hint = "put it into the environment, or pass model=load_backend(spec, api_key=...)"
+        raise UsageError(msg, hint=hint)
