@@ -20,8 +20,8 @@ from faithful_decide._batch._journal import Journal
 from faithful_decide._batch._kept import Kept, kept
 from faithful_decide._batch._row import Sample
 from faithful_decide._batch._runner import Job, stream
-from faithful_decide._decider import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
 from faithful_decide._image import load_image
+from faithful_decide._loading import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
 from faithful_decide._many import AT_ONCE
 from faithful_decide._types import Decision
 from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, TransientError

@@ -48,9 +48,9 @@ except ImportError:
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
 from faithful_decide._decide import Settings
-from faithful_decide._decider import seed_of
 from faithful_decide._drive import TIMEOUT_S
 from faithful_decide._live import Models, Outcome, Session
+from faithful_decide._loading import seed_of
 from faithful_decide._pipeline import probabilities_of
 from faithful_decide._tabular import DataError, images_in, pictures
 from faithful_decide._types import CANNOT_TELL, Question
