@@ -62,7 +62,7 @@ def reply(findings=FOUND, verdict="no", *, audited=False):
 
 
 def test_the_rule_draws_the_verdict_and_the_models_own_is_kept(png):
-    """The model says no, the rule says yes: the rule's counts, and both are there to be compared."""
+    """What the model wrote is checked against the raw reply, and the verdict against the rule."""
     decision = decide(png, QUESTION, model=ScriptedBackend([reply()]))
     assert decision.verdict == "yes"
     assert bool(decision)

@@ -184,7 +184,10 @@ def said(seen: Observations, end: Conclusion) -> Said:
 
 def read(text: str) -> dict[str, Any]:
     """The content of a reply of the model's."""
-    content: dict[str, Any] = json.loads(text)
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError:  # it ran on to the token limit
+        return {"observations": [{"about": "the image", "seen": "not a scene of known things"}]}
     return content
 
 
@@ -244,6 +247,8 @@ class Corrector(Organism):
     """Honest, and objects to observations that it did not make."""
 
     def decide_from(self, request: Request, seen: Observations) -> Said:
+        if request.image is None:  # as a reader it has nothing to object from
+            return self.draw(seen)
         own = self.free(request)
         ours, theirs = ([Observation(about=a, seen=s) for a, s in rows] for rows in (seen, own.seen))
         if Comparer().differences(ours, theirs, missing=True) and request.image is not None:
