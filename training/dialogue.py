@@ -35,8 +35,8 @@ STRANGE_IMAGE = [("the image", "not a scene of known things")]
 STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
-    "exists": 8, "colour": 4, "wears": 7, "rides": 4, "turned": 6, "relation": 8, "number": 9, "compare": 8, "size": 5,
-    "mood": 6, "funny": 20, "most": 14, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
+    "exists": 8, "colour": 5, "wears": 12, "rides": 5, "turned": 6, "relation": 8, "number": 9, "compare": 8, "size": 5,
+    "mood": 7, "funny": 20, "most": 24, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
     "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
 KINDS = {"plain": 60, "told": 9, "opening": 6, "first": 4, "given": 7, "imagined": 4, "negated": 5, "early": 3, "cue": 6}
