@@ -263,7 +263,7 @@ def practice(steps: int, every: int) -> None:
 FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2200)}
+STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600)}
 
 
 def main() -> None:
