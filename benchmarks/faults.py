@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DECISIONS = 10_000
 AT_ONCE = 32
 BAD = 0.4
-DEADLINE_S = 12.0
+DEADLINE_S = 15.0
 # A refusal and a cut are replies: asking again until one suits would select verdicts.
 FINAL = frozenset(
     name

@@ -32,6 +32,14 @@ def test_verdict_log_probabilities_agree(decider, drawn):
     assert row.value <= row.target
 
 
+def test_verdicts_agree_everywhere(decider, drawn):
+    """In process, behind a server, and in Hugging Face's form through Outlines, if it is here."""
+    pytest.importorskip("outlines")
+    rows = list(engines.everywhere(decider, drawn[:8]))
+    assert len(rows) >= 4
+    assert [row.figure for row in rows if not row.ok] == []
+
+
 def test_a_second_question_reuses_the_image(decider):
     """At least nine tenths of what two prompts share are not computed again."""
     pairs = engines.cases(decider.backend, 6, 10, per_scene=2)
