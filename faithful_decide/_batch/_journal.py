@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._backend import Backend, Request
 
-__all__ = ["Journal", "digest", "request_key"]
+__all__ = ["Journal", "digest", "from_the_verdict", "request_key"]
 
 _APPLICATION = 0x66616964
 """Marks the file as a journal: SQLite keeps this number in its header."""
@@ -362,21 +362,29 @@ def _data(reply: Reply) -> dict[str, Any]:
     if reply.tokens is not None:
         kept["tokens"] = [
             [_text(token.data), {_text(data): p for data, p in token.top.items()}]
-            for token in _from_the_verdict(reply.tokens)
+            for token in from_the_verdict(reply.tokens)
         ]
     return kept
 
 
-def _from_the_verdict(tokens: tuple[Token, ...]) -> list[Token]:
-    """The tokens with their alternatives from the verdict on, all before as one without any."""
+def from_the_verdict(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Leave out the alternatives that nothing is computed from.
+
+    Args:
+        tokens: The tokens of a reply.
+
+    Returns:
+        Those from the verdict on, and all before as one without alternatives. Of a reply without a
+        verdict, all.
+    """
     raw = b"".join(token.data for token in tokens)
     at, start = 0, raw.rfind(_VERDICT)
     for index, token in enumerate(tokens):
         if start < 0 or at + len(token.data) > start:
             head = [Token(raw[:at], {})] if index else []
-            return [*head, *tokens[index:]]
+            return (*head, *tokens[index:])
         at += len(token.data)
-    return []
+    return tokens
 
 
 def _reply(data: dict[str, Any]) -> Reply:
