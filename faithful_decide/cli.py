@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from faithful_decide._batch_cli import batch
+from faithful_decide._batch_cli import batch, compare
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
     AuthError,
@@ -170,6 +170,7 @@ def probe(spec: str, *, base_url: str | None, as_json: bool) -> None:
 
 
 main.add_command(batch)
+main.add_command(compare)
 
 
 def _print(decision: Decision, *, as_json: bool) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     Asked = tuple[Sample, Mapping[str, Question]]
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
+    Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
 
 __all__ = ["GRACE_S", "Job", "Progress", "stream"]
 
@@ -64,6 +65,7 @@ class Job:
         allow_urls: Whether an image may be fetched from an http(s) URL.
         max_cost: US dollars after which no further sample is begun.
         beyond: A plan that is run on each decision; what it returns are further columns.
+        instead: A plan that is run instead of a decision; its rows have columns and no verdict.
     """
 
     backend: Kept
@@ -73,6 +75,7 @@ class Job:
     allow_urls: bool = False
     max_cost: Decimal | None = None
     beyond: Beyond | None = None
+    instead: Instead | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
@@ -297,6 +300,10 @@ class _Run:
         job = self._job
         timeout = job.settings.timeout_s
         try:
+            if job.instead is not None:
+                other = job.instead(image, question, job.settings, job.backend)
+                found = await arun(other, job.backend, timeout)
+                return Row(sample.id, name, columns=sample.columns, extra=found)
             plan = decision_plan(image, question, job.settings, job.backend)
             decision = await arun(plan, job.backend, timeout)
             extra: Mapping[str, Any] = {}
