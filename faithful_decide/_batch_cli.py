@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from faithful_decide._batch._compare import Comparison
     from faithful_decide._batch._journal import Journal
     from faithful_decide._batch._row import Row, Sample
-    from faithful_decide._batch._runner import Job
+    from faithful_decide._batch._runner import Asked, Job
     from faithful_decide._many import Batch
     from faithful_decide._types import Question
 
@@ -78,6 +78,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--question", "-q", "questions", multiple=True, required=True, help="What to ask.")
 @click.option("--model", metavar="SPEC", help="As in `decide`.")
 @click.option("--out", metavar="FILE", help="A .jsonl, .csv or .parquet file for the rows.")
+@click.option("--deferred", is_flag=True, help="By the provider's batch API: half the price.")
 @click.option("--as-completed", is_flag=True, help="Rows in the order in which they are done.")
 def batch(
     sources: tuple[str, ...],
@@ -91,6 +92,7 @@ def batch(
     Every reply is kept in the journal, so running the same command again goes on where it ended.
     Rows go to stdout as lines of JSON, or to a file with --out.
     """
+    from faithful_decide._batch._defer import fill  # noqa: PLC0415 - slow to load
     from faithful_decide._batch._export import exporting, write_json  # noqa: PLC0415 - slow to load
     from faithful_decide._many import named  # noqa: PLC0415 - slow to load
 
@@ -98,8 +100,12 @@ def batch(
     with ExitStack() as stack:
         opened, job = _open(stack, how)
         if how["dry_run"]:
-            _estimate(job, _samples(sources, how), asked)
+            _estimate(job, _samples(sources, how), asked, how["deferred"])
             return 0
+        if how["deferred"]:
+            with _going_on_later(opened, how):
+                job = fill(job, lambda: _asked(sources, asked, how), say=_say)
+            opened.backend = job.backend
         write = (
             stack.enter_context(exporting(out)) if out else lambda row: write_json(row, sys.stdout)
         )
@@ -221,6 +227,12 @@ def _open(
     return opened, job
 
 
+def _asked(
+    sources: Sequence[str], asked: dict[str, Question], how: dict[str, Any]
+) -> Iterator[Asked]:
+    return ((sample, asked) for sample in _samples(sources, how))
+
+
 def _samples(sources: Sequence[str], how: dict[str, Any]) -> Iterator[Sample]:
     from faithful_decide._batch._sources import read_samples  # noqa: PLC0415 - slow to load
 
@@ -285,12 +297,18 @@ def _long(opened: Batch) -> str:
     )
 
 
-def _estimate(job: Job, samples: Iterator[Sample], asked: dict[str, Question]) -> None:
+def _estimate(
+    job: Job, samples: Iterator[Sample], asked: dict[str, Question], deferred: bool = False
+) -> None:
+    from faithful_decide._batch._defer import HALF  # noqa: PLC0415 - slow to load
     from faithful_decide._batch._estimate import estimate  # noqa: PLC0415 - slow to load
 
     found = estimate(job, samples, asked)
     basis = "as earlier replies had" if found.measured else "by rule of thumb"
-    price = "not known" if found.cost_usd is None else f"${found.cost_usd:.2f} by list prices"
+    price = "not known"
+    if found.cost_usd is not None:
+        cost = found.cost_usd * (HALF if deferred else 1)
+        price = f"${cost:.2f} by list prices" + (", half for a batch API" if deferred else "")
     rows = {
         "samples": str(found.samples),
         "requests": f"{found.requests} ({found.known} replies are in the journal)",

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from faithful_decide import ContractError, Question, QuestionError, Reply, Sample, UsageError
-from faithful_decide._batch._compare import Arm, compare
+from faithful_decide._batch._compare import Arm, _difference, compare
 from faithful_decide._batch._kept import kept
 from faithful_decide._batch._runner import Job
 from faithful_decide._batch._verdict_first import KEYS, SYSTEM, verdict_first_plan
@@ -90,15 +90,15 @@ def test_without_labels_the_first_verdict_is_compared(both):
         both(["yes"], ["left"], question=Question("Where?", ("left", "right")))
 
 
-def test_arms_that_do_the_same_differ_by_chance_only(both):
-    """Of 100 comparisons of equals, the interval holds 0 in at least 90."""
+def test_arms_that_do_the_same_differ_by_chance_only():
+    """Of 2000 comparisons of equals with 25 pairs, 95 % of the intervals hold 0."""
     rng = random.Random(1)
     held = 0
-    for _ in range(100):
-        draws = [[rng.choice(["yes", "no"]) for _ in range(25)] for _ in range(2)]
-        found = both(*draws, ["yes"] * 25)
-        held += found.difference.low <= 0 <= found.difference.high
-    assert held >= 90
+    for _ in range(2000):
+        draws = [(rng.random() < 0.5, rng.random() < 0.5) for _ in range(25)]
+        found = _difference(sum(a > b for a, b in draws), sum(b > a for a, b in draws), 25)
+        held += found.low <= 0 <= found.high
+    assert 0.93 <= held / 2000 <= 0.98
 
 
 def test_the_other_order(both, picture_of):
@@ -134,7 +134,8 @@ def test_the_other_order_is_never_a_decision(picture_of):
     """Not by the contract, and not in a row."""
     from faithful_decide._batch._runner import stream
 
-    text = '{"conclusion": "yes", "observations": [{"about": "a", "seen": "b"}], "reasoning": "long enough"}'
+    seen = [{"about": "a", "seen": "b"}]
+    text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})
     with pytest.raises(ContractError):
         verify(Reply(text, "stop"), ("yes", "no"))
     job = Job(kept(ScriptedBackend([text])), Settings(), instead=verdict_first_plan)
