@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._batch._export import read_rows as read_rows
     from faithful_decide._batch._journal import Journal as Journal
     from faithful_decide._batch._row import Row as Row
     from faithful_decide._batch._row import Sample as Sample
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_batch._export": ("read_rows",),
     "_batch._journal": ("Journal",),
     "_batch._row": ("Row", "Sample"),
     "_decider": ("Decider", "adecide", "decide"),

@@ -96,6 +96,9 @@ def batch(
     from faithful_decide._batch._export import exporting, write_json  # noqa: PLC0415 - slow to load
     from faithful_decide._many import named  # noqa: PLC0415 - slow to load
 
+    if how["deferred"] and "-" in sources:
+        msg = "--deferred reads the sources more than once; write those of stdin into a file"
+        raise click.UsageError(msg)
     asked = named(questions, how["verdicts"], abstain=not how["no_abstain"])
     with ExitStack() as stack:
         opened, job = _open(stack, how)
