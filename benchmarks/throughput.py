@@ -26,8 +26,9 @@ from PIL import Image, ImageDraw
 
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Journal, Question, Reply, Sample, decide_many, load_backend
+from faithful_decide._batch._entry import reply_data
 from faithful_decide._batch._export import exporting
-from faithful_decide._batch._journal import _data, _sum
+from faithful_decide._batch._journal import _sum
 from faithful_decide._batch._sources import read_samples
 from faithful_decide._contract import schema
 from faithful_decide._decide import Settings, decision_plan
@@ -234,7 +235,7 @@ def millions(options: Options) -> Iterator[Row]:
 def finished(path: Path, count: int) -> None:
     """A journal with replies to many requests."""
     Journal(path).close()
-    data = _data(Reply(reply_text("yes"), "stop", model="instant"))
+    data = reply_data(Reply(reply_text("yes"), "stop", model="instant"))
 
     def entries() -> Iterator[tuple[bytes, str, bytes]]:
         for number in range(count):

@@ -18,7 +18,7 @@ from decimal import Decimal
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from faithful_decide._batch._journal import digest, request_key
+from faithful_decide._batch._entry import digest, request_key
 from faithful_decide._batch._kept import Kept
 from faithful_decide._decide import decision_plan
 from faithful_decide._image import load_image, prepare

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from faithful_decide._backend import AsyncBackend
-from faithful_decide._batch._journal import request_key
+from faithful_decide._batch._entry import request_key
 from faithful_decide._price import price_of
 from faithful_decide._types import Usage
 from faithful_decide.errors import MissingExtraError

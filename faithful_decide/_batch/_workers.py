@@ -18,7 +18,7 @@ from dataclasses import replace
 from multiprocessing import connection, get_context, parent_process
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._batch._journal import from_the_verdict
+from faithful_decide._batch._entry import from_the_verdict
 from faithful_decide._types import Token
 from faithful_decide.backends import load_backend
 from faithful_decide.errors import BackendError, UsageError
