@@ -299,6 +299,8 @@ def images_change(server: CountingServer, folder: Path, journal: Path) -> Iterat
 def interrupted(options: Options) -> Iterator[Row]:
     """Press Ctrl-C."""
     times = 3 if options.quick else 20
+    # A program that was started in the background ignores it, and so would those it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = Random(options.seed)
     took, missing, silent = [], 0, 0
     with tempfile.TemporaryDirectory() as name, CountingServer(0.5) as server:

@@ -150,6 +150,8 @@ def test_ctrl_c_says_how_to_go_on(images):
     """It ends soon, without a traceback, and what was finished is in the journal."""
     pytest.importorskip("xllamacpp")
     program = [sys.executable, "-m", "faithful_decide", "batch", "-", "-q", "Is it red?"]
+    # If the tests run in the background, they ignore it, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*program, "--model", "embedded"],
         cwd=images.parent,
