@@ -6,35 +6,51 @@ import asyncio
 import base64
 import io
 import json
+import resource
+import sqlite3
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 from openai import AsyncOpenAI
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from benchmarks._faulty import completion, written
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Question, decide_many
+from faithful_decide import Journal, Question, Reply, Sample, decide_many, load_backend
+from faithful_decide._batch._entry import reply_data
+from faithful_decide._batch._export import exporting
+from faithful_decide._batch._journal import _sum
+from faithful_decide._batch._sources import read_samples
 from faithful_decide._contract import schema
+from faithful_decide._decide import Settings, decision_plan
+from faithful_decide._image import load_image, prepare
+from faithful_decide._many import Batch
 from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide.testing import ScriptedBackend, reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from faithful_decide import Request
 
 ROUNDS = 3
 AT_ONCE = 32
 QUESTION = Question("Is it red?")
 SERVER = """
 import sys
-from benchmarks.throughput import serve
-serve()
+from benchmarks._counting import CountingServer
+with CountingServer(0.02) as server:
+    print(server.address, flush=True)
+    sys.stdin.read()
 """
 
 
@@ -54,32 +70,6 @@ def photographs(folder: Path, count: int, seed: int) -> list[Path]:
         path.write_bytes(data[:2] + comment + data[2:])
         paths.append(path)
     return paths
-
-
-def serve(delay: float = 0.02) -> None:
-    """Answer every chat completion alike, after a while, until stdin ends."""
-    body = json.dumps(completion(written("yes"))).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    answer = f"{head}\r\n".encode() + body
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-                await asyncio.sleep(delay)
-                writer.write(answer)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(one, "127.0.0.1", 0, limit=2**24)
-        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-
-    asyncio.run(main())
 
 
 @contextmanager
@@ -151,5 +141,180 @@ def beside_the_sdk(options: Options) -> Iterator[Row]:
         yield Row(figure, statistics.median(ratios), ">=", 0.8, ROUNDS)
 
 
+class Instant(ScriptedBackend):
+    """A model that replies at once, awaited, and remembers nothing of it."""
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Reply."""
+        self.requests.clear()
+        return self.generate(request)
+
+
+def archive(path: Path, count: int) -> None:
+    """An archive of small images that all differ."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    data = file.getvalue()
+    with tarfile.open(path, "w") as tar:
+        for number in range(count):
+            # A text chunk of its own before the end makes each another image.
+            body = b"tEXtn\0%d" % number
+            chunk = (len(body) - 4).to_bytes(4, "big") + body + crc32(body).to_bytes(4, "big")
+            info = tarfile.TarInfo(f"{number}.png")
+            info.size = len(data) + len(chunk)
+            tar.addfile(info, io.BytesIO(data[:-12] + chunk + data[-12:]))
+
+
+def resident() -> float:
+    """Megabytes that this process has in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def steady(folder: str, count: int) -> None:
+    """Run through an archive with a journal and an export; print what is in memory on the way."""
+    backend = Instant(lambda _: reply_text("yes"))
+    rows = decide_many(
+        Path(folder) / "images.tar",
+        QUESTION,
+        model=backend,
+        at_once=AT_ONCE,
+        journal=Path(folder) / "journal",
+    )
+    with exporting(Path(folder) / "out.jsonl") as add:
+        for number, row in enumerate(rows, 1):
+            add(row)
+            if number in {count // 5, count}:
+                print(resident(), flush=True)
+
+
+def memory(options: Options) -> Iterator[Row]:
+    """Memory of a long run, and how it grows."""
+    count = 5000 if options.quick else 100_000
+    with tempfile.TemporaryDirectory() as name:
+        archive(Path(name) / "images.tar", count)
+        code = f"from benchmarks.throughput import steady; steady({name!r}, {count})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        early, late = map(float, done.stdout.split())
+    yield Row(f"megabytes in memory after {count} rows", late, "<=", 200, count)
+    growth = (late - early) / (count * 4 / 5) * 1e5
+    # The first thousands of rows fill pools and caches; a short run says nothing about growth.
+    if not options.quick:
+        yield Row("megabytes of growth per 100 000 rows", growth, "<=", 5, count)
+
+
+def millions(options: Options) -> Iterator[Row]:
+    """A dry run over a table, and the scan of a journal in which everything is done."""
+    count = 50_000 if options.quick else 1_000_000
+    with tempfile.TemporaryDirectory() as name:
+        table, journal = Path(name) / "images.csv", Path(name) / "journal"
+        photographs(Path(name), 200, options.seed)
+        with table.open("w") as file:
+            file.write("id,image,label\n")
+            file.writelines(f"{n},{n % 200:06}.jpg,yes\n" for n in range(count))
+        asked = ["-q", QUESTION.text, "--dry-run", "--journal", str(journal)]
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "faithful_decide", "batch", str(table), *asked],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        took = time.perf_counter() - started
+        assert f" {count}\n" in done.stdout, done.stdout  # noqa: S101
+        yield Row("dry run: rows per second", count / took, ">=", 2000, count)
+        finished(journal, count)
+        started = time.perf_counter()
+        with Journal(journal) as opened:
+            found = sum(1 for _ in opened.keys("replies"))
+        took = time.perf_counter() - started
+        assert found == count  # noqa: S101
+        yield Row(f"resume scan of {count} finished rows, seconds", took, "<=", 5, count)
+
+
+def finished(path: Path, count: int) -> None:
+    """A journal with replies to many requests."""
+    Journal(path).close()
+    data = reply_data(Reply(reply_text("yes"), "stop", model="instant"))
+
+    def entries() -> Iterator[tuple[bytes, str, bytes]]:
+        for number in range(count):
+            key = sha256(b"%d" % number).digest()
+            text = json.dumps({**data, "latency_s": number})
+            yield key, text, _sum(key, text)
+
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT INTO replies VALUES (?, ?, ?)", entries())
+
+
+def shapes(folder: Path, count: int) -> None:
+    """JPEG files of 640x480 that still differ when they were made small."""
+    for number in range(count):
+        picture = Image.new("RGB", (640, 480), "white")
+        corner = (20 + number % 25 * 20, 20 + number // 25 * 20)
+        ImageDraw.Draw(picture).ellipse((*corner, corner[0] + 100, corner[1] + 100), fill="red")
+        picture.save(folder / f"{number:06}.jpg", "JPEG", quality=90)
+
+
+def engine_alone(folder: str, part: int, parts: int) -> None:
+    """What one writes first around the engine; prints rows and seconds."""
+    backend = load_backend("embedded")
+    paths = sorted(Path(folder).glob("*.jpg"))[part::parts]
+    for measured in (paths[:2], paths):
+        started = time.perf_counter()
+        for path in measured:
+            image = prepare(load_image(path), backend.capabilities.image_limits)
+            request = next(decision_plan(image, QUESTION, Settings(), backend))[0]
+            json.loads(backend.generate(request).text)
+    print(time.perf_counter() - started, flush=True)
+
+
+def embedded(options: Options) -> Iterator[Row]:
+    """Rows per second of the embedded model over those of a bare loop around its engine."""
+    count = 40 if options.quick else 200
+    with tempfile.TemporaryDirectory() as name:
+        shapes(Path(name), count)
+        for workers in (1, 2):
+            ratios = []
+            for number in range(ROUNDS):
+                theirs = loops(name, workers)
+                journal = Path(name) / f"{workers}-{number}.journal"
+                with Batch("embedded", journal, workers) as batch:
+                    job = batch.job(Settings())
+                    # The engines are warm in both.
+                    warm = [Sample("warm", Path(name) / "000000.jpg")] * workers
+                    list(batch.rows(job, warm, {"": Question("Is it warm?")}))
+                    started = time.perf_counter()
+                    rows = batch.rows(job, read_samples(f"{name}/*.jpg"), {"": QUESTION})
+                    decided = sum(row.decision is not None for row in rows)
+                    ours = time.perf_counter() - started
+                    assert batch.backend.recalled == 0  # noqa: S101
+                assert decided == count  # noqa: S101
+                print(f"{count / theirs:.1f} rows/s bare, {count / ours:.1f}", file=sys.stderr)
+                ratios.append(theirs / ours)
+            figure = f"embedded, {workers} at once: rows per second over the bare engine's"
+            yield Row(figure, statistics.median(ratios), ">=", 0.9, ROUNDS)
+
+
+def loops(folder: str, parts: int) -> float:
+    """Seconds that bare loops take side by side, the slowest of them."""
+    code = "from benchmarks.throughput import engine_alone; engine_alone({!r}, {}, {})"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code.format(folder, part, parts)], stdout=subprocess.PIPE
+        )
+        for part in range(parts)
+    ]
+    return max(float(process.communicate()[0]) for process in started)
+
+
+def throughput(options: Options) -> Iterator[Row]:
+    """Speed, memory, size."""
+    yield from beside_the_sdk(options)
+    yield from embedded(options)
+    yield from millions(options)
+    yield from memory(options)
+
+
 if __name__ == "__main__":
-    run(beside_the_sdk)
+    run(throughput)

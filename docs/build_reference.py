@@ -51,6 +51,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_types:Enforcement",
         "_types:Finish",
     ),
+    "Many images": (
+        "_many:decide_many",
+        "_batch/_row:Sample",
+        "_batch/_row:Row",
+        "_batch/_journal:Journal",
+        "_batch/_export:read_rows",
+    ),
     "Stored decisions": ("_stored:verify_stored", "_price:price_usd"),
     "Models": (
         "backends/__init__:load_backend",

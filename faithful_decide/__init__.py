@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend as Backend
     from faithful_decide._backend import Capabilities as Capabilities
     from faithful_decide._backend import Request as Request
+    from faithful_decide._batch._export import read_rows as read_rows
     from faithful_decide._batch._journal import Journal as Journal
     from faithful_decide._batch._row import Row as Row
     from faithful_decide._batch._row import Sample as Sample
@@ -75,6 +76,7 @@ _HOMES = {
     "_audit._types": ("AuditReport", "DatasetAudit"),
     "_auditor": ("aaudit", "audit", "audit_dataset"),
     "_backend": ("AsyncBackend", "Backend", "Capabilities", "Request"),
+    "_batch._export": ("read_rows",),
     "_batch._journal": ("Journal",),
     "_batch._row": ("Row", "Sample"),
     "_calibration": ("Bin", "Reliability", "calibration_svg", "reliability"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from decimal import Decimal
 
+    from faithful_decide._batch._compare import Comparison
+    from faithful_decide._batch._journal import Journal
     from faithful_decide._batch._row import Row, Sample
-    from faithful_decide._batch._runner import Job
+    from faithful_decide._batch._runner import Asked, Job
     from faithful_decide._many import Batch
     from faithful_decide._types import Question
 
-__all__ = ["batch"]
+__all__ = ["batch", "compare"]
 
 JOURNAL = "faithful-decide.journal"
 FAILED = 1
@@ -75,6 +78,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--question", "-q", "questions", multiple=True, required=True, help="What to ask.")
 @click.option("--model", metavar="SPEC", help="As in `decide`.")
 @click.option("--out", metavar="FILE", help="A .jsonl, .csv or .parquet file for the rows.")
+@click.option("--deferred", is_flag=True, help="By the provider's batch API: half the price.")
 @click.option("--as-completed", is_flag=True, help="Rows in the order in which they are done.")
 def batch(
     sources: tuple[str, ...],
@@ -88,15 +92,23 @@ def batch(
     Every reply is kept in the journal, so running the same command again goes on where it ended.
     Rows go to stdout as lines of JSON, or to a file with --out.
     """
+    from faithful_decide._batch._defer import fill  # noqa: PLC0415 - slow to load
     from faithful_decide._batch._export import exporting, write_json  # noqa: PLC0415 - slow to load
     from faithful_decide._many import named  # noqa: PLC0415 - slow to load
 
+    if how["deferred"] and "-" in sources:
+        msg = "--deferred reads the sources more than once; write those of stdin into a file"
+        raise click.UsageError(msg)
     asked = named(questions, how["verdicts"], abstain=not how["no_abstain"])
     with ExitStack() as stack:
         opened, job = _open(stack, how)
         if how["dry_run"]:
-            _estimate(job, _samples(sources, how), asked)
+            _estimate(job, _samples(sources, how), asked, how["deferred"])
             return 0
+        if how["deferred"]:
+            with _going_on_later(opened, how):
+                job = fill(job, lambda: _asked(sources, asked, how), say=_say)
+            opened.backend = job.backend
         write = (
             stack.enter_context(exporting(out)) if out else lambda row: write_json(row, sys.stdout)
         )
@@ -107,14 +119,99 @@ def batch(
     return FAILED if opened.progress.errors else 0
 
 
-def _open(stack: ExitStack, how: dict[str, Any]) -> tuple[Batch, Job]:
+@click.command()
+@_asking
+@click.option("--question", "-q", required=True, help="What to ask.")
+@click.option("--model", metavar="SPEC", help="As in `decide`.")
+@click.option("--against-model", metavar="SPEC", help="Compare with another model.")
+@click.option("--against-base-url", metavar="URL", help="Where its server is.")
+@click.option("--against-question", metavar="TEXT", help="Compare with another question.")
+@click.option("--against-verdict-first", is_flag=True, help="Compare with the other order.")
+@click.option("--label", default="label", help="The column with the right verdict; label.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(
+    sources: tuple[str, ...],
+    *,
+    question: str,
+    label: str,
+    as_json: bool,
+    **how: Any,  # noqa: ANN401 - as in batch
+) -> None:
+    """Ask about all images in SOURCES in two ways, and test whether they differ.
+
+    The other way is one of --against-model, --against-question and --against-verdict-first.
+    """
+    from faithful_decide._batch import _compare as two  # noqa: PLC0415 - slow to load
+    from faithful_decide._batch._verdict_first import verdict_first_plan  # noqa: PLC0415
+
+    kinds = ("against_model", "against_question", "against_verdict_first")
+    if sum(bool(how[kind]) for kind in kinds) != 1:
+        msg = "name one way to compare with: --against-model, --against-question or "
+        msg += "--against-verdict-first"
+        raise click.UsageError(msg)
+    asked = _questions((question, how["against_question"] or question), how)
+    with ExitStack() as stack:
+        opened, job = _open(stack, how)
+        names, other = (opened.backend.name, opened.backend.name), job
+        if how["against_model"]:
+            changed = {"model": how["against_model"], "base_url": how["against_base_url"]}
+            second, other = _open(stack, {**how, **changed}, opened.backend.journal)
+            names = (names[0], second.backend.name)
+        elif how["against_question"]:
+            names = (question, how["against_question"])
+        else:
+            names, other = (
+                ("verdict last", "verdict first"),
+                replace(job, instead=verdict_first_plan),
+            )
+        arms = (two.Arm(names[0], job, asked[0]), two.Arm(names[1], other, asked[1]))
+        if how["dry_run"]:
+            _estimate(job, _samples(sources, how), {"": asked[0]})
+            _estimate(other, _samples(sources, how), {"": asked[1]})
+            return
+        with _going_on_later(opened, how):
+            found = two.compare(*arms, _samples(sources, how), label=label)
+    if as_json:
+        click.echo(found.model_dump_json())
+    else:
+        _show(found)
+
+
+def _questions(texts: Sequence[str], how: dict[str, Any]) -> list[Question]:
+    from faithful_decide._types import Question as Asked  # noqa: PLC0415 - slow to load
+
+    return [Asked(text, how["verdicts"], not how["no_abstain"]) for text in texts]
+
+
+def _show(found: Comparison) -> None:
+    """Print a comparison."""
+    first, second = found.arms
+    rows = [("first", first), ("second", second)]
+    rows.append(("pairs", f"{found.pairs} of {found.samples} samples; {found.agreed} agree"))
+    for name, errors, abstained in zip(found.arms, found.errors, found.abstained, strict=True):
+        counts = ", ".join(f"{n} {what}" for what, n in errors.items()) or "no errors"
+        rows.append(("", f"{name}: {counts}, {abstained} cannot_tell"))
+    if found.rates is not None and found.difference is not None:
+        shares = " and ".join(f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in found.rates)
+        rows.append((found.what, shares))
+        d = found.difference
+        rows.append(("change", f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"))
+        only = f"{found.only_first} only the first, {found.only_second} only the second"
+        rows.append(("McNemar", f"p = {found.p_value:.4g} (exact; {only})"))
+    for name, text in rows:
+        click.echo(f"{name:<13}  {_plain(text)}")
+
+
+def _open(
+    stack: ExitStack, how: dict[str, Any], journal: Journal | None = None
+) -> tuple[Batch, Job]:
     from faithful_decide._decide import Settings  # noqa: PLC0415 - slow to load
     from faithful_decide._loading import seed_of  # noqa: PLC0415 - slow to load
     from faithful_decide._many import Batch  # noqa: PLC0415 - slow to load
 
-    journal = how["journal"]
-    if how["dry_run"] and not Path(journal).exists():
-        journal = None
+    kept: Journal | str | None = journal or how["journal"]
+    if how["dry_run"] and not Path(how["journal"]).exists():
+        kept = None
     settings = Settings(
         how["samples"],
         seed_of(how["seed"], how["samples"], how["journal"]),
@@ -123,14 +220,20 @@ def _open(stack: ExitStack, how: dict[str, Any]) -> tuple[Batch, Job]:
         how["timeout"],
     )
     options = {} if how["base_url"] is None else {"base_url": how["base_url"]}
-    opened = stack.enter_context(Batch(how["model"], journal, how["workers"], options))
+    opened = stack.enter_context(Batch(how["model"], kept, how["workers"], options))
     job = opened.job(
         settings,
         at_once=how["at_once"],
-        ordered=not how["as_completed"],
+        ordered=not how.get("as_completed"),
         max_cost=None if how["dry_run"] else how["max_cost"],
     )
     return opened, job
+
+
+def _asked(
+    sources: Sequence[str], asked: dict[str, Question], how: dict[str, Any]
+) -> Iterator[Asked]:
+    return ((sample, asked) for sample in _samples(sources, how))
 
 
 def _samples(sources: Sequence[str], how: dict[str, Any]) -> Iterator[Sample]:
@@ -151,12 +254,21 @@ def _run(
 
     # Without a terminal there is no bar: disable=None says so.
     bar = tqdm(total=total, unit=" rows", file=sys.stderr, disable=None)
+    with _going_on_later(opened, how), bar, closing(rows):
+        for row in rows:
+            write(row)
+            bar.update()
+            bar.set_postfix_str(_short(opened), refresh=False)
+    _say(_long(opened))
+    if opened.progress.too_dear:
+        _say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
+
+
+@contextmanager
+def _going_on_later(opened: Batch, how: dict[str, Any]) -> Iterator[None]:
+    """On Ctrl-C, say how to resume, and end without waiting for a model."""
     try:
-        with bar, closing(rows):
-            for row in rows:
-                write(row)
-                bar.update()
-                bar.set_postfix_str(_short(opened), refresh=False)
+        yield
     except KeyboardInterrupt:
         opened.leave()
         _say(f"interrupted: {_long(opened)}")
@@ -164,9 +276,6 @@ def _run(
         sys.stdout.flush()
         # Not by the usual way out: an engine in the middle of a reply would be waited for.
         os._exit(FAILED)
-    _say(_long(opened))
-    if opened.progress.too_dear:
-        _say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
 
 
 def _count(sources: Sequence[str], how: dict[str, Any]) -> int | None:
@@ -191,12 +300,18 @@ def _long(opened: Batch) -> str:
     )
 
 
-def _estimate(job: Job, samples: Iterator[Sample], asked: dict[str, Question]) -> None:
+def _estimate(
+    job: Job, samples: Iterator[Sample], asked: dict[str, Question], deferred: bool = False
+) -> None:
+    from faithful_decide._batch._defer import HALF  # noqa: PLC0415 - slow to load
     from faithful_decide._batch._estimate import estimate  # noqa: PLC0415 - slow to load
 
     found = estimate(job, samples, asked)
     basis = "as earlier replies had" if found.measured else "by rule of thumb"
-    price = "not known" if found.cost_usd is None else f"${found.cost_usd:.2f} by list prices"
+    price = "not known"
+    if found.cost_usd is not None:
+        cost = found.cost_usd * (HALF if deferred else 1)
+        price = f"${cost:.2f} by list prices" + (", half for a batch API" if deferred else "")
     rows = {
         "samples": str(found.samples),
         "requests": f"{found.requests} ({found.known} replies are in the journal)",
@@ -208,5 +323,8 @@ def _estimate(job: Job, samples: Iterator[Sample], asked: dict[str, Question]) -
 
 
 def _say(text: str) -> None:
-    shown = "".join(c if c.isprintable() else "?" for c in text)
-    click.echo(shown, err=True)
+    click.echo(_plain(text), err=True)
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from faithful_decide._backend import Backend
-    from faithful_decide._batch._runner import Beyond
+    from faithful_decide._batch._runner import Beyond, Instead
     from faithful_decide._image import ImageSource
 
 __all__ = ["AT_ONCE", "Batch", "decide_many", "samples_of"]
@@ -211,6 +211,7 @@ class Batch:
         allow_urls: bool = False,
         max_cost: Decimal | None = None,
         beyond: Beyond | None = None,
+        instead: Instead | None = None,
     ) -> Job:
         """Say how to run.
 
@@ -221,6 +222,7 @@ class Batch:
             allow_urls: As in `decide_many`.
             max_cost: As in `decide_many`.
             beyond: As in `Job`.
+            instead: As in `Job`.
 
         Returns:
             The job.
@@ -232,7 +234,7 @@ class Batch:
             # More than one at a time would make an engine forget the image between two questions.
             waits = isinstance(self.backend, AsyncBackend) and self.workers == 1
             at_once = AT_ONCE if waits else self.workers
-        return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, beyond)
+        return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, beyond, instead)
 
     def rows(
         self, job: Job, samples: Iterable[Sample], questions: Mapping[str, Question]

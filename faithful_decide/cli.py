@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from faithful_decide._audit_cli import audit, audit_dataset, print_audit
-from faithful_decide._batch_cli import batch
+from faithful_decide._batch_cli import batch, compare
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
     AuthError,
@@ -186,6 +186,7 @@ def probe(spec: str, *, base_url: str | None, as_json: bool) -> None:
 main.add_command(audit)
 main.add_command(audit_dataset)
 main.add_command(batch)
+main.add_command(compare)
 
 
 def _print(decision: Decision, *, as_json: bool) -> None:

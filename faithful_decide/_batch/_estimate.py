@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faithful_decide._batch._journal import request_key
+from faithful_decide._batch._entry import request_key
 from faithful_decide._decide import decision_plan
 from faithful_decide._image import load_image, prepare
 from faithful_decide._price import price_of

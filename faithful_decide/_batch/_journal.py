@@ -12,9 +12,7 @@ replies, so the number of the time is part of the key too.
 
 The file is SQLite's, in its write-ahead mode: a process may be killed at any moment, and several
 may use one journal. It holds text and hashes, no pickled objects, and nobody but its owner may read
-it. Every entry has a checksum; one that does not fit is no entry, and is paid for again. Of the
-alternatives to each token only those from the verdict on are kept, because nothing else is computed
-from them and they are most of what a server sends.
+it. Every entry has a checksum; one that does not fit is no entry, and is paid for again.
 """
 
 from __future__ import annotations
@@ -26,22 +24,19 @@ import sqlite3
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from faithful_decide._decide import request_sha256
-from faithful_decide._types import Reply, Token, Usage
-from faithful_decide._version import __version__
+from faithful_decide._batch._entry import reply_data, reply_of
 from faithful_decide.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from faithful_decide._backend import Backend, Request
+    from faithful_decide._types import Reply
 
-__all__ = ["Journal", "digest", "request_key"]
+__all__ = ["Journal"]
 
 _APPLICATION = 0x66616964
 """Marks the file as a journal: SQLite keeps this number in its header."""
@@ -53,7 +48,6 @@ _SETUP = """
 CREATE TABLE IF NOT EXISTS replies (key BLOB NOT NULL UNIQUE, data TEXT NOT NULL, sum BLOB);
 CREATE TABLE IF NOT EXISTS batches (key BLOB NOT NULL UNIQUE, data TEXT NOT NULL, sum BLOB);
 """
-_VERDICT = b'"verdict"'
 
 
 class Journal:
@@ -121,7 +115,7 @@ class Journal:
         """
         data = self.read("replies", key)
         try:
-            return None if data is None else _reply(data)
+            return None if data is None else reply_of(data)
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -135,7 +129,7 @@ class Journal:
         Raises:
             StorageError: The file cannot be written.
         """
-        self.write("replies", key, _data(reply))
+        self.write("replies", key, reply_data(reply))
 
     def read(self, table: str, key: bytes) -> Any | None:  # noqa: ANN401 - JSON
         """Find an entry of any kind.
@@ -288,33 +282,6 @@ class Journal:
             raise StorageError(msg, hint=hint) from None
 
 
-def request_key(request: Request, nth: int, backend: Backend) -> bytes:
-    """Say what was asked of whom, as the key of a journal.
-
-    Args:
-        request: The request.
-        nth: How often the same was asked before within the same decision.
-        backend: Whom it is for.
-
-    Returns:
-        A hash; equal ones mean that the same reply would do.
-    """
-    return digest("reply", request_sha256(request), nth, getattr(backend, "identity", backend.name))
-
-
-def digest(*parts: object) -> bytes:
-    """Hash what can be written as JSON, and the version of this package.
-
-    Args:
-        *parts: What to hash.
-
-    Returns:
-        The hash.
-    """
-    text = json.dumps([__version__, *parts], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-
-
 def _locked(file: int) -> bool:
     """Lock a file without waiting, the way this system does it."""
     try:
@@ -343,58 +310,3 @@ def _parsed(text: str) -> Any | None:  # noqa: ANN401 - JSON
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _data(reply: Reply) -> dict[str, Any]:
-    kept: dict[str, Any] = {
-        "text": reply.text,
-        "finish": reply.finish,
-        "model": reply.model,
-        "fingerprint": reply.fingerprint,
-        "usage": [
-            reply.usage.prompt_tokens,
-            reply.usage.cached_tokens,
-            reply.usage.completion_tokens,
-        ],
-        "hidden_thinking_tokens": reply.hidden_thinking_tokens,
-        "latency_s": reply.latency_s,
-    }
-    if reply.tokens is not None:
-        kept["tokens"] = [
-            [_text(token.data), {_text(data): p for data, p in token.top.items()}]
-            for token in _from_the_verdict(reply.tokens)
-        ]
-    return kept
-
-
-def _from_the_verdict(tokens: tuple[Token, ...]) -> list[Token]:
-    """The tokens with their alternatives from the verdict on, all before as one without any."""
-    raw = b"".join(token.data for token in tokens)
-    at, start = 0, raw.rfind(_VERDICT)
-    for index, token in enumerate(tokens):
-        if start < 0 or at + len(token.data) > start:
-            head = [Token(raw[:at], {})] if index else []
-            return [*head, *tokens[index:]]
-        at += len(token.data)
-    return []
-
-
-def _reply(data: dict[str, Any]) -> Reply:
-    tokens = data.get("tokens")
-    reply = Reply(**{**data, "usage": Usage(*data["usage"]), "tokens": None})
-    if tokens is None:
-        return reply
-    listed = tuple(
-        Token(_bytes(token), {_bytes(other): p for other, p in top.items()})
-        for token, top in tokens
-    )
-    return replace(reply, tokens=listed)
-
-
-def _text(data: bytes) -> str:
-    """Bytes as a text of JSON, one character each: a token may end in the middle of a character."""
-    return data.decode("latin-1")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("latin-1")

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from faithful_decide._backend import AsyncBackend
-from faithful_decide._batch._journal import request_key
+from faithful_decide._batch._entry import request_key
 from faithful_decide._price import price_of
 from faithful_decide._types import Usage
 from faithful_decide.errors import MissingExtraError
@@ -118,13 +118,22 @@ class Kept:
         """
         if self.journal is not None:
             self.journal.remember(request_key(request, nth, self), reply)
+        self.count(reply)
+
+    def count(self, reply: Reply, share: Decimal = Decimal(1)) -> None:
+        """Count a reply that was paid for.
+
+        Args:
+            reply: The reply.
+            share: Of its list price that was paid.
+        """
         price: Decimal | None = None
         with suppress(MissingExtraError):
             price = price_of(self.name, reply.model, reply.usage)
         with self._lock:
             self.paid += 1
             if self.cost_usd is not None:
-                self.cost_usd = None if price is None else self.cost_usd + price
+                self.cost_usd = None if price is None else self.cost_usd + price * share
 
     def generate(self, request: Request) -> Reply:
         """Ask the backend itself.

@@ -23,7 +23,6 @@ from faithful_decide._image import load_image, prepare
 from faithful_decide.backends._loop import Loop
 from faithful_decide.errors import (
     AuthError,
-    FaithfulDecideError,
     ImageError,
     UnsupportedError,
     UsageError,
@@ -42,11 +41,14 @@ if TYPE_CHECKING:
 
     Asked = tuple[Sample, Mapping[str, Question]]
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
+    Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
 
 __all__ = ["GRACE_S", "Job", "Progress", "stream"]
 
 GRACE_S = 1.0
 """How long to wait, when a run is ended early, for replies that are on their way: they are paid."""
+_FEEDERS = 4
+"""Images that are made ready side by side; with the model, that keeps a few cores busy."""
 _AHEAD = 8
 """In order, samples may be done this many times `at_once` before the one that is waited for."""
 
@@ -63,6 +65,7 @@ class Job:
         allow_urls: Whether an image may be fetched from an http(s) URL.
         max_cost: US dollars after which no further sample is begun.
         beyond: A plan that is run on each decision; what it returns are further columns.
+        instead: A plan that is run instead of a decision; its rows have columns and no verdict.
     """
 
     backend: Kept
@@ -72,6 +75,7 @@ class Job:
     allow_urls: bool = False
     max_cost: Decimal | None = None
     beyond: Beyond | None = None
+    instead: Instead | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
@@ -143,6 +147,16 @@ async def _nothing() -> None:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A sample that was taken from the source, its image made ready to be sent."""
+
+    number: int
+    sample: Sample
+    questions: Mapping[str, Question]
+    image: PreparedImage | ImageError
+
+
 class _Run:
     """Workers that take samples from one iterator, and what they have done so far."""
 
@@ -150,10 +164,13 @@ class _Run:
         self._job, self._asked, self._progress = job, asked, progress
         self._taking = asyncio.Lock()
         self._change = asyncio.Event()
-        self._room = asyncio.Semaphore(job.at_once * (_AHEAD if job.at_once > 1 else 1))
+        self._room = asyncio.Semaphore(job.at_once * _AHEAD)
+        self._shelf = asyncio.Semaphore(job.at_once)
+        self._ready_to_ask: asyncio.Queue[_Taken | None] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
+        self._ahead: asyncio.Task[_Taken | None] | None = None
         self._done: dict[int, list[Row]] = {}
-        self._next = self._taken = self._active = 0
+        self._next = self._taken = self._finished = 0
         self._over = False
 
     async def some(self) -> list[Row]:
@@ -161,7 +178,8 @@ class _Run:
         if self._job.at_once == 1:
             return await self._one_by_one()
         if not self._workers:
-            self._workers = [asyncio.create_task(self._work()) for _ in range(self._job.at_once)]
+            tasks = [self._feed(), *(self._work() for _ in range(self._job.at_once))]
+            self._workers = [asyncio.create_task(task) for task in tasks]
         while not (rows := self._ready()):
             if all(worker.done() for worker in self._workers):
                 self._raise()
@@ -172,10 +190,11 @@ class _Run:
         return rows
 
     async def _one_by_one(self) -> list[Row]:
-        """Nothing is asked before it is wanted."""
+        """Nothing is asked before it is wanted; only the next image is made ready."""
         rows: list[Row] = []
-        while not rows and (asked := await self._take()) is not None:
-            rows = await self._rows(*asked[1])
+        while not rows and (taken := await (self._ahead or self._take())) is not None:
+            self._ahead = asyncio.create_task(self._take())
+            rows = await self._rows(taken)
         return rows
 
     def _raise(self) -> None:
@@ -194,18 +213,30 @@ class _Run:
             self._room.release()
         return rows
 
+    async def _feed(self) -> None:
+        """Take samples and make their images ready, some ahead of those who ask."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._job.at_once, _FEEDERS)):
+                    group.create_task(self._feed_some())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self._dismiss()
+
+    async def _feed_some(self) -> None:
+        while True:
+            await self._room.acquire()
+            await self._shelf.acquire()
+            if (taken := await self._take()) is None:
+                return
+            self._ready_to_ask.put_nowait(taken)
+
     async def _work(self) -> None:
         try:
-            while True:
-                await self._room.acquire()
-                if (taken := await self._take()) is None:
-                    return
-                number, asked = taken
-                self._active += 1
-                try:
-                    self._done[number] = await self._rows(*asked)
-                finally:
-                    self._active -= 1
+            while (taken := await self._ready_to_ask.get()) is not None:
+                self._shelf.release()
+                self._done[taken.number] = await self._rows(taken)
                 self._change.set()
         except BaseException:
             self._over = True
@@ -213,7 +244,12 @@ class _Run:
         finally:
             self._change.set()
 
-    async def _take(self) -> tuple[int, Asked] | None:
+    def _dismiss(self) -> None:
+        """Tell every worker that there is no more to ask."""
+        for _ in range(self._job.at_once):
+            self._ready_to_ask.put_nowait(None)
+
+    async def _take(self) -> _Taken | None:
         async with self._taking:
             if self._over or self._too_dear():
                 self._over = True
@@ -223,9 +259,14 @@ class _Run:
             if asked is None:
                 self._over = True
                 return None
+            number = self._taken
             self._taken += 1
-            self._progress.samples += 1
-            return self._taken - 1, asked
+        self._progress.samples += 1
+        try:
+            image = await asyncio.to_thread(self._prepared, asked[0])
+        except ImageError as error:
+            return _Taken(number, *asked, error)
+        return _Taken(number, *asked, image)
 
     def _too_dear(self) -> bool:
         job, spent = self._job, self._job.backend.cost_usd
@@ -234,34 +275,35 @@ class _Run:
         if spent is None:
             return True
         # As much again, for each that is under way and the next, as the others have cost so far.
-        done = self._taken - self._active
-        expected = spent / done * (self._active + 1) if done else 0
+        under_way = self._taken - self._finished + 1
+        expected = spent / self._finished * under_way if self._finished else 0
         self._progress.too_dear = spent + expected > job.max_cost
         return self._progress.too_dear
 
-    async def _rows(self, sample: Sample, questions: Mapping[str, Question]) -> list[Row]:
-        prepared: PreparedImage | FaithfulDecideError
-        try:
-            prepared = await asyncio.to_thread(self._prepared, sample)
-        except ImageError as error:
-            prepared = error
-        return [
-            await self._row(sample, name, prepared, question)
-            for name, question in questions.items()
+    async def _rows(self, taken: _Taken) -> list[Row]:
+        rows = [
+            await self._row(taken.sample, name, taken.image, question)
+            for name, question in taken.questions.items()
         ]
+        self._finished += 1
+        return rows
 
     async def _row(
         self,
         sample: Sample,
         name: str,
-        image: PreparedImage | FaithfulDecideError,
+        image: PreparedImage | ImageError,
         question: Question,
     ) -> Row:
-        if isinstance(image, FaithfulDecideError):
+        if isinstance(image, ImageError):
             return Row(sample.id, name, error=image, columns=sample.columns)
         job = self._job
         timeout = job.settings.timeout_s
         try:
+            if job.instead is not None:
+                other = job.instead(image, question, job.settings, job.backend)
+                found = await arun(other, job.backend, timeout)
+                return Row(sample.id, name, columns=sample.columns, extra=found)
             plan = decision_plan(image, question, job.settings, job.backend)
             decision = await arun(plan, job.backend, timeout)
             extra: Mapping[str, Any] = {}
@@ -283,11 +325,14 @@ class _Run:
     async def end(self) -> None:
         """Begin nothing more, wait a moment for what is under way, and give up the rest."""
         self._over = True
-        for _ in self._workers:
-            self._room.release()
-        busy = [worker for worker in self._workers if not worker.done()]
-        if busy:
+        while not self._ready_to_ask.empty():
+            self._ready_to_ask.get_nowait()
+        self._dismiss()
+        feeders = [*self._workers[:1], *([] if self._ahead is None else [self._ahead])]
+        for task in feeders:
+            task.cancel()
+        if busy := [worker for worker in self._workers[1:] if not worker.done()]:
             await asyncio.wait(busy, timeout=GRACE_S)
-        for worker in busy:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*self._workers, *feeders, return_exceptions=True)

@@ -14,9 +14,12 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import connection, get_context, parent_process
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._batch._entry import from_the_verdict
+from faithful_decide._types import Token
 from faithful_decide.backends import load_backend
 from faithful_decide.errors import BackendError, UsageError
 
@@ -160,4 +163,9 @@ def _load(spec: str, options: dict[str, Any]) -> tuple[str, Capabilities, object
 
 
 def _generate(request: Request) -> Reply:
-    return _loaded[0].generate(request)
+    reply = _loaded[0].generate(request)
+    if reply.tokens is None:
+        return reply
+    # The rest would only be carried from process to process.
+    kept = from_the_verdict(reply.tokens)
+    return replace(reply, tokens=tuple(Token(token.data, dict(token.top)) for token in kept))

@@ -32,6 +32,7 @@ from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._image import ImageLimits
 from faithful_decide._probed import corrected, recall
 from faithful_decide.backends._chat import chat_body, read_chat
+from faithful_decide.backends._deferred import Deferred
 from faithful_decide.backends._loop import Loop
 from faithful_decide.backends._ollama import ollama_body, read_ollama
 from faithful_decide.backends._presets import PRESETS, Preset, preset_of
@@ -213,6 +214,17 @@ class OpenAIBackend:
             BackendError: As in `generate`.
         """
         return await self._loop.arun(self._call(request))
+
+    def deferred(self) -> Deferred:
+        """Reach the batch API of this server.
+
+        Raises:
+            UnsupportedError: This kind of server has another protocol.
+        """
+        if self._preset.wire != "chat":
+            msg = f"{self.name} has no batch API"
+            raise UnsupportedError(msg, hint="use a server of OpenAI's protocol")
+        return Deferred(self._client, self._loop, self._preset, self._model, self._name)
 
     async def _call(self, request: Request) -> Reply:
         if request.prefix and not self._capabilities.prefix:

@@ -14,7 +14,8 @@ import pytest
 
 from faithful_decide import Decider, Question, StorageError, UsageError, decide
 from faithful_decide._backend import Request
-from faithful_decide._batch._journal import Journal, _data, _reply, request_key
+from faithful_decide._batch._entry import reply_data, reply_of, request_key
+from faithful_decide._batch._journal import Journal
 from faithful_decide._batch._kept import kept
 from faithful_decide._image import load_image, prepare
 from faithful_decide._types import Reply, Token, Usage
@@ -95,7 +96,7 @@ def test_another_version_asks_again(png, path, monkeypatch):
     """What a version makes of a request is its own."""
     backend = always()
     decide(png, QUESTION, model=backend, journal=path)
-    monkeypatch.setattr("faithful_decide._batch._journal.__version__", "9")
+    monkeypatch.setattr("faithful_decide._batch._entry.__version__", "9")
     decide(png, QUESTION, model=backend, journal=path)
     assert len(backend.requests) == 2
 
@@ -130,13 +131,13 @@ def test_a_reply_comes_back_as_it_was():
         latency_s=0.5,
         tokens=(*tokens, verdict),
     )
-    back = _reply(_data(reply))
+    back = reply_of(reply_data(reply))
     assert dataclasses.replace(back, tokens=None) == dataclasses.replace(reply, tokens=None)
     assert b"".join(t.data for t in back.tokens) == b"".join(t.data for t in reply.tokens)
     assert back.tokens[-1] == verdict
     assert back.tokens[0].top == {}
     probe = dataclasses.replace(reply, tokens=(verdict,))
-    assert _reply(_data(probe)) == probe
+    assert reply_of(reply_data(probe)) == probe
 
 
 @pytest.mark.parametrize(

@@ -68,17 +68,23 @@ def test_rows_come_in_the_order_of_the_samples(many, kind, at_once):
 
 
 def test_rows_as_they_are_done(many):
-    """A slow one does not keep back the others, and none is missing."""
-    backend = AsyncScripted(yes)
-    slow = iter([0.5])
-    backend.generate = lambda r, g=backend.generate: g(r)
+    """One that waits for all others does not keep them back."""
+    import asyncio
 
-    async def agenerate(request, once=AsyncScripted.agenerate):
-        backend.delay = next(slow, 0.0)
-        return await once(backend, request)
+    others, slow = asyncio.Event(), (many / "000.png").read_bytes()
 
-    backend.agenerate = agenerate
-    rows = [row.id for row in decide_many(many, QUESTION, model=backend, at_once=4, ordered=False)]
+    class Waiting(AsyncScripted):
+        async def agenerate(self, request):
+            reply = await super().agenerate(request)
+            if len(self.requests) == 40:
+                others.set()
+            if request.image.data == slow:
+                await others.wait()
+            return reply
+
+    rows = [
+        row.id for row in decide_many(many, QUESTION, model=Waiting(yes), at_once=4, ordered=False)
+    ]
     assert rows[-1] == "000.png"
     assert sorted(rows) == [f"{n:03}.png" for n in range(40)]
 

@@ -1,0 +1,179 @@
+"""The commands over many images: rows on stdout or in a file, the rest on stderr."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from faithful_decide import Journal, backends, cli
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Runs the program in a folder of its own; returns its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
+        code = cli.run()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """A model that says yes to everything, under the spec `scripted/x`."""
+    backend = ScriptedBackend(lambda _: reply_text("yes"), name="scripted/x")
+    monkeypatch.setitem(sys.modules, "batch_scripted", type("M", (), {"load": lambda _: backend}))
+    monkeypatch.setitem(backends._LOADERS, "scripted", "batch_scripted:load")
+    monkeypatch.setenv("FAITHFUL_DECIDE_MODEL", "scripted/x")
+    return backend
+
+
+@pytest.fixture
+def images(tmp_path, picture_of):
+    """Six pictures, three with a label in a table."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(picture_of(number))
+    (tmp_path / "labels.csv").write_text(
+        "image,label\nimages/0.png,yes\nimages/1.png,no\nimages/2.png,yes\n"
+    )
+    return folder
+
+
+def test_rows_on_stdout(call, model, images):
+    """One object a line, and on stderr what became of them; nothing moves without a terminal."""
+    code, out, err = call("batch", images, "-q", "Is it red?", "-q", "Is it blue?")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(row["id"], row["question"]) for row in rows[:3]] == [
+        ("0.png", "Is it red?"),
+        ("0.png", "Is it blue?"),
+        ("1.png", "Is it red?"),
+    ]
+    assert err == "12 rows (12 yes); 12 replies paid for, 0 from the journal\n"
+    assert call("batch", images, "-q", "Is it red?")[2] == (
+        "6 rows (6 yes); 0 replies paid for, 6 from the journal\n"
+    )
+    assert len(model.requests) == 12
+
+
+def test_a_row_with_an_error_makes_the_exit_code(call, model, images):
+    """The others are there all the same, in the file, which replaces the old one."""
+    (images / "0.png").write_bytes(b"no image")
+    code, out, err = call("batch", images, "-q", "Is it red?", "--out", "rows.csv")
+    assert (code, out) == (1, "")
+    assert "6 rows (5 yes, 1 ImageError)" in err
+    assert call("batch", images, "-q", "Is it red?", "--out", "rows.csv", "--limit", 1)[0] == 1
+
+
+def test_a_dry_run_asks_nothing(call, model, images):
+    """It counts, with what the journal knows."""
+    code, out, _ = call("batch", images, "-q", "Is it red?", "--dry-run")
+    assert code == 0
+    assert "samples    6" in out
+    assert "requests   6 (0 replies" in out
+    assert "rule of thumb" in out
+    assert model.requests == []
+    call("batch", images, "-q", "Is it red?", "--limit", 2)
+    assert "requests   4 (2 replies" in call("batch", images, "-q", "Is it red?", "--dry-run")[1]
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("nowhere", "-q", "Is it?"),
+        ("images", "-q", ""),
+        ("images", "-q", "a", "-q", "a"),
+        ("images", "-q", "Is it?", "--out", "x.xlsx"),
+        ("images", "-q", "Is it?", "--max-cost", "-1"),
+        ("images", "-q", "Is it?", "--max-cost", "nan"),
+        ("images", "-q", "Is it?", "--at-once", "0"),
+        ("images",),
+        ("-", "-q", "Is it?", "--deferred"),
+    ],
+)
+def test_wrong_use_is_said_before_anything_is_asked(call, model, images, wrong):
+    """With the code for it, and what to do."""
+    code, out, err = call("batch", *wrong)
+    assert (code, out) == (2, "")
+    assert err
+    assert model.requests == []
+
+
+def test_a_limit_of_cost_needs_a_price(call, model, images):
+    """A model without one is refused."""
+    code, _, err = call("batch", images, "-q", "Is it?", "--max-cost", "1")
+    assert (code, model.requests) == (3, [])
+    assert "no known price" in err
+
+
+def test_a_second_run_on_the_same_journal(call, model, images):
+    """Is refused while the first one goes on."""
+    with Journal("faithful-decide.journal") as journal, journal.alone():
+        code, _, err = call("batch", images, "-q", "Is it red?")
+    assert code == 2
+    assert "another run" in err
+
+
+def test_compare(call, model, images):
+    """Two questions, as text and as JSON; the labels of the table are used."""
+    pytest.importorskip("scipy")
+    asked = ("compare", "labels.csv", "-q", "Is it red?", "--against-question", "Is it green?")
+    code, out, _ = call(*asked)
+    assert code == 0
+    assert "3 of 3 samples; 3 agree" in out
+    assert "right          0.667" in out
+    assert "p = 1 (exact" in out
+    assert json.loads(call(*asked, "--json")[1])["what"] == "right"
+    assert len(model.requests) == 6
+    code, out, _ = call(*asked, "--against-verdict-first")
+    assert code == 2
+    out = call("compare", "images", "-q", "Is it red?", "--against-verdict-first")[1]
+    assert "6 OrderError" in out  # the scripted model knows one order only
+    out = call("compare", "images", "-q", "Is it red?", "--against-model", "scripted/x")[1]
+    assert "6 of 6 samples; 6 agree" in out
+
+
+def test_ctrl_c_says_how_to_go_on(images):
+    """It ends soon, without a traceback, and what was finished is in the journal."""
+    pytest.importorskip("xllamacpp")
+    program = [sys.executable, "-m", "faithful_decide", "batch", "-", "-q", "Is it red?"]
+    # If the tests run in the background, they ignore it, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        [*program, "--model", "embedded"],
+        cwd=images.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.stdin.write("images/0.png\nimages/1.png\n")
+    process.stdin.flush()
+    killer = threading.Timer(60, process.kill)
+    killer.start()
+    assert json.loads(process.stdout.readline())["id"] == "images/0.png"
+    assert json.loads(process.stdout.readline())["id"] == "images/1.png"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    killer.cancel()
+    assert time.monotonic() - started < 10  # 2 seconds on a quiet machine: a benchmark says so
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert "run the same command again" in said
+    with Journal(images.parent / "faithful-decide.journal") as journal:
+        assert len(list(journal.keys("replies"))) == 2

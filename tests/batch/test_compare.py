@@ -1,0 +1,151 @@
+"""Two arms over the same samples: paired, tested exactly, and the wrong order well fenced."""
+
+import json
+import random
+
+import pytest
+
+from faithful_decide import ContractError, Question, QuestionError, Reply, Sample, UsageError
+from faithful_decide._batch._compare import Arm, _difference, compare
+from faithful_decide._batch._kept import kept
+from faithful_decide._batch._runner import Job
+from faithful_decide._batch._verdict_first import KEYS, SYSTEM, verdict_first_plan
+from faithful_decide._contract import verify
+from faithful_decide._decide import Settings
+from faithful_decide.testing import ScriptedBackend, reply_text
+
+pytest.importorskip("scipy")
+QUESTION = Question("Is it red?")
+
+
+def backend_of(verdicts, picture_of):
+    """Replies with the verdict of each picture; None is a refusal."""
+    known = {picture_of(number): verdict for number, verdict in enumerate(verdicts)}
+
+    def line(request):
+        verdict = known[request.image.data]
+        if verdict is None:
+            return Reply("no", "refusal")
+        if request.system == SYSTEM:
+            values = json.loads(reply_text(verdict))
+            ordered = {"conclusion": values.pop("verdict"), **values}
+            return json.dumps(ordered)
+        return reply_text(verdict)
+
+    return ScriptedBackend(line)
+
+
+def arm(name, backend, question=QUESTION, **options):
+    return Arm(name, Job(kept(backend), Settings(), **options), question)
+
+
+@pytest.fixture
+def both(picture_of):
+    """Compares two lists of verdicts, with labels or without."""
+
+    def run(first, second, labels=None, **options):
+        samples = [
+            Sample(str(n), picture_of(n), {"label": labels[n]} if labels else {})
+            for n in range(len(first))
+        ]
+        arms = (
+            arm("a", backend_of(first, picture_of)),
+            arm("b", backend_of(second, picture_of), **options),
+        )
+        return compare(*arms, samples)
+
+    return run
+
+
+def test_only_the_samples_on_which_they_differ_count(both):
+    """With labels, being right is what is compared; 6 against 1 of 20 is p = 0.125."""
+    truth = ["yes"] * 20
+    first = ["yes"] * 13 + ["no"] * 7
+    second = ["yes"] * 12 + ["no"] + ["yes"] * 6 + ["no"]
+    found = both(first, second, truth)
+    assert (found.what, found.pairs, found.only_first, found.only_second) == ("right", 20, 1, 6)
+    assert found.p_value == pytest.approx(0.125)
+    assert found.difference.value == pytest.approx(0.25)
+    assert found.difference.low < 0.25 < found.difference.high
+    assert [rate.value for rate in found.rates] == [0.65, 0.9]
+    assert found.verdicts == {"yes": {"yes": 12, "no": 1}, "no": {"yes": 6, "no": 1}}
+    assert found.agreed == 13
+
+
+def test_errors_are_in_no_pair_and_abstentions_are_not_right(both):
+    """Both are counted for each arm."""
+    found = both(["yes", None, "cannot_tell", "yes"], ["yes", "yes", "yes", None], ["yes"] * 4)
+    assert (found.samples, found.pairs) == (4, 2)
+    assert found.errors == ({"RefusedError": 1}, {"RefusedError": 1})
+    assert found.abstained == (1, 0)
+    assert (found.only_first, found.only_second) == (0, 1)
+
+
+def test_without_labels_the_first_verdict_is_compared(both):
+    """How often each arm says yes."""
+    found = both(["yes", "no", "no"], ["yes", "yes", "no"])
+    assert found.what == "first verdict"
+    assert [rate.value for rate in found.rates] == pytest.approx([1 / 3, 2 / 3])
+    with pytest.raises(QuestionError):
+        both(["yes"], ["left"], question=Question("Where?", ("left", "right")))
+
+
+def test_arms_that_do_the_same_differ_by_chance_only():
+    """Of 2000 comparisons of equals with 25 pairs, 95 % of the intervals hold 0."""
+    rng = random.Random(1)
+    held = 0
+    for _ in range(2000):
+        draws = [(rng.random() < 0.5, rng.random() < 0.5) for _ in range(25)]
+        found = _difference(sum(a > b for a, b in draws), sum(b > a for a, b in draws), 25)
+        held += found.low <= 0 <= found.high
+    assert 0.93 <= held / 2000 <= 0.98
+
+
+def test_the_other_order(both, picture_of):
+    """It is asked for by its own contract, and read as strictly."""
+    found = both(["yes", "no"], ["no", "no"], ["yes", "no"], instead=verdict_first_plan)
+    assert (found.only_first, found.only_second) == (1, 0)
+    assert list(KEYS) == sorted(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (reply_text("yes"), "OrderError"),
+        ('{"conclusion": "maybe"}', "OrderError"),
+        ("nonsense", "ContractError"),
+        ('{"conclusion": "maybe", "observations": [], "reasoning": ""}', "ContractError"),
+        (Reply('{"conclusion": "yes"', "length"), "TruncatedError"),
+        (Reply("", "refusal"), "RefusedError"),
+    ],
+)
+def test_replies_in_the_other_order_are_checked(text, error, picture_of):
+    """What would be no decision is no verdict here either."""
+    backend = ScriptedBackend([text, reply_text("yes")])
+    samples = [Sample("a", picture_of(0))]
+    arms = (
+        arm("a", backend, instead=verdict_first_plan),
+        arm("b", ScriptedBackend([reply_text("yes")])),
+    )
+    assert compare(*arms, samples).errors[0] == {error: 1}
+
+
+def test_the_other_order_is_never_a_decision(picture_of):
+    """Not by the contract, and not in a row."""
+    from faithful_decide._batch._runner import stream
+
+    seen = [{"about": "a", "seen": "b"}]
+    text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})
+    with pytest.raises(ContractError):
+        verify(Reply(text, "stop"), ("yes", "no"))
+    job = Job(kept(ScriptedBackend([text])), Settings(), instead=verdict_first_plan)
+    (row,) = stream(job, [(Sample("a", picture_of(0)), {"q": QUESTION})])
+    assert (row.decision, row.verdict, row.extra) == (None, None, {"verdict_first": "yes"})
+
+
+def test_orders_are_compared_by_single_replies(picture_of):
+    """A vote, or two steps, would be something else."""
+    job = Job(kept(ScriptedBackend([])), Settings(samples=3), instead=verdict_first_plan)
+    arms = (Arm("a", job, QUESTION), arm("b", ScriptedBackend([reply_text("yes")])))
+    with pytest.raises(UsageError):
+        compare(*arms, [Sample("a", picture_of(0))])
