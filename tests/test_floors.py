@@ -20,7 +20,7 @@ FLOORS = [
     ["_patience", "_drive", "_score", "_decide", "_price", "_batch"],
     ["_decider", "_many", "_stored", "_probe"],
     ["_calibration", "_pipeline"],
-    ["_live", "_tabular", "sklearn"],
+    ["_live", "_tabular", "_classes", "sklearn"],
     ["_engines", "daft", "ray"],
     ["cli"],
     ["__main__"],
