@@ -408,22 +408,27 @@ def test_decisions_are_kept_with_their_reasons(paths):
     assert vars(classifier) == before
 
 
-class Slow(GreyBackend):
-    """Can be awaited, and counts how many calls are open at once."""
+class Patient(GreyBackend):
+    """Can be awaited, and replies to nobody before three wait for it."""
 
-    open = most = 0
+    def __init__(self):
+        super().__init__("patient")
+        self.open = self.most = 0
+        self.enough = asyncio.Event()
 
     async def agenerate(self, request):
         self.open += 1
         self.most = max(self.most, self.open)
-        await asyncio.sleep(0.02)
+        if self.open == 3:
+            self.enough.set()
+        await asyncio.wait_for(self.enough.wait(), 60)
         self.open -= 1
         return self.generate(request)
 
 
 def test_a_server_is_asked_side_by_side(paths):
     """As many at once as allowed, and the order of the rows is kept."""
-    backend = Slow()
+    backend = Patient()
     classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=backend, at_once=3).fit()
     assert classifier.predict(paths).tolist() == TRUE.tolist()
     assert backend.most == 3
