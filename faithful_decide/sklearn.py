@@ -47,11 +47,11 @@ except ImportError:
     extra = "sklearn"
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
+from faithful_decide._classes import classes_of
 from faithful_decide._decide import Settings
 from faithful_decide._drive import TIMEOUT_S
 from faithful_decide._live import Models, Outcome, Session
 from faithful_decide._loading import seed_of
-from faithful_decide._pipeline import probabilities_of
 from faithful_decide._tabular import DataError, images_in, pictures
 from faithful_decide._types import CANNOT_TELL, Question
 
@@ -198,6 +198,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             BackendError: The model could not be loaded or run.
             ReplyError: It replied with something that holds no verdict, while calibrating.
         """
+        self._range: tuple[float, float] | None = None
         images = None if X is None else self._images(X, reset=True)
         if y is not None:
             if images is None:
@@ -206,11 +207,10 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             y = column_or_1d(y, warn=True)
             check_classification_targets(y)
             check_consistent_length(images, y)
-        verdicts, labels = self._verdicts(y)
-        # The verdicts in the order in which they are asked, and the class that each one means.
-        self.question_ = Question(self.question, verdicts, self.abstain)
-        self.classes_, self._class_of = np.unique(labels, return_inverse=True)
-        self._check(y)
+        self._classes = classes_of(self.verdicts, y, abstain=self.abstain)
+        self.classes_ = self._classes.names
+        self.question_ = Question(self.question, self._classes.verdicts, self.abstain)
+        self._check_policy()
         live = self._live()
         live.session = self._session(live.models)
         live.session.job()
@@ -237,7 +237,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ReplyError: It replied with something that holds no verdict, and errors are raised.
         """
         outcomes = self.decide(X)
-        named: Array = self.classes_[[self._class_of[self._place(one)] for one in outcomes]]
+        named: Array = self.classes_[[self._classes.place(one) for one in outcomes]]
         return named
 
     def predict_proba(self, X: Any) -> Array:  # noqa: ANN401, N803
@@ -257,7 +257,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             BackendError: The model could not be run.
             ReplyError: As in `predict`.
         """
-        shares = self._shares(self.decide(X))
+        outcomes = self.decide(X)  # first: it knows whether this was fitted
+        shares = self._classes.shares(outcomes)
         return shares if self.calibrator_ is None else self._calibrated(shares, self.calibrator_)
 
     def decide(self, X: Any) -> list[Outcome]:  # noqa: ANN401, N803
@@ -336,93 +337,42 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         keep = self.error_policy == "abstain"
         return Session(self.question_, settings, self.at_once, keep, load)
 
-    def _check(self, y: Array | None) -> None:
+    def _check_policy(self) -> None:
         if self.error_policy not in {"raise", "abstain"}:
             msg = f"there is no error_policy {self.error_policy!r}"
             raise UsageError(msg, hint='use "raise" or "abstain"')
-        if self.error_policy == "abstain" and not self.abstain:
-            msg = "rows with errors cannot abstain, because there is no such class"
-            raise UsageError(msg, hint='pass abstain=True as well, or error_policy="raise"')
-        if len(self.classes_) < 2:  # noqa: PLR2004 - nothing to decide
-            msg = "all verdicts stand for one class"
-            raise DataError(msg, hint="classes are at least two different labels")
-        if y is not None and (other := set(np.unique(y)) - set(self.classes_)):
-            msg = f"no verdict stands for the class {next(iter(other))}"
-            raise DataError(msg, hint='say which one does, such as verdicts={"cat": 0, "dog": 1}')
-
-    def _verdicts(self, y: Array | None) -> tuple[tuple[str, ...], list[Any] | Array]:
-        """The verdicts to ask for, and the labels of all that may be reached."""
-        given = self.verdicts
-        mapping: dict[Any, Any]
-        if isinstance(given, str):
-            mapping = _named(given, y)
-        elif hasattr(given, "keys"):
-            mapping = dict(given)
-        else:
-            mapping = {verdict: verdict for verdict in given}
-            if tuple(given) == _YES_NO and y is not None and y.dtype.kind in "biuf":
-                mapping = dict(zip(_YES_NO, np.array([1, 0], dtype=y.dtype), strict=True))
-        if self.abstain:
-            mapping.setdefault(CANNOT_TELL, CANNOT_TELL)
-            # Last, as it is asked.
-            mapping[CANNOT_TELL] = mapping.pop(CANNOT_TELL)
-        labels = list(mapping.values())
-        if len({isinstance(label, str) for label in labels}) > 1:
-            msg = "some labels are strings and some are not"
-            hint = f'give {CANNOT_TELL!r} a label too: verdicts={{"yes": 1, "no": 0, '
-            raise DataError(msg, hint=f'{hint}"{CANNOT_TELL}": -1}}')
-        return tuple(mapping), labels
+        if self.error_policy == "abstain" and not self._classes.apart:
+            msg = "rows with errors cannot abstain, because that is no class of its own"
+            hint = f'pass abstain=True and a label of its own for {CANNOT_TELL!r}, or "raise"'
+            raise UsageError(msg, hint=hint)
 
     def _images(self, data: Any, *, reset: bool) -> list[Any]:  # noqa: ANN401 - see images_in
         images = images_in(data)
         if images is not None:
             return images
-        if not reset and not hasattr(self, "_range"):
+        if not reset and self._range is None:
             msg = "X is a table of numbers, and fit has seen none"
             raise DataError(msg, hint="fit with such a table, so that the range of greys is known")
         table = validate_data(self, data, reset=reset)
-        if reset:
-            self._range = float(table.min()), float(table.max())
-        return list(pictures(table, *self._range))
-
-    def _place(self, outcome: Outcome) -> int:
-        """Which of the labels of the question a row reached."""
-        if isinstance(outcome, FaithfulDecideError):
-            return len(self.question_.verdicts)  # cannot_tell is the last one
-        return self.question_.labels.index(outcome.verdict)
-
-    def _shares(self, outcomes: Sequence[Outcome]) -> Array:
-        shares = np.zeros((len(outcomes), len(self.classes_)))
-        for row, outcome in zip(shares, outcomes, strict=True):
-            if isinstance(outcome, FaithfulDecideError):
-                row[self._class_of[self._place(outcome)]] = 1.0
-            else:
-                found = probabilities_of(outcome)
-                values = [found[label] for label in self.question_.labels]
-                np.add.at(row, self._class_of, values)
-        normal: Array = shares / shares.sum(axis=1, keepdims=True)
-        return normal
-
-    def _decided(self) -> Array:
-        """The columns of the classes that calibration is about: all but `cannot_tell`."""
-        columns = np.arange(len(self.classes_))
-        return columns[columns != self._class_of[-1]] if self.abstain else columns
+        low, high = self._range or (float(table.min()), float(table.max()))
+        self._range = low, high
+        return list(pictures(table, low, high))
 
     def _calibrator(self, outcomes: Sequence[Outcome], y: Array) -> Any:  # noqa: ANN401 - untyped
-        columns = self._decided()
+        columns = self._classes.decided
         kept = [not isinstance(one, FaithfulDecideError) for one in outcomes]
         usable = np.isin(y, self.classes_[columns]) & np.array(kept)
         missing = set(self.classes_[columns]) - set(y[usable])
         if missing:
             msg = f"there is no usable row of the class {next(iter(missing))} to calibrate on"
             raise DataError(msg, hint="pass labelled images of every class")
-        given = _given(self._shares(outcomes)[usable][:, columns])
+        given = _given(self._classes.shares(outcomes)[usable][:, columns])
         # It asks for two rows of each class; nothing is fitted but the calibration.
         base = FrozenEstimator(_Given(self.classes_[columns]))
         return CalibratedClassifierCV(base, method=self.calibrate, cv=2).fit(given, y[usable])
 
     def _calibrated(self, shares: Array, calibrator: Any) -> Array:  # noqa: ANN401 - untyped
-        columns = self._decided()
+        columns = self._classes.decided
         mass = shares[:, columns].sum(axis=1, keepdims=True)
         calibrated = shares.copy()
         calibrated[:, columns] = mass * calibrator.predict_proba(_given(shares[:, columns]))
@@ -453,27 +403,6 @@ def _given(shares: Array) -> Array:
     even = np.full_like(shares, 1 / shares.shape[1])
     given: Array = np.divide(shares, mass, out=even, where=mass > 0)
     return given
-
-
-def _named(given: str, y: Array | None) -> dict[str, Any]:
-    """The labels themselves as verdicts."""
-    if given != "labels":
-        msg = f"verdicts must be a sequence of strings, a mapping or 'labels', not {given!r}"
-        raise UsageError(msg, hint='write verdicts=("yes", "no")')
-    if y is None:
-        msg = "the verdicts are to be the labels, and there are none"
-        raise DataError(msg, hint="fit(X, y), or name the verdicts")
-    classes = np.unique(y)
-    if len(classes) == 1:
-        msg = f"y has one class only, {classes[0]}"
-        raise DataError(msg, hint="name the verdicts, so that all of the classes are known")
-    return {_as_verdict(label): label for label in classes}
-
-
-def _as_verdict(label: Any) -> str:  # noqa: ANN401 - of any array
-    """A label as a model would write it: 3 for 3.0."""
-    whole = isinstance(label, float) and label.is_integer()
-    return str(int(label)) if whole else str(label)
 
 
 def _refuse_key(options: object) -> None:

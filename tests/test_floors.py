@@ -21,7 +21,7 @@ FLOORS = [
     ["_audit"],
     ["_calibration", "_report"],
     ["_loading", "_auditor", "_decider", "_many", "_stored", "_probe"],
-    ["_pipeline", "_live", "_tabular", "sklearn", "_engines", "daft", "ray"],
+    ["_pipeline", "_live", "_tabular", "_classes", "sklearn", "_engines", "daft", "ray"],
     ["_audit_cli", "_batch_cli", "cli"],
     ["__main__"],
 ]

@@ -267,6 +267,11 @@ def test_labels_that_do_not_fit(parameters, y, says, paths):
         {"error_policy": "ignore"},
         {"verdicts": "yes,no"},
         {"error_policy": "abstain"},
+        {
+            "error_policy": "abstain",
+            "abstain": True,
+            "verdicts": {"yes": 1, "no": 0, "cannot_tell": 0},
+        },
         {"at_once": 0},
         {"samples": 0},
         {"question": " "},
@@ -403,22 +408,27 @@ def test_decisions_are_kept_with_their_reasons(paths):
     assert vars(classifier) == before
 
 
-class Slow(GreyBackend):
-    """Can be awaited, and counts how many calls are open at once."""
+class Patient(GreyBackend):
+    """Can be awaited, and replies to nobody before three wait for it."""
 
-    open = most = 0
+    def __init__(self):
+        super().__init__("patient")
+        self.open = self.most = 0
+        self.enough = asyncio.Event()
 
     async def agenerate(self, request):
         self.open += 1
         self.most = max(self.most, self.open)
-        await asyncio.sleep(0.02)
+        if self.open == 3:
+            self.enough.set()
+        await asyncio.wait_for(self.enough.wait(), 60)
         self.open -= 1
         return self.generate(request)
 
 
 def test_a_server_is_asked_side_by_side(paths):
     """As many at once as allowed, and the order of the rows is kept."""
-    backend = Slow()
+    backend = Patient()
     classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=backend, at_once=3).fit()
     assert classifier.predict(paths).tolist() == TRUE.tolist()
     assert backend.most == 3
@@ -553,6 +563,17 @@ def test_calibration_leaves_cannot_tell_alone(noisy):
     assert np.allclose(before[:, 1], after[:, 1])
     assert not np.allclose(before[:, 0], after[:, 0])
     assert after[-1].tolist() == [0.0, 1.0, 0.0]
+
+
+def test_cannot_tell_may_count_as_another_class(noisy):
+    """If the caller says so; then it takes part in calibration like any verdict."""
+    images, y, backend = noisy
+    verdicts = {"dark": 0, "bright": 1, "cannot_tell": 0}
+    classifier = VerdictClassifier(QUESTION, verdicts=verdicts, model=backend, abstain=True)
+    classifier.set_params(calibrate="sigmoid").fit(images, (y == "bright").astype(int))
+    assert classifier.classes_.tolist() == [0, 1]
+    assert np.allclose(classifier.predict_proba(images).sum(axis=1), 1)
+    assert set(classifier.predict(images)) == {0, 1}
 
 
 @pytest.mark.parametrize("y", [None, ["dark"] * 6])
