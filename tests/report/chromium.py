@@ -58,6 +58,7 @@ def browser(profile):
     options.unhandled_prompt_behavior = "dismiss"
     driver = Chrome(options, Service(shutil.which("chromedriver")))
     try:
+        driver.get("about:blank")  # leaves the page that a new window opens with
         yield Browser(driver)
     finally:
         driver.quit()
