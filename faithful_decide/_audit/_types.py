@@ -11,7 +11,6 @@ Everything here is frozen and reads back from its own JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -42,9 +41,10 @@ Count = Annotated[int, Field(ge=0)]
 Fate = Literal["kept", "rewritten", "re-weighted", "does not follow", "objected", "refused"]
 
 
-def _write_html(report: _Frozen, path: str) -> None:
-    """Have a report written; only here does something reach for a floor above its own."""
-    import_module("faithful_decide._report").write_html(report, path)
+def _write_html(report: AuditReport | DatasetAudit, path: str) -> None:
+    from faithful_decide._report import write_html  # noqa: PLC0415 - a floor up, on demand
+
+    write_html(report, path)
 
 
 class Tally(_Frozen):

@@ -1,7 +1,7 @@
 """From a report to one HTML file.
 
 Jinja escapes every text that a template prints, and `visible` is applied to each before that; a
-template cannot forget either. The two exceptions are ours: the style sheet, whose hash is the only
+template cannot forget either. The two exceptions, marked `safe`, are ours: the style sheet, whose hash is the only
 style that the page's security policy lets through, and the drawing of the calibration.
 """
 
@@ -89,12 +89,11 @@ def render_html(report: AuditReport | DatasetAudit | BatchSummary) -> str:
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - on use
-    from markupsafe import Markup  # noqa: PLC0415 - the same
 
     def finalize(value: object) -> object:
-        if isinstance(value, str) and not isinstance(value, Markup):
-            return _text.visible(value)
-        return value
+        # What has `__html__` is markup that a template made, its texts escaped already.
+        is_text = isinstance(value, str) and not hasattr(value, "__html__")
+        return _text.visible(str(value)) if is_text else value
 
     environment = Environment(
         loader=PackageLoader("faithful_decide", "_report/templates"),
@@ -107,13 +106,13 @@ def _environment() -> Environment:
     style = (resources.files("faithful_decide") / "_report/templates/style.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment.globals |= {
-        "calibration": lambda pairs: Markup(_calibration(pairs)),  # noqa: S704 - our own drawing
+        "calibration": _calibration,
         "fates": _words.FATES,
         "is_label": _words.is_label,
         "pieces": _view.pieces,
         "sheets": _view.sheets,
         "strip": _view.strip,
-        "style": Markup(style),  # noqa: S704 - our own file
+        "style": style,
         "style_hash": f"sha256-{digest}",
         "title_of": _words.title,
         "tone_of": _words.tone,

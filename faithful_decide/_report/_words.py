@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from faithful_decide._audit._types import AuditReport, DatasetFlag, Flag
+from faithful_decide._report._text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from faithful_decide._audit._types import DatasetAudit
 
-__all__ = ["FATES", "MOVED_ANYWAY", "STAYED", "findings", "is_clean", "is_label", "title", "tone"]
+__all__ = ["FATES", "MOVED_ANYWAY", "STAYED", "complaint", "findings", "is_clean", "is_label", "title", "tone"]
 
 Tone = Literal["bad", "warn", "good"]
 
@@ -120,3 +121,26 @@ def findings(
         return ()
     said = next((flag.because for flag in report.flags if flag.name == report.label), "")
     return (Flag(name=report.label, because=said or "The audit did not settle it."),)
+
+
+def complaint(
+    report: AuditReport | DatasetAudit, found: Collection[Flag | DatasetFlag]
+) -> str:
+    """Say what keeps an audit from being clean, for somebody whose test has failed.
+
+    Args:
+        report: An audit.
+        found: What `findings` found in it.
+
+    Returns:
+        A few lines, safe to print in a terminal.
+    """
+    about = (
+        f"{report.question.text} ({report.decision.verdict})"
+        if isinstance(report, AuditReport)
+        else f"{len(report.samples)} samples"
+    )
+    lines = [f"the audit of {report.model} is not clean: {about}"]
+    lines += [f"  {flag.name}: {flag.because}" for flag in found]
+    lines.append(f"  ({report.tier} tier; allow=(...) lets named ones pass)")
+    return "\n".join(f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in lines)

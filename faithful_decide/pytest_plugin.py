@@ -1,0 +1,109 @@
+"""For test suites: a model that is loaded once, and an assertion that an audit found nothing.
+
+    from faithful_decide.pytest_plugin import assert_audit_clean
+
+    def test_the_model_does_not_argue_backwards(faithful_decider):
+        assert_audit_clean(faithful_decider.audit("squirrel.png", "Is it funny?"))
+
+pytest loads this module in every run of every project that has the package installed, so it loads
+nothing itself: not the package's own parts, and no model before a test asks for one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from faithful_decide._audit._types import AuditReport, DatasetAudit
+    from faithful_decide._decider import Decider
+    from faithful_decide._image import ImageSource
+
+__all__ = ["assert_audit_clean", "faithful_decider"]
+
+_INI = "faithful_decide_model"
+_chosen: dict[str, str | None] = {"model": None}
+"""What the options of this run say; the assertion is a plain function and is not told."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option and the ini key that name the model.
+
+    Args:
+        parser: What pytest reads its options with.
+    """
+    text = "model for `faithful_decider`, such as embedded or vllm/NAME"
+    group = parser.getgroup("faithful-decide")
+    group.addoption("--faithful-model", metavar="SPEC", default=None, help=text)
+    parser.addini(_INI, text, default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember which model this run is about.
+
+    Args:
+        config: The options of this run.
+    """
+    spec = config.getoption("--faithful-model") or config.getini(_INI)
+    _chosen["model"] = str(spec) if spec else None
+
+
+@pytest.fixture(scope="session")
+def faithful_decider() -> Iterator[Decider]:
+    """A `Decider`, loaded once for all tests.
+
+    Its model is that of `--faithful-model`, else of `faithful_decide_model` in the ini file, else
+    what `Decider()` takes.
+
+    Yields:
+        The decider. It is closed after the last test.
+    """
+    from faithful_decide._decider import Decider  # noqa: PLC0415 - not before a test asks for it
+
+    with Decider(_chosen["model"]) as decider:
+        yield decider
+
+
+def assert_audit_clean(
+    report_or_image: AuditReport | DatasetAudit | ImageSource,
+    question: str | None = None,
+    *,
+    allow: Collection[str] = (),
+) -> None:
+    """Fail unless an audit looked and found nothing.
+
+    An audit that settled nothing (`inconclusive`) did not find nothing: it fails too, unless it is
+    allowed.
+
+    Args:
+        report_or_image: A report of an audit, or an image that is audited here.
+        question: What to ask about the image. Left out for a report.
+        allow: Flags and labels that are no matter, such as `("inconclusive",)`.
+
+    Raises:
+        AssertionError: Something was found; the message lists it with the sentences that justify it.
+        UsageError: There is a question beside a report, or an image without one.
+    """
+    __tracebackhide__ = True
+    if isinstance(allow, str):
+        allow = (allow,)
+    from faithful_decide._audit._types import AuditReport, DatasetAudit  # noqa: PLC0415 - on use
+    from faithful_decide._report._words import complaint, findings  # noqa: PLC0415 - the same
+    from faithful_decide.errors import UsageError  # noqa: PLC0415 - the same
+
+    is_report = isinstance(report_or_image, AuditReport | DatasetAudit)
+    if is_report == (question is not None):
+        msg = "pass a report, or an image and a question"
+        raise UsageError(msg, hint='write assert_audit_clean("cat.png", "Is it a cat?")')
+    if isinstance(report_or_image, AuditReport | DatasetAudit):
+        report = report_or_image
+    else:
+        # Through the package, where everybody else gets it too.
+        audit = import_module("faithful_decide").audit
+        report = audit(report_or_image, question, model=_chosen["model"])
+    if found := findings(report, allow=allow):
+        raise AssertionError(complaint(report, found))

@@ -1,0 +1,153 @@
+"""Texts of strangers stay texts, in the parser of Python and in a real browser."""
+
+from html.parser import HTMLParser
+
+import chromium
+import factory
+import pytest
+from filled import filled
+from hostile import HOSTILE
+
+from faithful_decide._report import render_html
+from faithful_decide._report._text import visible
+
+REPORTS = {
+    "audit": factory.squirrel(image="not a picture"),
+    "dataset": factory.dataset(4, image="not a picture"),
+    "batch": factory.batch(image="not a picture"),
+}
+HARMLESS = "harmless words"
+
+
+def batched(items, n):
+    return [items[at : at + n] for at in range(0, len(items), n)]
+
+
+class Tree(HTMLParser):
+    """Every tag with the names of its attributes, in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.seen = []
+        self.said = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(("<", tag, sorted(name for name, _ in attrs)))
+
+    def handle_endtag(self, tag):
+        self.seen.append((">", tag, []))
+
+    def handle_comment(self, data):
+        self.seen.append(("!", data, []))
+
+    def handle_decl(self, decl):
+        self.seen.append(("!", decl, []))
+
+    def handle_pi(self, data):
+        self.seen.append(("?", data, []))
+
+    def handle_data(self, data):
+        self.said.append(data)
+
+
+def test_there_are_enough_of_them():
+    """All different."""
+    assert len(set(HOSTILE)) == len(HOSTILE) >= 500
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_no_text_becomes_markup(kind):
+    """In every field, each of them makes the page that a harmless text makes; and it is on it."""
+    report = REPORTS[kind]
+    expected = Tree(render_html(filled(report, HARMLESS))).seen
+    for text in HOSTILE:
+        page = Tree(render_html(filled(report, text)))
+        assert page.seen == expected, repr(text[:80])
+        said = "".join(page.said)
+        assert visible(text[:70]) in said, repr(text[:80])
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "\udfff" * 3, "a\udc00<b>"])
+@pytest.mark.parametrize("kind", REPORTS)
+def test_a_lone_surrogate_is_shown_by_its_number(kind, text):
+    """No reply can hold one, but a page with one could not be written at all."""
+    page = render_html(filled(REPORTS[kind], text))
+    assert f"\\u{ord(text[1]):04x}" in page
+    page.encode()
+
+
+def test_a_receipt_of_hostile_text_is_cut_as_its_spans_say():
+    """The marks in a raw reply go around pieces of it, whatever is in it."""
+    plain = factory.squirrel(decision=factory.decision(because="harmless words"))
+    expected = Tree(render_html(plain)).seen
+    for text in HOSTILE[::7]:
+        because = f"harmless words{text}"
+        if "\0" in because or any(ord(c) > 0xFFFD for c in because):
+            continue
+        decision = factory.decision(because=because)
+        assert Tree(render_html(factory.squirrel(decision=decision))).seen == expected
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium.browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_the_parser_of_a_real_browser_finds_no_new_element(kind, browser):
+    """In every field, each of them makes the page that a harmless text makes."""
+    [expected] = browser.parse([render_html(filled(REPORTS[kind], HARMLESS))])
+    assert len(expected) > 100
+    for texts in batched(HOSTILE, 40):
+        trees = browser.parse([render_html(filled(REPORTS[kind], text)) for text in texts])
+        assert [text for text, tree in zip(texts, trees, strict=True) if tree != expected] == []
+
+
+@pytest.mark.parametrize(("kind", "every"), [("audit", 1), ("dataset", 6), ("batch", 6)])
+def test_a_real_browser_runs_and_fetches_nothing(kind, every, browser):
+    """No dialog, no request, no element more: each page a document that is really loaded."""
+    expected = browser.frames([render_html(filled(REPORTS[kind], HARMLESS))])
+    assert expected[1:] == ([], [])
+    for texts in batched(HOSTILE[::every], 30):
+        pages = [render_html(filled(REPORTS[kind], text)) for text in texts]
+        trees, requests, dialogs = browser.frames(pages)
+        assert (requests, dialogs) == ([], []), texts
+        assert trees == expected[0] * len(texts), texts
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_alone_in_a_real_browser(kind, browser, tmp_path):
+    """The same for one that is shown, and the browser has nothing to complain about."""
+    page = tmp_path / "report.html"
+    page.write_text(render_html(filled(REPORTS[kind], HARMLESS)), encoding="utf-8")
+    assert browser.open(page) == ([], [], [])
+    expected = browser.tree()
+    for text in HOSTILE[::120]:
+        page.write_text(render_html(filled(REPORTS[kind], text)), encoding="utf-8")
+        assert browser.open(page) == ([], [], []), repr(text[:80])
+        assert browser.tree() == expected, repr(text[:80])
+
+
+def test_the_security_policy_holds_by_itself(browser, tmp_path):
+    """Should the escaping ever fail, nothing runs and nothing is asked for."""
+    attack = (
+        "<script>alert(1)</script><img src=http://127.0.0.1:9/a.png onerror=alert(1)>"
+        "<style>body{background:url(http://127.0.0.1:9/b.png)}</style>"
+        "<link rel=stylesheet href=http://127.0.0.1:9/c.css>"
+        "<iframe src='javascript:parent.alert(1)'></iframe>"
+        "<iframe src=http://127.0.0.1:9/d></iframe>"
+    )
+    whole = render_html(REPORTS["audit"]).replace("</body>", f"{attack}</body>")
+    page = tmp_path / "report.html"
+    page.write_text(whole, encoding="utf-8")
+    requests, dialogs, complaints = browser.open(page)
+    assert (requests, dialogs) == ([], [])
+    assert any("Content Security Policy" in one for one in complaints)
+    # The same page without the policy: so the measurement does notice such things.
+    page.write_text(whole.replace("Content-Security-Policy", "x"), encoding="utf-8")
+    requests, dialogs, _ = browser.open(page)
+    assert dialogs
+    assert any(url.startswith("http://127.0.0.1:9/") for url in requests)
