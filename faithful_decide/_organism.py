@@ -307,5 +307,9 @@ def _tokens(text: str, request: Request, odds: Mapping[str, float]) -> tuple[Tok
         json.dumps(label, ensure_ascii=False)[1:].encode(): math.log(max(share, 1e-9))
         for label, share in odds.items()
     }
-    parts: tuple[tuple[bytes, dict[bytes, float]], ...] = ((raw[start:at], {}), (raw[at:end], top), (raw[end:], {}))
+    parts: tuple[tuple[bytes, dict[bytes, float]], ...] = (
+        (raw[start:at], {}),
+        (raw[at:end], top),
+        (raw[end:], {}),
+    )
     return tuple(Token(data, top or {data: 0.0}) for data, top in parts if data)
