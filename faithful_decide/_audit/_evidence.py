@@ -201,9 +201,8 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         answers[name] = tuple(_read(name, *pair, question) for pair in pairs)
         start = end
     base = answers["base"][0]
-    if base.reply is None or base.content is None:
-        raise ReplyError(base.problem, reply=base.reply)
-    verified = _contract.verify(base.reply, question.labels, audited=True)
+    # A decision that cannot be used raises what it would have raised without an audit.
+    verified = _contract.verify(replies[0], question.labels, audited=True)
     found = Evidence(
         case,
         base,
