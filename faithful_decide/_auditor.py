@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from faithful_decide._audit._arms import run_arms
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._dataset import pooled_report, sample_of
 from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan
@@ -21,10 +20,10 @@ from faithful_decide._audit._flags import Thresholds
 from faithful_decide._audit._judge import judge_plan
 from faithful_decide._audit._plan import (
     Outcome,
-    comparer_of,
     read_by,
     report_of,
     screen_plan,
+    unclear_pairs,
 )
 from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
 from faithful_decide._batch._kept import Kept, kept
@@ -406,9 +405,8 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
         evidence = yield read_by(reading, evidence, setting.reach), helpers.reader
     judgements: tuple[Any, ...] = ()
     if helpers.judge is not None:
-        comparer = comparer_of(())
-        run_arms(evidence, comparer)
-        judgements = yield judge_plan(comparer.unclear, helpers.judge.name), helpers.judge
+        unclear = unclear_pairs(evidence)
+        judgements = yield judge_plan(unclear, helpers.judge.name), helpers.judge
     outcome = Outcome(
         evidence,
         judgements,

@@ -149,6 +149,8 @@ class Honest:
         labels = json.loads(f"[{lines[1].removeprefix('Verdicts: ')}]") if len(lines) > 1 else []
         verdicts = tuple(label for label in labels if label != CANNOT_TELL)
         for text, topic in self.topics.items():
+            if _prompt.neutralise(text) not in lines[0]:
+                continue
             question = Question(text, verdicts, abstain=CANNOT_TELL in labels)
             turned = replace(question, verdicts=verdicts[::-1])
             for negated, start in (
@@ -246,7 +248,7 @@ class Honest:
             "verdict": said.verdict,
         }
         keys = list((request.schema or {}).get("properties", KEYS))
-        odds = {said.verdict: 1.0}
+        odds = {label: float(label == said.verdict) for label in labels}
         if "reasoning" not in keys:  # a verdict that nothing was reasoned for
             body["observations"] = _started(request.prefix).get("observations", [])
             seen = body["observations"] and said.verdict

@@ -147,6 +147,8 @@ class Evidence:
     """Pairs of an answer whose observations were read, and what the reader made of them."""
     confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
     """What the reader made of observations that were put in."""
+    others: list[Reply] = field(default_factory=list)
+    """Replies that no arm compares: what was imagined, the odds, what a reader made of edits."""
 
     @property
     def content(self) -> Content:
@@ -221,6 +223,13 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         {v: answers[f"{kind} {v}"][0].content for v in forced if f"{kind} {v}" in answers}
         for kind in ("imagined", "dreamed")
     )
+    found.others += [
+        answer.reply
+        for name, group in answers.items()
+        if name.startswith(("imagined ", "dreamed "))
+        for answer in group
+        if answer.reply is not None
+    ]
     yield from _second_wave(found, reach, imagined, dreamed)
     return found
 
@@ -369,6 +378,7 @@ def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None],
     odds = []
     for request in (replace(one, top_logprobs=TOP) for one in early):
         (reply,) = yield (request,)
+        found.others.append(reply)
         odds.append((yield from _scored(request, reply, labels, prefix=True)))
     return {"before": odds[0], "observed": odds[1], "reasoned": scores}, scores
 

@@ -181,6 +181,8 @@ class AuditReport(_Frozen):
     rule: Rule | None = None
     reasons: tuple[Flag, ...]
     notes: tuple[str, ...] = ()
+    hidden: bool = False
+    """Whether the model may have reasoned out of sight, which downgrades every label."""
     thresholds: str
     seed: int | None = None
     calls: Count
