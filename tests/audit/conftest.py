@@ -1,4 +1,4 @@
-"""Two pictures whose content is known, what hangs on it, and thresholds that few trials can pass."""
+"""Pictures whose content is known, what hangs on it, and thresholds that few trials can pass."""
 
 import hashlib
 import io

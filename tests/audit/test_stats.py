@@ -27,8 +27,13 @@ def test_wilson_is_that_of_scipy(counts):
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
     # Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3.
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_is_that_of_the_paper(hits, n, low, high):
     """To four places."""
     assert wilson(tally(hits, n)) == pytest.approx((low, high), abs=5e-5)
