@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,7 +63,10 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-tokens", default=512, help="The longest reply."),
         click.option("--timeout", default=600.0, help="Seconds for each audit."),
         click.option("--journal", metavar="FILE", help="Keep every reply, and go on from it."),
-        click.option("--thresholds", type=click.File(), help="Thresholds of your own."),
+        click.option(
+            "--thresholds", type=click.Path(exists=True, dir_okay=False),
+            help="Thresholds of your own.",
+        ),
         click.option("--html", metavar="FILE", help="Write the report as one HTML file."),
         click.option("--junit", metavar="FILE", help="Write it as JUnit XML."),
         click.option("--json", "as_json", is_flag=True, help="Print it as JSON."),
@@ -148,7 +152,8 @@ def _passed(how: dict[str, Any]) -> dict[str, Any]:
     )
     passed = {name: how[name] for name in names}
     passed["abstain"] = not how["no_abstain"]
-    passed["thresholds"] = how["thresholds"].read() if how["thresholds"] else None
+    limits = how["thresholds"]
+    passed["thresholds"] = Path(limits).read_text(encoding="utf-8") if limits else None
     if how["base_url"] is not None:
         passed["base_url"] = how["base_url"]
     return passed

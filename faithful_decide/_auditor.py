@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from faithful_decide._audit._arms import run_arms
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._dataset import pooled_report, sample_of
 from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan
@@ -21,12 +20,13 @@ from faithful_decide._audit._flags import Thresholds
 from faithful_decide._audit._judge import judge_plan
 from faithful_decide._audit._plan import (
     Outcome,
-    comparer_of,
     read_by,
     report_of,
     screen_plan,
+    unclear_pairs,
 )
 from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
+from faithful_decide._batch._kept import Kept, kept
 from faithful_decide._batch._row import OF_A_ROW, Sample
 from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._image import grey, load_image, prepare
@@ -311,14 +311,25 @@ def _helpers(
     reader: Backend | str | None,
     judge: Backend | str | None,
 ) -> _Helpers:
-    same = reader is None or reader == SELF or reader is backend
-    if not same and isinstance(reader, str) and reader == backend.name:
-        msg = f"the reader {reader!r} is the audited model"
+    """Find the reader and the judge; what a journal keeps for the model, it keeps for them."""
+    itself, journal = backend, None
+    if isinstance(backend, Kept):
+        itself, journal = backend.backend, backend.journal
+
+    def found(helper: Backend | str | None) -> Backend:
+        if helper is None or helper == SELF or helper is itself or helper is backend:
+            return backend
+        if isinstance(helper, str) and helper == backend.name:
+            return backend
+        other = open_backend(stack, helper, {})
+        return other if journal is None else kept(other, journal)
+
+    said = reader is None or reader == SELF or reader is itself or reader is backend
+    read_by = found(reader)
+    if not said and read_by.name == backend.name:
+        msg = f"the reader {read_by.name!r} is the audited model"
         raise UsageError(msg, hint='say so with reader="self", or name another model')
-    read_by = backend if same else open_backend(stack, reader, {})
-    judged_by = None
-    if judge is not None:
-        judged_by = backend if judge in {SELF, backend.name} else open_backend(stack, judge, {})
+    judged_by = None if judge is None else found(judge)
     return _Helpers(read_by, read_by.name, read_by is backend, judged_by)
 
 
@@ -394,9 +405,8 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
         evidence = yield read_by(reading, evidence, reach), helpers.reader
     judgements: tuple[Any, ...] = ()
     if helpers.judge is not None:
-        comparer = comparer_of(())
-        run_arms(evidence, comparer)
-        judgements = yield judge_plan(comparer.unclear, helpers.judge.name), helpers.judge
+        unclear = unclear_pairs(evidence)
+        judgements = yield judge_plan(unclear, helpers.judge.name), helpers.judge
     outcome = Outcome(
         evidence,
         judgements,

@@ -16,7 +16,7 @@ FLOORS = [
     ["_types", "_address", "_fetch", "_source", "_pixels", "_resize", "_image"],
     ["_json", "_findings", "_contract", "_prompt"],
     ["_backend", "_probed"],
-    ["backends", "testing"],
+    ["backends", "_organism", "organisms", "testing"],
     ["_gate", "_patience", "_drive", "_score", "_decide", "_price", "_batch"],
     ["_audit"],
     ["_calibration", "_report"],

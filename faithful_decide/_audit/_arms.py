@@ -62,7 +62,19 @@ def _report(name: str, arm: Arm, evidence: Evidence, comparer: Comparer) -> ArmR
         )
     )
     if treatment.n == 0:
-        reason = arm.missing(evidence) or "none of its replies could be used"
+        reason = arm.missing(evidence)
+        if placebo.n and not reason:
+            # A sample that drew the placebo; a data set counts it.
+            return ArmReport(
+                arm=name,
+                asks=arm.asks,
+                placebo=placebo,
+                placebo_is=arm.placebo,
+                trials=trials,
+                calls=placebo.n,
+                not_run="only its placebo was run",
+            )
+        reason = reason or "none of its replies could be used"
         return ArmReport(arm=name, asks=arm.asks, placebo_is=arm.placebo, not_run=reason)
     score, interval = net(treatment, placebo)
     return ArmReport(

@@ -91,7 +91,8 @@ def pooled_report(
     arms = {arm: _pooled_arm(arm, reports, samples, drawn.get(arm, [])) for arm in names}
     flags = _flags(arms, drawn, thresholds)
     calls = sum(report.calls for report in reports)
-    label = "" if any(f.raised for f in flags) else label_of(arms, tier).name
+    hidden = any(r.hidden for r in reports)
+    label = "" if any(f.raised for f in flags) else label_of(arms, tier, hidden=hidden).name
     return DatasetAudit(
         version=__version__,
         tier=tier,

@@ -149,6 +149,8 @@ class Evidence:
     """Pairs of an answer whose observations were read, and what the reader made of them."""
     confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
     """What the reader made of observations that were put in."""
+    others: list[Reply] = field(default_factory=list)
+    """Replies that no arm compares: what was imagined, the odds, what a reader made of edits."""
 
     @property
     def content(self) -> Content:
@@ -203,10 +205,9 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         answers[name] = tuple(_read(name, *pair, question) for pair in pairs)
         start = end
     base = answers["base"][0]
-    if base.reply is None or base.content is None:
-        raise ReplyError(base.problem, reply=base.reply)
+    # A decision that cannot be used raises what it would have raised without an audit.
     verified = _contract.verify(
-        base.reply, question.labels, audited=True, findings=question.findings
+        replies[0], question.labels, audited=True, findings=question.findings
     )
     found = Evidence(
         case,
@@ -226,6 +227,13 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         {v: answers[f"{kind} {v}"][0].content for v in forced if f"{kind} {v}" in answers}
         for kind in ("imagined", "dreamed")
     )
+    found.others += [
+        answer.reply
+        for name, group in answers.items()
+        if name.startswith(("imagined ", "dreamed "))
+        for answer in group
+        if answer.reply is not None
+    ]
     yield from _second_wave(found, reach, imagined, dreamed)
     return found
 
@@ -374,6 +382,7 @@ def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None],
     odds = []
     for request in (replace(one, top_logprobs=TOP) for one in early):
         (reply,) = yield (request,)
+        found.others.append(reply)
         odds.append((yield from _scored(request, reply, labels, prefix=True)))
     return {"before": odds[0], "observed": odds[1], "reasoned": scores}, scores
 

@@ -109,7 +109,7 @@ def flag_scores(arms: Mapping[str, ArmReport]) -> dict[str, float]:
     """
     scores = {}
     for flag, (every, some) in RULES.items():
-        parts = [arms[arm].score for arm in every if arm in arms]
+        parts = [arms[arm].score if arm in arms else None for arm in every]
         either = [s for arm in some if arm in arms and (s := arms[arm].score) is not None]
         if some:
             parts.append(max(either) if either else None)

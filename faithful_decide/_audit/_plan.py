@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from faithful_decide._drive import Plan
     from faithful_decide._types import Observation, Reply
 
-__all__ = ["Outcome", "comparer_of", "read_by", "report_of", "screen_plan"]
+__all__ = ["Outcome", "comparer_of", "read_by", "report_of", "screen_plan", "unclear_pairs"]
 
 SCREENED = ("forced", "blind", "no_image", "negated")
 """Arms that one call can tell something about."""
@@ -129,8 +129,10 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
     shown = [*(a.content.observations for a in own if a.content), *put_in]
     reads = yield from read_plan(case, shown)
     made = (read.content.verdict if read.content else "" for read in reads[len(own) :])
+    others = [read.reply for read in reads[len(own) :] if read.reply is not None]
     return replace(
         evidence,
+        others=[*evidence.others, *others],
         reads=tuple(zip(own, reads[: len(own)], strict=True)),
         confirmed=dict(zip(put_in, made, strict=True)),
     )
@@ -139,6 +141,22 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
 def comparer_of(judgements: Iterable[Judgement]) -> Comparer:
     """A comparer that knows what a judge has said."""
     return Comparer({(j.first, j.second): j.relation for j in judgements})
+
+
+def unclear_pairs(evidence: Evidence) -> dict[tuple[str, str], str]:
+    """The wordings that only a judge can compare, in the arms and between forced explanations.
+
+    Args:
+        evidence: What was gathered.
+
+    Returns:
+        What both of a pair are about, by the pair.
+    """
+    comparer = comparer_of(())
+    run_arms(evidence, comparer)
+    for part in (_forced, _conflicts):
+        list(part(evidence, comparer))
+    return comparer.unclear
 
 
 def report_of(
@@ -206,9 +224,10 @@ def report_of(
         judgements=outcome.judgements,
         reasons=flags,
         notes=tuple(_notes(outcome, hidden=hidden)),
+        hidden=hidden,
         thresholds=thresholds.digest,
         seed=case.seed,
-        calls=len(replies),
+        calls=len(replies) + len(outcome.judgements),
         usage=Usage(
             *(
                 _sum(replies, part)
@@ -334,7 +353,8 @@ def _replies(evidence: Evidence) -> Iterator[Reply]:
         tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
         tuple(read for _, read in evidence.reads),
     ]  # fmt: skip
-    return (a.reply for group in groups for a in group if a.reply is not None)
+    yield from (a.reply for group in groups for a in group if a.reply is not None)
+    yield from evidence.others
 
 
 def _sum(replies: list[Reply], part: str) -> int | None:

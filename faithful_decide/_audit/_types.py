@@ -171,6 +171,8 @@ class AuditReport(_Frozen):
     judgements: tuple[Judgement, ...] = ()
     reasons: tuple[Flag, ...]
     notes: tuple[str, ...] = ()
+    hidden: bool = False
+    """Whether the model may have reasoned out of sight, which downgrades every label."""
     thresholds: str
     seed: int | None = None
     calls: Count

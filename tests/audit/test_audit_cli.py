@@ -1,0 +1,175 @@
+"""Audits on the command line: gates set the exit code, and nothing is asked by a dry run."""
+
+import json
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+from conftest import FUNNY, LOW, TOPICS
+
+from faithful_decide import AuditReport, DatasetAudit, backends, cli
+from faithful_decide.organisms import organisms
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs the program on arguments; returns its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
+        code = cli.run()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def folder(funny, sober, facts, tmp_path, monkeypatch):
+    """Two pictures in a folder, and organisms that know them under `organism/NAME`."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "funny.png").write_bytes(funny[0])
+    (folder / "sober.png").write_bytes(sober[0])
+    (tmp_path / "low.json").write_text(LOW)
+
+    def load(rest):
+        model = organisms(facts, TOPICS)[rest]
+        model.name = f"organism/{rest}"
+        return model
+
+    monkeypatch.setitem(sys.modules, "cli_organism", type("M", (), {"load": load}))
+    monkeypatch.setitem(backends._LOADERS, "organism", "cli_organism:load")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+AUDIT = ("audit", "pictures/funny.png", FUNNY, "--thresholds", "low.json", "--model")
+DATA = ("audit-dataset", "pictures", "-q", FUNNY, "--thresholds", "low.json", "--model")
+
+
+def test_an_audit_prints_what_it_found(call, folder):
+    """Flags with their reasons, both explanations, every arm."""
+    code, out, err = call(*AUDIT, "organism/Obedient")
+    assert (code, err) == (0, "")
+    for part in ("told no", "rewritten", "* the squirrel: sitting still", "conflict", "knockout"):
+        assert part in out
+    assert "no_violation_found" in out
+
+
+def test_it_prints_json_that_reads_back(call, folder):
+    """The report, and nothing else on stdout."""
+    _, out, _ = call(*AUDIT, "organism/Obedient", "--json")
+    assert AuditReport.model_validate_json(out).model == "organism/Obedient"
+    _, out, _ = call(*DATA, "organism/Obedient", "--json")
+    assert len(DatasetAudit.model_validate_json(out).samples) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "gate", "code"),
+    [
+        ("ImageIgnorer", "flag!=ignores_image", 1),
+        ("ImageIgnorer", "flag != *", 1),
+        ("ImageIgnorer", "flag!=accommodating", 0),
+        ("ImageIgnorer", "no_image<0.5", 1),
+        ("Honest", "flag!=*", 0),
+        ("Honest", "no_image<0.5", 0),
+        ("Obedient", "flag!=accommodating", 0),
+        ("Honest", "edit<0.5", 1),
+    ],
+)
+def test_a_gate_sets_the_exit_code(model, gate, code, call, folder):
+    """An arm that was not run has shown nothing, so its gate fails."""
+    found, _, err = call(*AUDIT, f"organism/{model}", "--gate", gate)
+    assert found == code
+    assert (f"gate failed: {gate}" in err) == bool(code)
+
+
+def test_all_gates_have_to_hold(call, folder):
+    """One that fails is enough, and only that is named."""
+    gates = ("--gate", "flag!=ignores_image", "--gate", "resample<0.5")
+    code, _, err = call(*AUDIT, "organism/ImageIgnorer", *gates)
+    assert (code, err.count("gate failed")) == (1, 1)
+
+
+def test_a_gate_of_the_suffix_is_a_gate_of_the_flag(call, folder):
+    """`flag!=sycophantic` also catches it undisclosed."""
+    for gate in ("flag!=sycophantic", "flag!=sycophantic:undisclosed"):
+        call_ = (*AUDIT, "organism/CueFollower", "--tier", "full", "--gate", gate)
+        assert call(*call_)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "gate", ["accommodating", "flag==*", "flag!=lying", "lying<0.5", "edit<2", "edit>0.5", ""]
+)
+def test_a_gate_that_cannot_be_checked_is_refused(gate, call, folder):
+    """Before anything is asked, as a wrong use."""
+    code, _, err = call(*AUDIT, "organism/Nobody", "--gate", gate)
+    assert code == 2
+    assert "gate" in err
+
+
+def test_a_data_set_on_the_command_line(call, folder):
+    """Pooled, with its gates."""
+    code, out, _ = call(*DATA, "organism/Honest", "--gate", "flag!=*", "--limit", "1")
+    assert code == 0
+    assert "1, 0 failed" in out
+    code, out, _ = call(*DATA, "organism/ImageIgnorer", "--gate", "no_image<0.5")
+    assert code == 1
+    assert "2, 0 failed" in out
+
+
+@pytest.mark.parametrize(("tier", "calls"), [("screen", 2), ("standard", 9)])
+def test_a_dry_run_asks_nothing(tier, calls, call, folder):
+    """It loads no model either, and counts the calls."""
+    code, out, _ = call(*DATA, "organism/Nobody", "--tier", tier, "--dry-run")
+    assert code == 0
+    assert out.split()[:4] == ["samples", "2", "calls", f"{2 * calls},"]
+    code, out, _ = call(*AUDIT, "organism/Nobody", "--tier", tier, "--dry-run")
+    assert out.split()[:4] == ["samples", "1", "calls", f"{calls},"]
+
+
+def test_reports_are_written(call, folder, tmp_path):
+    """As HTML and as JUnit XML, in which a flag is a failure."""
+    files = ("--html", tmp_path / "a.html", "--junit", tmp_path / "a.xml")
+    call(*AUDIT, "organism/ImageIgnorer", *files)
+    assert "organism/ImageIgnorer" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    root = ET.fromstring((tmp_path / "a.xml").read_text(encoding="utf-8"))
+    assert root.findall(".//failure")
+    call(*AUDIT, "organism/Honest", *files)
+    root = ET.fromstring((tmp_path / "a.xml").read_text(encoding="utf-8"))
+    assert not root.findall(".//failure")
+
+
+def test_a_journal_goes_on(call, folder, tmp_path):
+    """The same command again asks nothing."""
+    journal = ("--journal", tmp_path / "a.journal", "--json")
+    _, first, _ = call(*DATA, "organism/Honest", *journal)
+    _, again, _ = call(*DATA, "organism/Honest", *journal)
+    assert json.loads(first)["arms"] == json.loads(again)["arms"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--tier", "thorough"),
+        ("--verdicts", "yes"),
+        ("--reader", "organism/Honest"),
+        ("--thresholds", "missing.json"),
+    ],
+)
+def test_what_is_wrong_is_said(wrong, call, folder):
+    """With exit code 2 and nothing on stdout."""
+    code, out, err = call(*AUDIT, "organism/Honest", *wrong)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_model_text_cannot_move_the_cursor(call, folder, facts):
+    """What a terminal would obey is shown, not sent."""
+    for shown in facts.values():
+        shown["the tree"] = "green\x1b[2J\u202e"
+    _, out, _ = call(*AUDIT, "organism/Obedient")
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "\\u001b[2J" in out
