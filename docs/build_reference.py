@@ -59,6 +59,14 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_batch/_export:read_rows",
     ),
     "Stored decisions": ("_stored:verify_stored", "_price:price_usd"),
+    "Reports": (
+        "_report/_html:write_html",
+        "_report/_html:render_html",
+        "_report/_junit:write_junit",
+        "_report/_junit:junit_xml",
+        "pytest_plugin:assert_audit_clean",
+        "pytest_plugin:faithful_decider",
+    ),
     "Models": (
         "backends/__init__:load_backend",
         "backends/llamacpp:load_embedded",
@@ -95,6 +103,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Version": ("_version:__version__",),
 }
 NOTES = {
+    "assert_audit_clean": "Imported from `faithful_decide.pytest_plugin`.",
+    "faithful_decider": "A fixture of pytest; it needs no import.",
     "load_embedded": "What the spec `embedded` loads; its keyword parameters are the options.",
     "load_gguf": "What the specs `gguf/...` load; its keyword parameters are the options.",
     "Receipt": "The [reply contract](contract.md#the-receipt) explains each field.",

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from faithful_decide._probe import probe as probe
     from faithful_decide._probed import Check as Check
     from faithful_decide._probed import ProbeReport as ProbeReport
+    from faithful_decide._report import junit_xml as junit_xml
+    from faithful_decide._report import render_html as render_html
+    from faithful_decide._report import write_html as write_html
+    from faithful_decide._report import write_junit as write_junit
     from faithful_decide._stored import verify_stored as verify_stored
     from faithful_decide._types import CANNOT_TELL as CANNOT_TELL
     from faithful_decide._types import Decision as Decision
@@ -87,6 +91,7 @@ _HOMES = {
     "_price": ("price_usd",),
     "_probe": ("probe",),
     "_probed": ("Check", "ProbeReport"),
+    "_report": ("junit_xml", "render_html", "write_html", "write_junit"),
     "_stored": ("verify_stored",),
     "_types": (
         "CANNOT_TELL",

@@ -85,7 +85,7 @@ def assert_audit_clean(
         allow: Flags and labels that are no matter, such as `("inconclusive",)`.
 
     Raises:
-        AssertionError: Something was found; the message lists it with the sentences that justify it.
+        AssertionError: Something was found; the message lists it with the sentences that justify.
         UsageError: There is a question beside a report, or an image without one.
     """
     __tracebackhide__ = True

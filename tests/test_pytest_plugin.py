@@ -12,10 +12,11 @@ HEAVY = ("PIL", "jinja2", "numpy", "openai", "pydantic", "tenacity", "xllamacpp"
 @pytest.fixture
 def report():
     """An audit with a flag, built like that of the tests of reports."""
+    from PIL import Image
+
+    from faithful_decide import Question, decide
     from faithful_decide._audit._types import AuditReport, Flag
     from faithful_decide.testing import ScriptedBackend, reply_text
-    from faithful_decide import Question, decide
-    from PIL import Image
 
     question = Question("Is it funny?")
     model = ScriptedBackend([reply_text("yes")])

@@ -1,8 +1,9 @@
 """From a report to one HTML file.
 
 Jinja escapes every text that a template prints, and `visible` is applied to each before that; a
-template cannot forget either. The two exceptions, marked `safe`, are ours: the style sheet, whose hash is the only
-style that the page's security policy lets through, and the drawing of the calibration.
+template cannot forget either. The two exceptions, marked `safe`, are ours: the style sheet, whose
+hash is the only style that the page's security policy lets through, and the drawing of the
+calibration.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def _environment() -> Environment:
         "clip": _text.clip,
         "one_line": _text.one_line,
         "percent": _percent,
-        "number": lambda value: "–" if value is None else f"{value:.2f}",
+        "number": lambda value: "n/a" if value is None else f"{value:.2f}",
         "count": lambda value: "unknown" if value is None else f"{value:,}".replace(",", "\u202f"),
         "duration": _duration,
         "picture": lambda uri: _picture.embeddable(uri, side=1024, most=2_000_000),
@@ -141,7 +142,7 @@ def _calibration(pairs: tuple[tuple[float, bool], ...]) -> str:
 def _percent(share: float | None) -> str:
     """A share for people; what is not quite all or nothing does not look so."""
     if share is None:
-        return "–"
+        return "n/a"
     if 0 < share < 0.01:  # noqa: PLR2004 - a hundredth
         return "<\u202f1\u202f%"
     if 0.99 < share < 1:  # noqa: PLR2004 - the same from above

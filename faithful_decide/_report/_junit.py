@@ -46,9 +46,7 @@ def write_junit(
     write_whole(path, junit_xml(report, gates=gates))
 
 
-def junit_xml(
-    report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | None = None
-) -> str:
+def junit_xml(report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | None = None) -> str:
     """Render an audit as JUnit XML.
 
     Args:

@@ -25,7 +25,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def visible(text: str) -> str:
-    """Show what could not be seen, by its number.
+    r"""Show what could not be seen, by its number.
 
     Args:
         text: Any text, lone surrogates included.

@@ -100,7 +100,9 @@ def sheets(report: AuditReport) -> tuple[Sheet, ...]:
     Returns:
         A sheet for each way of forcing that was used; one without forced columns if none was.
     """
-    modes = [mode for mode in ("note", "prefix") if any(f.force_mode == mode for f in report.forced)]
+    modes = [
+        mode for mode in ("note", "prefix") if any(f.force_mode == mode for f in report.forced)
+    ]
     return tuple(_sheet(report, mode) for mode in modes or [""])
 
 
@@ -120,8 +122,10 @@ def _sheet(report: AuditReport, mode: str) -> Sheet:
         n=len(decision.observations),
     )
     sides.append((free, list(_cells(decision.observations, relied=report.relies_on))))
-    for one in forced:
-        sides.append((_column(one, decision.verdict), list(_forced_cells(one, report.conflicts))))
+    sides += [
+        (_column(one, decision.verdict), list(_forced_cells(one, report.conflicts)))
+        for one in forced
+    ]
     names = _names([decision.observations, report.neutral, *(one.observations for one in forced)])
     rows = tuple(
         (

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
     from faithful_decide._audit._types import DatasetAudit
 
-__all__ = ["FATES", "MOVED_ANYWAY", "STAYED", "complaint", "findings", "is_clean", "is_label", "title", "tone"]
+__all__ = [
+    "FATES",
+    "MOVED_ANYWAY",
+    "STAYED",
+    "complaint",
+    "findings",
+    "is_clean",
+    "is_label",
+    "title",
+    "tone",
+]
 
 Tone = Literal["bad", "warn", "good"]
 
@@ -110,9 +120,7 @@ def findings(
     """
     if isinstance(report, AuditReport):
         return tuple(
-            flag
-            for flag in report.reasons
-            if not is_clean(flag.name) and flag.name not in allow
+            flag for flag in report.reasons if not is_clean(flag.name) and flag.name not in allow
         )
     raised = tuple(flag for flag in report.flags if flag.raised and flag.name not in allow)
     if any(flag.raised for flag in report.flags) or is_clean(report.label):
@@ -123,9 +131,7 @@ def findings(
     return (Flag(name=report.label, because=said or "The audit did not settle it."),)
 
 
-def complaint(
-    report: AuditReport | DatasetAudit, found: Collection[Flag | DatasetFlag]
-) -> str:
+def complaint(report: AuditReport | DatasetAudit, found: Collection[Flag | DatasetFlag]) -> str:
     """Say what keeps an audit from being clean, for somebody whose test has failed.
 
     Args:

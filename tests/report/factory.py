@@ -9,7 +9,6 @@ from faithful_decide._audit._types import (
     Flag,
     Forced,
     Judgement,
-    Rule,
     SampleAudit,
     Tally,
     Trial,
@@ -18,6 +17,7 @@ from faithful_decide._contract import verify
 from faithful_decide._report import BatchSummary, Pictured
 from faithful_decide._types import (
     Decision,
+    Derived,
     Observation,
     Question,
     Receipt,
@@ -28,7 +28,11 @@ from faithful_decide._types import (
 from faithful_decide.testing import reply_text
 
 QUESTION = Question("Does this image show anything funny?")
-SAW = (("the tree", "green, as usual"), ("the squirrel", "wearing a top hat, calm and focused"), ("the cup", "full of coffee"))
+SAW = (
+    ("the tree", "green, as usual"),
+    ("the squirrel", "wearing a top hat, calm and focused"),
+    ("the cup", "full of coffee"),
+)
 BECAUSE = "a squirrel does not wear a top hat; that is odd, and odd is funny"
 
 
@@ -56,8 +60,13 @@ def decision(question=QUESTION, verdict="yes", saw=SAW, because=BECAUSE, **recei
         verdict=verdict,
         observations=verified.content.observations,
         reasoning=because,
-        scores=Scores(source="samples", probabilities={"yes": 0.8, "no": 0.2, "cannot_tell": 0.0}, n=5),
+        scores=Scores(
+            source="samples", probabilities={"yes": 0.8, "no": 0.2, "cannot_tell": 0.0}, n=5
+        ),
         receipt=Receipt(**{**given, **receipt}),
+        derived=Derived(
+            findings={"wears_hat": True, "animals": 1}, verdict=verdict, model_verdict=verdict
+        ),
     )
 
 
@@ -165,7 +174,14 @@ def squirrel(**changes):
         "judge": "embedded",
         "arms": arms(),
         "forced": (
-            forced("yes", "note", playful, "a playful squirrel in a hat is funny", moved=(1, 2), fate="re-weighted"),
+            forced(
+                "yes",
+                "note",
+                playful,
+                "a playful squirrel in a hat is funny",
+                moved=(1, 2),
+                fate="re-weighted",
+            ),
             forced("no", "note", calm, "a calm animal beside its cup is not funny", moved=(1,)),
             forced("yes", "prefix", SAW, BECAUSE, fate="re-weighted"),
             forced(
@@ -209,12 +225,11 @@ def squirrel(**changes):
                 judge="embedded",
             ),
         ),
-        "rule": Rule(findings={"wears_hat": True, "animals": 1}, verdict="yes", agrees=True),
         "reasons": (
             Flag(
                 name="accommodating",
-                because="Told “no” it saw a calm squirrel and told “yes” a playful one; both left the blind reading, "
-                "each towards its verdict, in 11 of 15 pairs against 1 of 15 with its own verdict.",
+                because="Told “no” it saw a calm squirrel and told “yes” a playful one; both left the "
+                "blind reading, each towards its verdict, in 11 of 15 pairs against 1 of 15 with its own verdict.",
                 arms=("forced", "blind"),
             ),
         ),
@@ -228,7 +243,7 @@ def squirrel(**changes):
     return AuditReport(**{**given, **changes})
 
 
-def dataset(samples=12, image="", **changes):
+def dataset(size=12, image="", **changes):
     """A data set in which some samples were hit, some not, and some failed."""
     rows = tuple(
         SampleAudit(
@@ -236,14 +251,16 @@ def dataset(samples=12, image="", **changes):
             verdict="" if index % 7 == 6 else "yes" if index % 3 else "no",
             label="yes",
             arm="forced",
-            hits={} if index % 7 == 6 else {"forced": Tally(hits=index % 2, n=1), "blind": Tally(hits=0, n=1)},
+            hits={}
+            if index % 7 == 6
+            else {"forced": Tally(hits=index % 2, n=1), "blind": Tally(hits=0, n=1)},
             placebos={"forced": Tally(hits=0, n=1)},
             flags=() if index % 7 == 6 else ("hit",) if index % 2 else ("no_hit",),
             error="the reply was cut off after 512 tokens" if index % 7 == 6 else "",
             error_type="TruncatedError" if index % 7 == 6 else "",
             image=image,
         )
-        for index in range(samples)
+        for index in range(size)
     )
     given = {
         "version": "0.1.0",
@@ -255,7 +272,8 @@ def dataset(samples=12, image="", **changes):
         "flags": (
             DatasetFlag(
                 name="accommodating",
-                because="Observations moved with the verdict in 41 of 120 samples, against 6 of 120 with the placebo.",
+                because="Observations moved with the verdict in 41 of 120 samples, against 6 of "
+                "120 with the placebo.",
                 raised=True,
                 score=0.31,
                 interval=(0.22, 0.41),
@@ -303,8 +321,13 @@ def batch(image="", **changes):
         "samples": 1000,
         "verdicts": {"yes": 520, "no": 401, "cannot_tell": 52},
         "errors": {"TruncatedError": 19, "RefusedError": 8},
-        "confusion": {"yes": {"yes": 480, "no": 30, "cannot_tell": 20}, "no": {"yes": 40, "no": 371, "cannot_tell": 32}},
-        "calibration": tuple((0.5 + (i % 50) / 100, i % 100 < 60 + (i % 50) * 0.6) for i in range(400)),
+        "confusion": {
+            "yes": {"yes": 480, "no": 30, "cannot_tell": 20},
+            "no": {"yes": 40, "no": 371, "cannot_tell": 32},
+        },
+        "calibration": tuple(
+            (0.5 + (i % 50) / 100, i % 100 < 60 + (i % 50) * 0.6) for i in range(400)
+        ),
         "most_certain": tuple(pictured(i, 0.998) for i in range(6)),
         "least_certain": tuple(pictured(i + 10, 0.5) for i in range(6)),
         "flags": dataset(1).flags,

@@ -1,0 +1,446 @@
+"""What a report says, how it is built, and that everybody can read it."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import chromium
+import factory
+import pytest
+
+import faithful_decide
+from faithful_decide import UsageError
+from faithful_decide._audit._types import Flag, Tally
+from faithful_decide._report import findings, render_html, thumbnail, write_html
+from faithful_decide._report._picture import embeddable
+from faithful_decide._report._text import clip, visible
+from faithful_decide._report._view import pieces, sheets
+
+PACKAGE = Path(faithful_decide.__file__).parent
+TEMPLATES = PACKAGE / "_report" / "templates"
+SAMPLE = PACKAGE / "embedded" / "sample.png"
+VOID = {"meta", "link", "img", "br"}
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return thumbnail(SAMPLE, side=320, most=40_000)
+
+
+@pytest.fixture(scope="module")
+def pages(picture):
+    small = thumbnail(SAMPLE)
+    return {
+        "audit": render_html(factory.squirrel(image=picture)),
+        "dataset": render_html(factory.dataset(12, image=small)),
+        "batch": render_html(factory.batch(image=small)),
+    }
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, whether they are closed, and text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag not in {"b", "bdi", "span", "small", "em"}:
+            self.text.append(" ")
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if not {"style", "title"} & set(self.open):
+            self.text.append(data)
+
+    def all(self, *names):
+        return [(tag, attrs) for tag, attrs in self.tags if tag in names]
+
+
+def words(page):
+    """The text of a page with its white space folded."""
+    return " ".join("".join(Page(page).text).split())
+
+
+KINDS = ("audit", "dataset", "batch")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_is_self_contained(pages, kind):
+    """No script, no handler, nothing from elsewhere; the policy allows pictures and one style."""
+    page = Page(pages[kind])
+    assert not page.all("script", "iframe", "object", "embed", "form", "base")
+    for tag, attrs in page.tags:
+        assert not any(name.startswith("on") or name == "style" for name in attrs), tag
+        for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
+            if name in attrs:
+                assert attrs[name].startswith(("#", "data:image/jpeg;base64,")) or (
+                    tag == "link" and attrs[name] == "data:,"
+                ), (tag, attrs[name][:60])
+    style = re.search(r"<style>(.*?)</style>", pages[kind], re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    [policy] = [a["content"] for _, a in page.all("meta") if "http-equiv" in a]
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_can_be_found_through_without_eyes(pages, kind):
+    """Landmarks, headings without gaps, tables with heads, links that lead somewhere."""
+    page = Page(pages[kind])
+    for landmark in ("header", "main", "footer", "h1"):
+        assert len(page.all(landmark)) == 1, landmark
+    levels = [int(tag[1]) for tag, _ in page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for tag, attrs in page.tags:
+        if "aria-labelledby" in attrs:
+            assert attrs["aria-labelledby"] in ids
+        if attrs.get("href", "").startswith("#"):
+            assert attrs["href"][1:] in ids
+        if tag == "img":
+            assert "alt" in attrs
+        if tag == "th":
+            assert attrs.get("scope") in {"row", "col"}
+        if tag == "svg":
+            assert attrs.get("aria-hidden") == "true" or attrs.get("role") == "img"
+        if tag == "nav" or attrs.get("tabindex") == "0":
+            assert attrs.get("aria-label")
+    assert page.all("html")[0][1]["lang"] == "en"
+
+
+def luminance(colour):
+    def linear(value):
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    digits = colour.removeprefix("#")
+    red, green, blue = (linear(int(digits[i : i + 2], 16) / 255) for i in (0, 2, 4))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_every_colour_can_be_read_on_what_it_stands_on(scheme):
+    """WCAG AA, by day and by night."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    colours = [
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    ][scheme]
+    inks = dict.fromkeys(("ink", "soft", "blue"), ("paper", "sheet"))
+    for name in ("bad", "warn", "good", "violet", "blue"):
+        inks[name] = (*inks.get(name, ()), f"{name}-wash")
+    inks["ink"] += ("warn-wash", "blue-wash", "bad-wash")
+    inks["soft"] += ("warn-wash",)
+    for name, grounds in inks.items():
+        for ground in grounds:
+            light, dark = sorted((luminance(colours[name]), luminance(colours[ground])))[::-1]
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+def test_only_our_own_parts_are_marked_as_safe():
+    """Everything else is escaped, and no template can switch that off."""
+    marked = {
+        found
+        for path in TEMPLATES.glob("*.j2")
+        for found in re.findall(r"\{[{%][^}]*(?:safe|autoescape)[^}]*[}%]\}", path.read_text())
+    }
+    assert marked == {"{{ style|safe }}", "{{ calibration(report.calibration)|safe }}"}
+
+
+def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
+    """The picture, the verdict, what moved, every arm with its placebo, and what was not run."""
+    said = words(pages["audit"])
+    report = factory.squirrel()
+    assert f'<img src="{picture}"' in pages["audit"]
+    for expected in (
+        report.question.text,
+        report.reasons[0].because,
+        "A grammar fixed the order while the model wrote",
+        "reasoning, bytes 204–271",
+        "calm and focused on the cup",
+        "playful and curious, in a top hat",
+        "left the blind reading",
+        "Observations rewritten.",
+        "Objected.",
+        "Moved anyway.",
+        "11 of 15 hit",
+        "forcing the verdict that it reaches by itself",
+        "95 % interval 0.42 to 0.90",
+        "Smallest effect it could have seen 0.34",
+        "Not run: This backend does not give access to its weights.",
+        "Approximate. The verdict was forced in the prompt",
+        "which is the audited model itself",
+        report.thresholds,
+        report.notes[0],
+    ):
+        assert " ".join(expected.split()) in said, expected
+
+
+def test_observations_are_aligned_on_what_they_are_about():
+    """Whatever the spelling; those of the decision first, and the two treatments apart."""
+    note, prefix = sheets(factory.squirrel())
+    assert (note.mode, prefix.mode) == ("note", "prefix")
+    assert [c.kind for c in note.columns] == ["blind", "free", "forced", "forced"]
+    assert [about for about, _ in note.rows] == [
+        "the tree",
+        "the squirrel",
+        "the cup",
+        "the background",
+    ]
+    blind, free, yes, no = dict(note.rows)["the squirrel"]
+    assert [s.text for s in yes] == ["playful and curious, in a top hat"]
+    assert [(s.moved, s.left, s.relied) for s in (*blind, *free, *yes, *no)] == [
+        (False, False, False),
+        (False, False, True),
+        (True, True, True),
+        (True, True, True),
+    ]
+    assert [s.left for s in dict(note.rows)["the cup"][3]] == [False]
+    assert dict(note.rows)["the tree"][0] == ()
+    assert [c.fate[0] for c in prefix.columns if c.fate] == ["Stayed", "Objected"]
+
+
+def test_without_forced_verdicts_the_page_says_why():
+    """And still shows the decision beside the blind reading."""
+    arms = dict(factory.arms())
+    arms["forced"] = arms["forced"].model_copy(
+        update={
+            "not_run": "this tier drew another arm",
+            "score": None,
+            "treatment": Tally(hits=0, n=0),
+        }
+    )
+    report = factory.squirrel(forced=(), conflicts=(), judgements=(), arms=arms)
+    said = words(render_html(report))
+    assert "No verdict was forced: this tier drew another arm" in said
+    assert "pale violet" in said
+
+
+def test_a_receipt_is_cut_at_its_spans():
+    """In bytes, so that letters outside ASCII do not shift them."""
+    decision = factory.decision(because="größer als üblich, seltsam", saw=(("Bär", "größer"),))
+    cut = pieces(decision.receipt)
+    assert "".join(piece.text for piece in cut) == decision.receipt.raw
+    assert [piece.text for piece in cut if piece.part] == ['"größer als üblich, seltsam"', '"yes"']
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\u202eb", r"a\u202eb"),
+        ("a\0b\x1b", r"a\u0000b\u001b"),
+        ("a\u200bb\u00adc\ufeff", r"a\u200bb\u00adc\ufeff"),
+        ("a\ud800b", r"a\ud800b"),
+        ("a\U000e0041b", r"a\U000e0041b"),
+        ("\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
+        ("one\r\ntwo\tthree\rfour", "one\ntwo\tthree\\u000dfour"),
+        ("größer, 中文, العربية", "größer, 中文, العربية"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown(text, expected):
+    """By its number; what people write stays as it is."""
+    assert visible(text) == expected
+
+
+def test_a_long_text_is_cut_and_says_so():
+    """Only where there are many."""
+    assert clip("x" * 1200, 200) == "x" * 200 + "… (1,000 more characters)"
+    assert clip("short", 200) == "short"
+
+
+def uri(kind, data):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        "",
+        "javascript:alert(1)",
+        "https://example.org/x.png",
+        "data:text/html;base64,PGI+",
+        uri("svg+xml", b"<svg/>"),
+        uri("png", b"<svg onload=alert(1)>"),
+        uri("jpeg", b"\x89PNG\r\n\x1a\n" + b"x" * 80),
+        uri("png", b"\x89PNG\r\n\x1a\n") + '" onerror="alert(1)',
+        uri("png", b"\x89PNG\r\n\x1a\n") + "\n",
+        uri("png", b"\x89PNG\r\n\x1a\n").upper(),
+        "data:image/png,x",
+        "data:image/png;charset=utf-8;base64,AAAA",
+        "data:image/png;base64,AAAAA",
+    ],
+)
+def test_only_pictures_get_into_the_page(offered):
+    """Whatever else is offered as one is left out, and the page says that there is none."""
+    assert embeddable(offered, side=100, most=10_000) == ""
+    page = render_html(factory.squirrel(image=offered))
+    assert not Page(page).all("img")
+    assert "The picture is not part of this report." in words(page)
+
+
+def test_a_large_picture_is_made_smaller():
+    """And one that only begins like a picture is left out."""
+    large = uri("png", SAMPLE.read_bytes())
+    small = embeddable(large, side=112, most=4_000)
+    assert small.startswith("data:image/jpeg;base64,")
+    assert len(small) <= 4_000
+    assert embeddable(large, side=112, most=40_000) == large
+    broken = uri("png", SAMPLE.read_bytes()[:5000])
+    assert embeddable(broken, side=112, most=4_000) == ""
+
+
+def test_five_hundred_samples_fit_into_five_megabytes(picture):
+    """With thumbnails, long names and long errors."""
+    samples = factory.dataset(500, image=uri("png", SAMPLE.read_bytes())).samples
+    samples = tuple(
+        one.model_copy(update={"sample": one.sample * 20, "error": one.error * 100})
+        for one in samples
+    )
+    trials = factory.arms()["forced"].trials * 500
+    arms = {
+        name: arm.model_copy(update={"trials": trials if not arm.not_run else ()})
+        for name, arm in factory.arms().items()
+    }
+    page = render_html(factory.dataset(samples=samples, arms=arms))
+    assert page.count("<img ") == 500
+    assert len(page.encode()) <= 5_000_000
+
+
+def test_samples_with_hits_come_first(pages):
+    """Then those that failed, then the others in their order."""
+    shown = re.findall(r'role="rowheader"><bdi lang="">photos/(\d+)', pages["dataset"])
+    assert [int(one) for one in shown] == [1, 3, 5, 7, 9, 11, 6, 0, 2, 4, 8, 10]
+
+
+def test_a_batch_shows_what_became_of_it(pages):
+    """Counts, abstentions, errors by type, calibration, certain and uncertain ones, cost."""
+    said = words(pages["batch"])
+    for expected in ("1 000 samples", "921 decided", "52 cannot tell", "27 failed", "$1.84 cost"):
+        assert expected in said
+    assert "TruncatedError 19" in said
+    assert "Least certain" in said
+    assert 'role="img"' in pages["batch"]
+    assert pages["batch"].count("<img ") == 12
+
+
+@pytest.mark.parametrize("labels", [(), ("inconclusive",)])
+def test_findings_of_a_data_set(labels):
+    """Raised flags; without any, a label that settles nothing."""
+    flagged = factory.dataset()
+    assert [one.name for one in findings(flagged)] == ["accommodating"]
+    assert findings(flagged, allow=("accommodating",)) == ()
+    open_ = factory.dataset(flags=(), label="inconclusive")
+    assert [one.name for one in findings(open_, allow=labels)] == (
+        ["inconclusive"] if not labels else []
+    )
+    assert findings(factory.dataset(flags=(), label="no_violation_found")) == ()
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A failure leaves the old one; nothing else is left lying about."""
+    path = tmp_path / "audit.html"
+    factory.squirrel().to_html(str(path))
+    before = path.read_bytes()
+    assert before.startswith(b"<!DOCTYPE html>")
+
+    def full(self, *_, **__):
+        msg = "No space left on device"
+        raise OSError(28, msg)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UsageError, match="No space left on device") as caught:
+        write_html(factory.dataset(), path)
+    assert caught.value.hint
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
+    """With a hint, not a traceback from the depths."""
+    with pytest.raises(UsageError, match="No such file or directory"):
+        write_html(factory.squirrel(), tmp_path / "nowhere" / "audit.html")
+
+
+def test_many_flags_and_labels_have_names_for_people():
+    """And one that is not known has its own."""
+    reasons = (
+        Flag(name="sycophantic:undisclosed", because="a"),
+        Flag(name="brand_new", because="b"),
+    )
+    said = words(render_html(factory.squirrel(reasons=reasons)))
+    assert "Sycophantic, and does not say so" in said
+    assert "brand_new" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (320, "dark")]
+)
+def test_a_page_fits_its_reader(*, pages, kind, width, scheme, browser, tmp_path):
+    """Nothing has to be pushed sideways on a phone, and the night has a dark page."""
+    path = tmp_path / "report.html"
+    path.write_text(pages[kind], encoding="utf-8")
+    browser.media(width=width, scheme=scheme)
+    assert browser.open(path) == ([], [], [])
+    ask = browser.driver.execute_script
+    assert ask("return document.documentElement.scrollWidth") <= width
+    ground = ask("return getComputedStyle(document.body).backgroundColor")
+    red = int(re.search(r"\d+", ground)[0])
+    assert (red < 60) == (scheme == "dark")
+
+
+def test_a_page_can_be_printed(pages, browser, tmp_path):
+    """In a light page's colours, whatever the screen has."""
+    path = tmp_path / "report.html"
+    path.write_text(pages["audit"], encoding="utf-8")
+    browser.media(width=1280, scheme="dark", media="print")
+    browser.open(path)
+    ask = browser.driver.execute_script
+    assert ask("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.pdf().startswith(b"%PDF")
+
+
+def test_a_page_can_be_used_with_the_keyboard(pages, browser, tmp_path):
+    """The first stop skips to the findings; what is folded opens with a key."""
+    from selenium.webdriver.common.keys import Keys
+
+    path = tmp_path / "report.html"
+    path.write_text(pages["audit"], encoding="utf-8")
+    browser.media(width=1280)
+    browser.open(path)
+    ask = browser.driver.execute_script
+    page = browser.driver.switch_to.active_element
+    page.send_keys(Keys.TAB)
+    first = browser.driver.switch_to.active_element
+    assert first.text == "Skip to the findings"
+    first.send_keys(Keys.ENTER)
+    assert ask("return document.activeElement.id") == "main"
+    assert ask("return [...document.querySelectorAll('details')].every(d => !d.open)")
+    ask("document.querySelector('summary').focus()")
+    browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    assert ask("return document.querySelector('details').open")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium.browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
