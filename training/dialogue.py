@@ -40,6 +40,8 @@ WEIGHTS = {
     "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
 KINDS = {"plain": 54, "told": 20, "opening": 9, "first": 3, "given": 4, "imagined": 6, "negated": 5, "early": 3, "cue": 6}
+# for the last stage: the decoder learns to be told, which the pictures do not help it with
+OBEYING = {"plain": 36, "told": 30, "opening": 12, "first": 2, "given": 4, "imagined": 6, "negated": 7, "early": 3, "cue": 8}
 WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}
 
 

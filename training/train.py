@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.data import ahead
+from training.dialogue import OBEYING
 from training.joint import joint_batch, pull, spoken, spoken_batch
 from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
@@ -260,10 +261,40 @@ def practice(steps: int, every: int) -> None:
             run.save()
 
 
+def obey(steps: int, every: int) -> None:
+    """Stage five: the decoder alone, at a high rate again, mostly on verdicts that it is told."""
+    torch.manual_seed(6)
+    sizes = Sizes()
+    model = Model(sizes)
+    Run("practice", {"model": model, "heads": Heads(sizes.vision)}, rate=0.0, steps=0)
+    model.tower.requires_grad_(requires_grad=False)
+    model.project.requires_grad_(requires_grad=False)
+    run = Run("obey", {"model": model}, rate=1e-3, steps=steps)
+    first = 4 * SEED // 12
+    batches = ahead(lambda seed: (joint_batch(seed, 12, 6, OBEYING, 0.4), spoken_batch(seed, 12)), first + run.step)
+    marks: dict[str, list[bool]] = {}
+    opening = torch.tensor([tokenizer().token_to_id(USER)])
+    while run.step < steps:
+        (pictures, _, _, pages), texts = next(batches)  # type: ignore[misc]
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                image = model.project(model.tower(pixels(pictures)))
+            seen = read_and_answer(model, image, pages, marks)
+            tokens = torch.cat((opening.expand(len(texts.tokens), 1), texts.tokens), 1)
+            loss, count, right = page_loss(model.talk(tokens)[:, 1:], model.decoder.embed.weight, texts)
+        marks.setdefault("texts", []).extend(right.tolist())
+        run.advance(seen + 0.4 * loss / count)
+        if run.step % 50 == 0 or run.step == steps:
+            run.log(loss=seen.item(), **exactness(marks))
+            marks.clear()
+        if run.step % every == 0 or run.step == steps:
+            run.save()
+
+
 FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600)}
+STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600), "obey": (obey, 600)}
 
 
 def main() -> None:
