@@ -23,7 +23,7 @@ import sys
 import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide import _pixels, _resize
 from faithful_decide._resize import letterbox
@@ -32,7 +32,7 @@ from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     import os
-    from typing import IO
+    from typing import IO, Any
 
     import numpy as np
     from PIL import Image
@@ -183,14 +183,13 @@ def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -
     if isinstance(source, SourceImage):
         return source
     # An object of these classes can exist only if its library is loaded, so none is loaded here.
-    # Another thread may be in the middle of loading one: then the class is not there yet.
-    arrays: Any = getattr(sys.modules.get("numpy"), "ndarray", ())
-    pictures: Any = getattr(sys.modules.get("PIL.Image"), "Image", ())
-    given: Any = source
-    if isinstance(given, arrays):
-        return _load_array(given)
-    if isinstance(given, pictures):
-        return _load_pixels(given)
+    # Another thread may be half-way through loading it; then the class is not there yet either.
+    picture = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    array = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if array is not None and isinstance(source, array):
+        return _load_array(source)
+    if picture is not None and isinstance(source, picture):
+        return _load_pixels(source)
     return _load_bytes(read_source(source, allow_urls=allow_urls))
 
 
