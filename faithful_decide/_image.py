@@ -23,7 +23,7 @@ import sys
 import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide import _pixels, _resize
 from faithful_decide._resize import letterbox
@@ -32,7 +32,7 @@ from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     import os
-    from typing import IO
+    from typing import IO, Any
 
     import numpy as np
     from PIL import Image
