@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import Image
 
 from benchmarks._faulty import completion
+from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Observation, Question, Request, audit, load_backend
 from faithful_decide import _auditor as auditor
@@ -27,7 +28,6 @@ from faithful_decide._audit._case import Case
 from faithful_decide._contract import verify
 from faithful_decide._image import grey, load_image, prepare
 from faithful_decide.organisms import Honest, Topic
-from tests.backends.servers import llamacpp_server
 from training.draw import render
 from training.world import make_scene
 
