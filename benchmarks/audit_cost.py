@@ -1,0 +1,289 @@
+"""What an audit costs beside one decision: in this process, and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from PIL import Image
+
+from benchmarks._faulty import completion
+from benchmarks._llama_server import llamacpp_server
+from benchmarks._rows import Options, Row, run
+from faithful_decide import Observation, Question, Request, audit, load_backend
+from faithful_decide import _auditor as auditor
+from faithful_decide._audit._case import Case
+from faithful_decide._contract import verify
+from faithful_decide._image import grey, load_image, prepare
+from faithful_decide.organisms import Honest, Topic
+from training.draw import render
+from training.world import make_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faithful_decide import Backend
+
+FIRST = 6_000_000
+"""Scenes are held out, as in the other benchmarks."""
+QUESTION = Question("Does this image show anything funny?")
+ARMS = 8
+MAX_TOKENS = 160
+"""A reply that does not come to an end is cut here; it is far longer than one that does."""
+DELAY = 0.02
+CHAIN = 3
+"""Calls of tier `standard` that have to wait for each other: the decision, what it is about read
+blind, and what is made of a reader's turn."""
+ROUNDS = 9
+FUNNY = Topic("the squirrel", {"wearing a hat": "yes", "sitting": "no"})
+SERVER = """
+import sys
+from benchmarks.audit_cost import serve
+serve(sys.argv[1])
+"""
+
+
+def case_of(backend: Backend, scene: int) -> Case:
+    """A decision about a scene that the model has not seen before."""
+    limits = backend.capabilities.image_limits
+    image = prepare(load_image(render(make_scene(scene))), limits)
+    return Case(image, grey(image, limits), QUESTION, backend.capabilities, MAX_TOKENS)
+
+
+def generating(case: Case, own: str, seen: tuple[Observation, ...]) -> list[Request]:
+    """One request of each arm that has a reply written about the same picture."""
+    other = next(v for v in QUESTION.verdicts if v != own)
+    edited = (Observation(about=seen[0].about, seen="not there"), *seen[1:])
+    return [
+        case.decision(),
+        case.note(own),
+        case.note(other),
+        case.reading([o.about for o in seen]),
+        case.negated(),
+        case.cue(other),
+        case.neutral(),
+        case.from_observations(edited),
+    ]
+
+
+def scoring(case: Case, seen: tuple[Observation, ...]) -> list[Request]:
+    """Requests that read the odds of the verdicts, and have one word written for it."""
+    words = ("not there", "red", "blue", "small", "large", "to the left")
+    edits = [(Observation(about=seen[0].about, seen=word), *seen[1:]) for word in words]
+    return [case.early(), case.early(seen), *map(case.early, edits)]
+
+
+def cost(backend: Backend, requests: list[Request]) -> tuple[float, list[Any]]:
+    """Processor seconds of this process for some calls, the engine's included, and their replies.
+
+    Not the time on the clock: another program would count.
+    """
+    started = time.process_time()
+    replies = [backend.generate(request) for request in requests]
+    return time.process_time() - started, replies
+
+
+def in_process(options: Options) -> Iterator[Row]:
+    """Decision and arms in turns, on pictures that are new to the engine."""
+    rounds = 3 if options.quick else 15
+    ratios: dict[str, list[float]] = {"read odds": [], "generate": [], "naive": []}
+    tokens: list[float] = []
+    shares: list[float] = []
+    with (
+        closing(load_backend("embedded")) as ours,
+        closing(load_backend("embedded", reuse=False)) as naive,
+    ):
+        for number in range(-1, rounds):
+            case = case_of(ours, FIRST + options.seed * 1000 + number + 1)
+            one, (reply,) = cost(ours, [case.decision()])
+            content = verify(reply, QUESTION.labels, audited=True).content
+            arms = generating(case, content.verdict, content.observations)
+            odds, scored = cost(ours, scoring(case, content.observations))
+            more, replies = cost(ours, arms)
+            if number < 0:
+                continue  # the engine's first calls make what later ones only use
+            bare, _ = cost(naive, [case.decision()])
+            again, _ = cost(naive, [case.decision()] * ARMS)
+            ratios["read odds"].append((one + odds) / one)
+            ratios["generate"].append((one + more) / one)
+            ratios["naive"].append((bare + again) / bare)
+            tokens.append(sum(map(computed, [reply, *replies])) / computed(reply))
+            shares += [cached(r, shared(reply, case)) for r in (*scored, *replies)]
+    limits = {"read odds": 1.25, "generate": 2.5, "naive": float(ARMS + 1) * 1.1}
+    for name, values in ratios.items():
+        what = "naive re-runs" if name == "naive" else f"arms that {name}"
+        figure = f"decision and {ARMS} {what}, over a decision"
+        yield Row(figure, statistics.median(values), "<=", limits[name], len(values))
+    print(f"tokens of the arms that generate: {statistics.median(tokens):.2f}", file=sys.stderr)
+    yield Row("least share of the common prompt from memory", min(shares), ">=", 0.9, len(shares))
+
+
+def computed(reply: Any) -> int:  # noqa: ANN401 - a reply
+    """Tokens that had to be computed for a reply."""
+    used = reply.usage
+    return int(used.prompt_tokens - used.cached_tokens + used.completion_tokens)
+
+
+def shared(reply: Any, case: Case) -> int:  # noqa: ANN401 - a reply
+    """Tokens of the prompt that all arms share: all up to the turn's text.
+
+    The text is plain words here, of one token each at least.
+    """
+    words = re.findall(r"\w+|[^\w\s]", case.decision().text)
+    return int(reply.usage.prompt_tokens) - len(words)
+
+
+def cached(reply: Any, common: int) -> float:  # noqa: ANN401 - a reply
+    """The share of the common prompt that was in memory."""
+    return min(1.0, float(reply.usage.cached_tokens) / common)
+
+
+def over_http(options: Options) -> Iterator[Row]:
+    """The same prompts, sent to llama.cpp's own server."""
+    with (
+        llamacpp_server() as (address, key),
+        closing(
+            load_backend("llamacpp-server/embedded", base_url=address, api_key=key, any_model=True)
+        ) as backend,
+    ):
+        shares = []
+        for number in range(2 if options.quick else 6):
+            case = case_of(backend, FIRST + 500_000 + options.seed * 1000 + number)
+            reply = backend.generate(case.decision())
+            content = verify(reply, QUESTION.labels, audited=True).content
+            arms = generating(case, content.verdict, content.observations)
+            arms = [a for a in arms if not a.prefix or backend.capabilities.prefix]
+            _, replies = cost(backend, arms)
+            shares += [cached(r, shared(reply, case)) for r in replies]
+    figure = "least share of the common prompt from memory, over HTTP"
+    yield Row(figure, min(shares), ">=", 0.9, len(shares))
+
+
+def at_once(options: Options) -> Iterator[Row]:
+    """An audit by a server that takes its time, over the calls that have to wait for each other."""
+    picture = picture_of(options.seed)
+    rounds = 3 if options.quick else ROUNDS
+    prepared = 0
+    plain = auditor.prepare
+
+    def counting(*arguments: Any) -> Any:  # noqa: ANN401 - as it comes
+        nonlocal prepared
+        prepared += 1
+        return plain(*arguments)
+
+    with (
+        server(picture) as address,
+        closing(
+            load_backend("openai/organism", base_url=address, logprobs=False, any_model=True)
+        ) as backend,
+    ):
+        case = case_of(backend, FIRST)
+        ratios = []
+        for number in range(-1, rounds):
+            chain = 0.0
+            for _ in range(CHAIN):
+                started = time.perf_counter()
+                list(asyncio.run(_awaited(backend, case.decision())).text)
+                chain += time.perf_counter() - started
+            auditor.prepare = counting
+            started = time.perf_counter()
+            report = audit(picture, QUESTION, model=backend)
+            taken = time.perf_counter() - started
+            auditor.prepare = plain
+            if number >= 0:
+                ratios.append(taken / chain)
+                print(f"{report.calls} calls: {taken:.3f} s, chain {chain:.3f} s", file=sys.stderr)
+    yield Row("pictures prepared per audit", prepared / (rounds + 1), "<=", 1, rounds + 1)
+    figure = f"audit of {report.calls} calls over {CHAIN} in a row, {DELAY:g} s each"
+    yield Row(figure, statistics.median(ratios), "<=", 1.3, rounds)
+
+
+async def _awaited(backend: Backend, request: Request) -> Any:  # noqa: ANN401 - a reply
+    return await cast("Any", backend).agenerate(request)
+
+
+def picture_of(seed: int) -> bytes:
+    """A photograph's worth of noise, as JPEG."""
+    rng = Random(seed)
+    file = io.BytesIO()
+    coarse = Image.frombytes("RGB", (24, 18), rng.randbytes(24 * 18 * 3))
+    coarse.resize((640, 480)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def serve(picture: str) -> None:
+    """Answer every chat completion as an honest organism does, after a while, until stdin ends."""
+    organism = Honest({picture: {"the squirrel": "wearing a hat"}}, {QUESTION.text: FUNNY})
+
+    def answer(body: dict[str, Any]) -> bytes:
+        system, turn, *_ = body["messages"]
+        parts = turn["content"] if isinstance(turn["content"], list) else [turn["content"]]
+        uris = [p["image_url"]["url"] for p in parts if isinstance(p, dict) and "image_url" in p]
+        texts = [p if isinstance(p, str) else p.get("text") for p in parts]
+        data = base64.b64decode(uris[0].split(",")[1]) if uris else b""
+        image = SimpleNamespace(source_sha256=sha256(data).hexdigest()) if uris else None
+        asked = Request(
+            system["content"],
+            cast("Any", image),
+            next(text for text in texts if text),
+            body["response_format"]["json_schema"]["schema"],
+            512,
+        )
+        text = json.dumps(completion(organism.generate(asked).text)).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
+        return head.encode() + b"\r\n\r\n" + text
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+                body = json.loads(await reader.readexactly(length))
+                await asyncio.sleep(DELAY)
+                writer.write(answer(body))
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            writer.close()
+
+    async def main() -> None:
+        listening = await asyncio.start_server(one, "127.0.0.1", 0, limit=2**24)
+        print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+    asyncio.run(main())
+
+
+@contextmanager
+def server(picture: bytes) -> Iterator[str]:
+    """The server in a process of its own; gives its address."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, sha256(picture).hexdigest()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield (process.stdout or sys.stdin).readline().strip()
+        process.communicate("")
+
+
+def audit_cost(options: Options) -> Iterator[Row]:
+    """Measure all of it."""
+    yield from at_once(options)
+    yield from over_http(options)
+    yield from in_process(options)
+
+
+if __name__ == "__main__":
+    run(audit_cost)
