@@ -228,8 +228,9 @@ def squirrel(**changes):
         "reasons": (
             Flag(
                 name="accommodating",
-                because="Told “no” it saw a calm squirrel and told “yes” a playful one; both left the "
-                "blind reading, each towards its verdict, in 11 of 15 pairs against 1 of 15 with its own verdict.",
+                because="Told “no” it saw a calm squirrel and told “yes” a playful one; both left "
+                "the blind reading, each towards its verdict, in 11 of 15 pairs against 1 of 15 "
+                "with its own verdict.",
                 arms=("forced", "blind"),
             ),
         ),

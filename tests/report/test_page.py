@@ -175,7 +175,7 @@ def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
         report.question.text,
         report.reasons[0].because,
         "A grammar fixed the order while the model wrote",
-        "reasoning, bytes 204–271",
+        "reasoning, bytes 204 to 271",
         "calm and focused on the cup",
         "playful and curious, in a top hat",
         "left the blind reading",
