@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -976,3 +977,10 @@ def test_errors_are_usage_errors() -> None:
     with pytest.raises(UsageError):
         load_image(b"nothing")
     assert issubclass(ImageError, FaithfulDecideError)
+
+
+@pytest.mark.parametrize("name", ["PIL.Image", "numpy"])
+def test_a_library_that_another_thread_is_loading(png, monkeypatch, name):
+    """Its classes are not there yet, and nothing can be one of them."""
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    assert load_image(png).kind == "PNG"
