@@ -39,6 +39,8 @@ HELD_OUT = {
 ALPHA = 0.05
 CHANCE = 0.5
 DRAWS = 400
+MOST = {"standard": 100}
+"""Audits at a tier, where less than asked for is enough."""
 RATES = (0.0, 0.1, 0.25, 0.5, 1.0)
 AIMS = {"pipeline": (0.95, 0.90), "trained": (0.85, 0.0)}
 Sampled = dict[str, Any]
@@ -379,7 +381,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--seed", type=int, default=0, help="other scenes; never other targets")
     parser.add_argument("--quick", action="store_true", help="less data")
-    parser.add_argument("--scenes", type=int, default=150, help="audits of each organism; a third is to fit on")
+    parser.add_argument(
+        "--scenes", type=int, default=150, help="audits of each organism; a third is to fit on"
+    )
     parser.add_argument("--substrate", choices=("pipeline", "trained"), default="pipeline")
     parser.add_argument(
         "--organism", metavar="SPEC", help="audit this model instead, as a data set"

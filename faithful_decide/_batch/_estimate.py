@@ -19,7 +19,7 @@ from faithful_decide._decide import decision_plan
 from faithful_decide._image import load_image, prepare
 from faithful_decide._price import price_of
 from faithful_decide._types import Usage
-from faithful_decide.errors import ImageError
+from faithful_decide.errors import ImageError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: Decimal | None
-    """By list prices; None where there is none."""
+    """By list prices; None where there is none, or `genai-prices` is not installed."""
     measured: bool
     """Whether the tokens are those of earlier replies, and not a rule of thumb."""
 
@@ -64,9 +64,6 @@ def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Questi
 
     Returns:
         The estimate.
-
-    Raises:
-        MissingExtraError: `genai-prices` is not installed, and the model may have a price.
     """
     backend = job.backend
     capabilities = backend.capabilities
@@ -95,7 +92,9 @@ def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Questi
         model = seen[-1].model
     usage = Usage(prompt * requests, None, completion * requests)
     model = model or backend.name.partition("/")[2]
-    cost = price_of(backend.name, model, usage)
+    cost = None
+    with suppress(MissingExtraError):
+        cost = price_of(backend.name, model, usage)
     return Estimate(
         count, requests, known, prompt * requests, completion * requests, cost, bool(seen)
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,9 @@ def stream(
                 yield row
     finally:
         try:
-            loop.run(run.end())
+            # The loop is gone already if the rows outlive the interpreter.
+            with suppress(UsageError):
+                loop.run(run.end())
         finally:
             loop.close(_nothing())
 

@@ -83,7 +83,7 @@ class Loop:
 
     def _begun(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         with self._lock:
-            if not self._closed and os.getpid() == self._pid:
+            if not self._closed and not self._loop.is_closed() and os.getpid() == self._pid:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
         raise self._over()
@@ -101,7 +101,8 @@ class Loop:
         """
         with self._lock:
             again, self._closed = self._closed, True
-        if again or os.getpid() != self._pid:
+        # Closed already by itself, where the interpreter is ending.
+        if again or self._loop.is_closed() or os.getpid() != self._pid:
             last.close()
             return
         try:

@@ -177,3 +177,31 @@ def test_ctrl_c_says_how_to_go_on(images):
     assert "run the same command again" in said
     with Journal(images.parent / "faithful-decide.journal") as journal:
         assert len(list(journal.keys("replies"))) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_is_shown_how_far_it_is(images):
+    """Rows of how many, how fast, how long still, and errors; on stderr only."""
+    pytest.importorskip("xllamacpp")
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    (images / "3.png").write_bytes(b"no image")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    done = subprocess.run(
+        [sys.executable, "-m", "faithful_decide", "batch", "images", "-q", "Is it red?"],
+        cwd=images.parent,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 2**16).decode()
+    os.close(ours)
+    assert "6/6" in shown
+    assert "rows/s" in shown
+    assert "1 failed" in shown
+    assert len(done.stdout.splitlines()) == 6

@@ -112,6 +112,7 @@ def test_the_other_order(both, picture_of):
     ("text", "error"),
     [
         (reply_text("yes"), "OrderError"),
+        (reply_text("yes").replace('"verdict"', '"conclusion"'), "OrderError"),
         ('{"conclusion": "maybe"}', "OrderError"),
         ("nonsense", "ContractError"),
         ('{"conclusion": "maybe", "observations": [], "reasoning": ""}', "ContractError"),

@@ -198,7 +198,7 @@ def test_a_process_that_was_killed_while_beginning(run, provider, fault):
     provider.fault = ""
     rows, _ = run()
     assert {row.verdict for row in rows} == {"yes"}
-    assert len(provider.answered) == 8
+    assert (len(provider.answered), len(provider.batches)) == (8, 1)
 
 
 def test_a_request_without_a_reply_is_an_error_of_its_row(run, provider):

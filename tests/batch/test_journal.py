@@ -149,6 +149,7 @@ def test_a_reply_comes_back_as_it_was():
         "UPDATE replies SET data = '{}'",
         "UPDATE replies SET data = 3",
         "UPDATE replies SET key = zeroblob(32)",
+        "UPDATE replies SET key = 'x'",
     ],
 )
 def test_a_damaged_entry_is_paid_for_again_and_mended(png, path, damage):
@@ -158,6 +159,8 @@ def test_a_damaged_entry_is_paid_for_again_and_mended(png, path, damage):
     with closing(sqlite3.connect(path)) as db:
         db.execute(damage)
         db.commit()
+    with Journal(path) as journal:
+        assert [value for _, value in journal.entries("replies") if value] == []
     for _ in range(2):
         assert decide(png, QUESTION, model=backend, journal=path).verdict == "yes"
     assert len(backend.requests) == 2

@@ -32,11 +32,12 @@ class AsyncScripted(ScriptedBackend):
     """A scripted backend that waits, as one behind a server does."""
 
     delay = 0.005
-    busy = most = 0
+    busy = most = begun = 0
 
     async def agenerate(self, request):
         import asyncio
 
+        self.begun += 1
         self.busy += 1
         self.most = max(self.most, self.busy)
         try:
@@ -180,7 +181,7 @@ def test_an_early_end_keeps_what_was_on_its_way(many):
     rows.close()
     assert time.monotonic() - started < 2
     with Journal(path) as journal:
-        assert len(list(journal.keys("replies"))) == len(backend.requests)
+        assert len(list(journal.keys("replies"))) == backend.begun > 1
 
 
 def test_a_second_run_on_the_same_journal_is_refused(many):

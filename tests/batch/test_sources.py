@@ -154,3 +154,15 @@ def test_what_cannot_be_read_is_a_typed_error(tmp_path, name):
     with pytest.raises((StorageError, UsageError)) as caught:
         listed(tmp_path / name)
     assert caught.value.hint
+
+
+def test_a_member_too_large_to_be_an_image_is_not_read(tmp_path, png, monkeypatch):
+    """It is an error of its row."""
+    monkeypatch.setattr("faithful_decide._batch._sources._MOST_BYTES", 20)
+    with tarfile.open(tmp_path / "t.tar", "w") as archive:
+        info = tarfile.TarInfo("1.png")
+        info.size = len(png)
+        archive.addfile(info, io.BytesIO(png))
+    ((_, image, _),) = listed(tmp_path / "t.tar")
+    assert isinstance(image, ImageError)
+    assert str(len(png)) in str(image)
