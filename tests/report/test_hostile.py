@@ -108,7 +108,7 @@ def test_the_parser_of_a_real_browser_finds_no_new_element(kind, browser):
         assert [text for text, tree in zip(texts, trees, strict=True) if tree != expected] == []
 
 
-@pytest.mark.parametrize(("kind", "every"), [("audit", 1), ("dataset", 6), ("batch", 6)])
+@pytest.mark.parametrize(("kind", "every"), [("audit", 1), ("dataset", 12), ("batch", 12)])
 def test_a_real_browser_runs_and_fetches_nothing(kind, every, browser):
     """No dialog, no request, no element more: each page a document that is really loaded."""
     expected = browser.frames([render_html(filled(REPORTS[kind], HARMLESS))])
