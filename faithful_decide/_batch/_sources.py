@@ -175,7 +175,9 @@ def _archive(path: Path) -> Iterator[Sample]:
     """Group the members of an archive by the part of their name that they share."""
     with tarfile.open(path, "r|*") as archive:
         name, parts = "", dict[str, bytes | ImageError]()
-        for member in archive:
+        while (member := archive.next()) is not None:
+            # It keeps a list of all it has seen, a kilobyte for each.
+            archive.members.clear()  # type: ignore[attr-defined] # not in its types
             if not member.isfile():
                 continue
             folder, _, file = member.name.rpartition("/")

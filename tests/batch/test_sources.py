@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,24 @@ def test_a_member_too_large_to_be_an_image_is_not_read(tmp_path, png, monkeypatc
     ((_, image, _),) = listed(tmp_path / "t.tar")
     assert isinstance(image, ImageError)
     assert str(len(png)) in str(image)
+
+
+def test_a_long_archive_is_not_held_in_memory(tmp_path):
+    """Of what was read before, nothing is kept: 3000 members grow by less than one byte each."""
+    with tarfile.open(tmp_path / "t.tar", "w") as archive:
+        for number in range(4000):
+            info = tarfile.TarInfo(f"{number}.png")
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    samples = read_samples(tmp_path / "t.tar")
+    tracemalloc.start()
+    try:
+        for _ in itertools.islice(samples, 1000):
+            pass
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in itertools.islice(samples, 2900):
+            pass
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2900
