@@ -43,9 +43,9 @@ ARMS = 8
 MAX_TOKENS = 160
 """A reply that does not come to an end is cut here; it is far longer than one that does."""
 DELAY = 0.02
-CHAIN = 3
-"""Calls of tier `standard` that have to wait for each other: the decision, what it is about read
-blind, and what is made of a reader's turn."""
+CHAIN = 2
+"""Calls of tier `standard` that have to wait for each other: the decision, and a reading of what it
+saw, by itself or by a reader."""
 ROUNDS = 9
 FUNNY = Topic("the squirrel", {"wearing a hat": "yes", "sitting": "no"})
 SERVER = """
@@ -98,7 +98,8 @@ def cost(backend: Backend, requests: list[Request]) -> tuple[float, list[Any]]:
 def in_process(options: Options) -> Iterator[Row]:
     """Decision and arms in turns, on pictures that are new to the engine."""
     rounds = 3 if options.quick else 15
-    ratios: dict[str, list[float]] = {"read odds": [], "generate": [], "naive": []}
+    kinds = ("read odds", "read odds, the two of an audit,", "generate", "naive")
+    ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
     tokens: list[float] = []
     shares: list[float] = []
     with (
@@ -110,22 +111,27 @@ def in_process(options: Options) -> Iterator[Row]:
             one, (reply,) = cost(ours, [case.decision()])
             content = verify(reply, QUESTION.labels, audited=True).content
             arms = generating(case, content.verdict, content.observations)
-            odds, scored = cost(ours, scoring(case, content.observations))
+            asked = scoring(case, content.observations)
+            two, scored = cost(ours, asked[:2])
+            odds, rest = cost(ours, asked[2:])
+            scored += rest
             more, replies = cost(ours, arms)
             if number < 0:
                 continue  # the engine's first calls make what later ones only use
             bare, _ = cost(naive, [case.decision()])
             again, _ = cost(naive, [case.decision()] * ARMS)
-            ratios["read odds"].append((one + odds) / one)
+            ratios[kinds[0]].append((one + two + odds) / one)
+            ratios[kinds[1]].append((one + two) / one)
             ratios["generate"].append((one + more) / one)
             ratios["naive"].append((bare + again) / bare)
             tokens.append(sum(map(computed, [reply, *replies])) / computed(reply))
             shares += [cached(r, shared(reply, case)) for r in (*scored, *replies)]
-    limits = {"read odds": 1.25, "generate": 2.5, "naive": float(ARMS + 1) * 1.1}
-    for name, values in ratios.items():
-        what = "naive re-runs" if name == "naive" else f"arms that {name}"
-        figure = f"decision and {ARMS} {what}, over a decision"
-        yield Row(figure, statistics.median(values), "<=", limits[name], len(values))
+    limits = (1.25, 1.25, 2.5, float(ARMS + 1) * 1.1)
+    for (name, values), limit in zip(ratios.items(), limits, strict=True):
+        what = f"{ARMS} naive re-runs" if name == "naive" else f"arms that {name}"
+        count = f"{ARMS} " if name in {"read odds", "generate"} else ""
+        figure = f"decision and {count}{what} over a decision"
+        yield Row(figure, statistics.median(values), "<=", limit, len(values))
     print(f"tokens of the arms that generate: {statistics.median(tokens):.2f}", file=sys.stderr)
     yield Row("least share of the common prompt from memory", min(shares), ">=", 0.9, len(shares))
 

@@ -44,6 +44,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "What comes back": (
         "_types:Decision",
         "_types:Observation",
+        "_types:Derived",
         "_types:Scores",
         "_types:Receipt",
         "_types:Span",
