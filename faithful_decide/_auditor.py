@@ -406,7 +406,8 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
     if setting.tier == "screen":
         evidence: Evidence = yield screen_plan(case), backend
     else:
-        evidence = yield evidence_plan(case, reach), backend
+        itself = helpers.reader_is_model
+        evidence = yield evidence_plan(case, reach, read=itself), backend
         reading = replace(case, capabilities=helpers.reader.capabilities)
         evidence = yield read_by(reading, evidence, reach), helpers.reader
     judgements: tuple[Any, ...] = ()
