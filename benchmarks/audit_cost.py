@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks._faulty import completion
 from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Observation, Question, Request, audit, load_backend
+from faithful_decide import Capabilities, Observation, Question, Reply, Request, audit, load_backend
 from faithful_decide import _auditor as auditor
 from faithful_decide._audit._case import Case
 from faithful_decide._contract import verify
@@ -208,7 +208,7 @@ def at_once(options: Options) -> Iterator[Row]:
             for name, values in ratios.items():
                 # A data set keeps what is known of the server; alone, an audit begins carefully.
                 gate = gate_of(backend.name) if name == "in a data set" else None
-                if gate is not None:
+                for _ in range(2 if gate is not None else 0):
                     audit(picture, QUESTION, model=backend)
                 started = time.perf_counter()
                 calls = audit(picture, QUESTION, model=backend).calls
@@ -217,11 +217,60 @@ def at_once(options: Options) -> Iterator[Row]:
                 if number >= 0:
                     values.append(taken / chain)
         auditor.prepare = plain
-    audits = 3 * (rounds + 1)
+    audits = 4 * (rounds + 1)
     yield Row("pictures prepared per audit", prepared / audits, "<=", 1, audits)
     for name, values in ratios.items():
         figure = f"audit of {calls} calls {name} over {CHAIN} in a row, {DELAY:g} s each"
         yield Row(figure, statistics.median(values), "<=", 1.3, rounds)
+
+
+class Slow:
+    """An organism that takes its time, in this process, and notes when it was asked."""
+
+    name = "slow"
+
+    def __init__(self, picture: str) -> None:
+        """Know the picture."""
+        facts = {picture: {"the squirrel": "wearing a hat"}}
+        able = Capabilities(order=True, thinking="none", decoder="autoregressive")
+        self.organism = Honest(facts, {QUESTION.text: FUNNY}, capabilities=able)
+        self.capabilities = able
+        self.spans: list[tuple[float, float]] = []
+
+    def generate(self, request: Request) -> Reply:
+        """Answer at once; the audit awaits instead."""
+        return self.organism.generate(request)
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Answer after a while."""
+        asked = time.perf_counter()
+        await asyncio.sleep(DELAY * 5)
+        reply = self.generate(request)
+        self.spans.append((asked, time.perf_counter()))
+        return reply
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+def waiting(options: Options) -> Iterator[Row]:
+    """How many calls of an audit wait for each other. This does not depend on the machine."""
+    picture = picture_of(options.seed)
+    slow = Slow(sha256(picture).hexdigest())
+    gate = gate_of(slow.name)
+    for name, before in (("alone", 0), ("in a data set", 2)):
+        for _ in range(before):
+            audit(picture, QUESTION, model=slow)
+        slow.spans.clear()
+        audit(picture, QUESTION, model=slow)
+        depths: list[int] = []
+        spans = sorted(slow.spans)
+        for asked, _ in spans:
+            earlier = zip(spans, depths, strict=False)
+            depths.append(1 + max((d for (_, end), d in earlier if end <= asked), default=0))
+        figure = f"calls in a row of an audit {name}, of {len(spans)}"
+        yield Row(figure, max(depths), "<=", CHAIN * 1.3, 1)
+    del gate
 
 
 async def _awaited(backend: Backend, request: Request) -> Any:  # noqa: ANN401 - a reply
@@ -294,6 +343,7 @@ def server(picture: bytes) -> Iterator[str]:
 
 def audit_cost(options: Options) -> Iterator[Row]:
     """Measure all of it."""
+    yield from waiting(options)
     yield from at_once(options)
     yield from over_http(options)
     yield from in_process(options)
