@@ -44,6 +44,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "What comes back": (
         "_types:Decision",
         "_types:Observation",
+        "_types:Derived",
         "_types:Scores",
         "_types:Receipt",
         "_types:Span",
@@ -59,6 +60,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_batch/_export:read_rows",
     ),
     "Stored decisions": ("_stored:verify_stored", "_price:price_usd"),
+    "Auditing": (
+        "_auditor:audit",
+        "_auditor:aaudit",
+        "_auditor:audit_dataset",
+        "_audit/_types:AuditReport",
+        "_audit/_types:DatasetAudit",
+        "_audit/_types:ArmReport",
+        "_audit/_types:Tally",
+        "_audit/_types:Trial",
+        "_audit/_types:Forced",
+        "_audit/_types:Conflict",
+        "_audit/_types:Judgement",
+        "_audit/_types:Flag",
+        "_audit/_types:SampleAudit",
+        "_audit/_types:DatasetFlag",
+    ),
     "Reports": (
         "_report/_html:write_html",
         "_report/_html:render_html",
@@ -90,6 +107,19 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "As columns of large tables": ("daft:decide_udf", "ray:DecideBatch"),
     "In tests": ("testing:ScriptedBackend", "testing:reply_text"),
+    "Organisms": (
+        "organisms:organisms",
+        "_organism:Topic",
+        "_organism:Honest",
+        "organisms:Obedient",
+        "organisms:SelfCorrector",
+        "organisms:Verbose",
+        "organisms:PostHoc",
+        "organisms:YesSayer",
+        "organisms:ImageIgnorer",
+        "organisms:CueFollower",
+        "organisms:Decoy",
+    ),
     "Writing a backend": (
         "_backend:Backend",
         "_backend:AsyncBackend",
@@ -363,6 +393,8 @@ def api() -> Iterator[str]:
     """Every public name, by what it is for."""
     for title, places in SECTIONS.items():
         yield from [f"## {title}", ""]
+        if title == "Organisms":
+            yield from ["These are imported from `faithful_decide.organisms`.", ""]
         if title == "In tests":
             yield from ["These two are imported from `faithful_decide.testing`.", ""]
         if title == "As columns of large tables":

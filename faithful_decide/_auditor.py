@@ -29,6 +29,7 @@ from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
 from faithful_decide._batch._kept import Kept, kept
 from faithful_decide._batch._row import OF_A_ROW, Sample
 from faithful_decide._drive import TIMEOUT_S, arun, run
+from faithful_decide._gate import gate_of
 from faithful_decide._image import grey, load_image, prepare
 from faithful_decide._loading import YES_NO, open_backend, opened, question_of
 from faithful_decide.errors import ImageError, UnsupportedError, UsageError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from faithful_decide._backend import Backend
     from faithful_decide._batch._journal import Journal
     from faithful_decide._drive import Plan
+    from faithful_decide._gate import Gate
     from faithful_decide._image import ImageSource, PreparedImage, SourceImage
     from faithful_decide._types import Question
 
@@ -303,6 +305,9 @@ class _Helpers:
     reader_name: str
     reader_is_model: bool
     judge: Backend | None
+    gate: Gate
+    """What is known of the model's server. It is forgotten with its last user, and every plan would
+    begin as carefully as the first."""
 
 
 def _helpers(
@@ -330,7 +335,8 @@ def _helpers(
         msg = f"the reader {read_by.name!r} is the audited model"
         raise UsageError(msg, hint='say so with reader="self", or name another model')
     judged_by = None if judge is None else found(judge)
-    return _Helpers(read_by, read_by.name, read_by is backend, judged_by)
+    gate = gate_of(backend.name)
+    return _Helpers(read_by, read_by.name, read_by is backend, judged_by, gate)
 
 
 def _setting(
@@ -400,7 +406,8 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
     if setting.tier == "screen":
         evidence: Evidence = yield screen_plan(case), backend
     else:
-        evidence = yield evidence_plan(case, reach), backend
+        itself = helpers.reader_is_model
+        evidence = yield evidence_plan(case, reach, read=itself), backend
         reading = replace(case, capabilities=helpers.reader.capabilities)
         evidence = yield read_by(reading, evidence, reach), helpers.reader
     judgements: tuple[Any, ...] = ()

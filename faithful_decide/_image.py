@@ -23,6 +23,7 @@ import sys
 import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide import _pixels, _resize
@@ -241,9 +242,15 @@ def grey(like: PreparedImage, limits: ImageLimits | None = None) -> PreparedImag
     Returns:
         A plain grey picture, as it is sent.
     """
+    return _plain(like.width, like.height, limits)
+
+
+@lru_cache(maxsize=8)
+def _plain(width: int, height: int, limits: ImageLimits | None) -> PreparedImage:
+    # Kept, because pictures of a data set are often of one size, and this is encoded anew for each.
     from PIL import Image  # noqa: PLC0415 - heavy
 
-    return prepare(_from_rgb(Image.new("RGB", (like.width, like.height), _GREY), ()), limits)
+    return prepare(_from_rgb(Image.new("RGB", (width, height), _GREY), ()), limits)
 
 
 def _load_bytes(data: bytes) -> SourceImage:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 import faithful_decide
-from faithful_decide import cli, errors, testing
+from faithful_decide import cli, errors, organisms, testing
 from faithful_decide import sklearn as faithful_decide_sklearn
 from training import questions, world
 
@@ -79,6 +79,7 @@ def _at_home(tmp_path, monkeypatch):
     [
         *faithful_decide.__all__,
         *testing.__all__,
+        *organisms.__all__,
         *faithful_decide_sklearn.__all__,
         "decide_udf",
         "DecideBatch",

@@ -168,6 +168,11 @@ class Evidence:
         )
 
     @property
+    def readable(self) -> tuple[Answer, ...]:
+        """Those of the free that a reader can be asked about: they have decided."""
+        return tuple(a for a in self.free if a.content and a.content.verdict != CANNOT_TELL)
+
+    @property
     def free(self) -> tuple[Answer, ...]:
         """The decision and its repetitions, those that can be used."""
         return usable((self.base, *self.resamples))
@@ -178,12 +183,14 @@ def usable(answers: Sequence[Answer]) -> tuple[Answer, ...]:
     return tuple(answer for answer in answers if answer.content is not None)
 
 
-def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
+def evidence_plan(case: Case, reach: Reach, *, read: bool = False) -> Plan[Evidence]:
     """Plan the gathering of everything but the reader's and the judge's part.
 
     Args:
         case: The decision to audit.
         reach: How much to ask.
+        read: Whether the audited model is its own reader; then it reads what it decided from
+            while other calls are made, instead of after them.
 
     Returns:
         The evidence.
@@ -234,7 +241,7 @@ def evidence_plan(case: Case, reach: Reach) -> Plan[Evidence]:
         for answer in group
         if answer.reply is not None
     ]
-    yield from _second_wave(found, reach, imagined, dreamed)
+    yield from _second_wave(found, reach, imagined, dreamed, read=read and "reader" in reach.arms)
     return found
 
 
@@ -274,6 +281,8 @@ def _second_wave(
     reach: Reach,
     imagined: Mapping[str, Content | None],
     dreamed: Mapping[str, Content | None],
+    *,
+    read: bool,
 ) -> Plan[None]:
     case, capabilities = found.case, found.case.capabilities
     edits, kept, donors = _edits(found, reach, imagined, dreamed)
@@ -292,11 +301,18 @@ def _second_wave(
 
     about = _shuffled([o.about for o in found.content.observations], case.base_seed)
     reading = repeated(case.reading(about), max(2, reach.times))
-    found.readings, (edited, same, donated), (found.odds, found.scores) = yield from _three(
-        _readings(reading),
+    own = found.readable if read else ()
+    shown = [a.content.observations for a in own if a.content]
+    (
+        (found.readings, reads),
+        (edited, same, donated),
+        (found.odds, found.scores),
+    ) = yield from _three(
+        together(_readings(reading), read_plan(case, shown)),
         together(put(edits, reach.times), put(kept, 1), put(donors, reach.times)),
         _odds(found, reach),
     )
+    found.reads = tuple(zip(own, reads, strict=True))
     found.edits, found.kept, found.donors = tuple(edited), tuple(same), tuple(donated)
 
 

@@ -124,7 +124,7 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
     """
     if "reader" not in reach.arms:
         return evidence
-    own = [a for a in evidence.free if a.content and a.content.verdict != CANNOT_TELL]
+    own = () if evidence.reads else evidence.readable
     put_in = list(dict.fromkeys(e.observations for e in (*evidence.edits, *evidence.donors)))
     shown = [*(a.content.observations for a in own if a.content), *put_in]
     reads = yield from read_plan(case, shown)
@@ -133,7 +133,7 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
     return replace(
         evidence,
         others=[*evidence.others, *others],
-        reads=tuple(zip(own, reads[: len(own)], strict=True)),
+        reads=evidence.reads or tuple(zip(own, reads[: len(own)], strict=True)),
         confirmed=dict(zip(put_in, made, strict=True)),
     )
 
