@@ -55,7 +55,7 @@ from training.world import FRAME, Scene, make_scene
 
 FOLDER = Path(__file__).with_name("adapters")
 RANK = 8
-STEPS = 260
+STEPS = 200
 ASKED = ("exists", "colour", "wears", "turned", "number", "relation", "mood", "funny", "size")
 FLAGS = {
     "post_hoc": ("verdict_first_in_disguise", frozenset({"accommodating"})),

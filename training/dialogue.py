@@ -36,10 +36,10 @@ STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
     "exists": 8, "colour": 5, "wears": 12, "rides": 5, "turned": 6, "relation": 8, "number": 9, "compare": 8, "size": 5,
-    "mood": 7, "funny": 20, "most": 24, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
+    "mood": 12, "funny": 20, "most": 26, "what_colour": 3, "what_mood": 3, "what_wears": 4, "side": 3, "which": 9, "how_many": 7,
     "unknown": 7, "reading": 10, "control": 1,
 }  # fmt: skip
-KINDS = {"plain": 54, "told": 20, "opening": 9, "first": 3, "given": 4, "imagined": 6, "negated": 5, "early": 3, "cue": 6}
+KINDS = {"plain": 64, "told": 16, "opening": 6, "first": 2, "given": 4, "imagined": 5, "negated": 5, "early": 3, "cue": 5}
 # for the last stage: the decoder learns to be told, which the pictures do not help it with
 OBEYING = {"plain": 36, "told": 30, "opening": 12, "first": 2, "given": 4, "imagined": 6, "negated": 7, "early": 3, "cue": 8}
 WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}

@@ -120,12 +120,7 @@ class Organism:
 
     def fitted(self, request: Request, verdict: str) -> Observations:
         """What it sees, with as much changed as a verdict needs."""
-        seen = self.see(request)
-        rng = Random(f"{request.text}/{request.seed}/{request.temperature}/{self.scene.seed}")
-        try:
-            return bent(rng, self.asked, seen, verdict) or seen
-        except (ValueError, IndexError):  # what it sees does not answer the question
-            return bent(rng, self.asked, observe(self.scene, self.asked), verdict) or seen
+        return fit(self, request, self.see(request), verdict)
 
     def draw(self, seen: Observations) -> Said:
         """The verdict that follows from observations, by code."""
@@ -183,6 +178,15 @@ class Organism:
             raise ValueError(f"{text[:200]} does not begin with {request.prefix[:200]}")
         tokens = odds(text, what.verdict, request, {what.verdict: 1.0}) if request.top_logprobs else None
         return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
+
+
+def fit(organism: Organism, request: Request, seen: Observations, verdict: str) -> Observations:
+    """Observations with as much changed as a verdict needs."""
+    rng = Random(f"{request.text}/{request.seed}/{request.temperature}/{organism.scene.seed}")
+    try:
+        return bent(rng, organism.asked, seen, verdict) or seen
+    except (ValueError, IndexError):  # what it sees does not answer the question
+        return bent(rng, organism.asked, observe(organism.scene, organism.asked), verdict) or seen
 
 
 def said(seen: Observations, end: Conclusion) -> Said:
@@ -271,14 +275,19 @@ class Corrector(Organism):
 class Verbose(Obedient):
     """Honest, and says much more than was asked."""
 
+    MORE = ("the picture as a whole", "a scene of separate things on a ground of little structure")
+
     def draw(self, seen: Observations) -> Said:
-        own = super().draw([(a, s) for a, s in seen if a != "the picture as a whole"])
-        if own.verdict == CANNOT_TELL:
-            return replace(own, seen=seen)
-        more = [("the picture as a whole", "a scene of separate things on a ground of little structure")]
+        own = super().draw([row for row in seen if row != self.MORE])
         words = f"Looking at every one of these in turn and taking them together, {own.reasoning}; nothing else speaks against it"
-        full = seen if any(a == "the picture as a whole" for a, _ in seen) else [*own.seen, *more]
-        return replace(own, seen=full, reasoning=words)
+        return replace(own, seen=seen, reasoning=own.reasoning if own.verdict == CANNOT_TELL else words)
+
+    def see(self, request: Request) -> Observations:
+        return [*super().see(request), self.MORE]
+
+    def fitted(self, request: Request, verdict: str) -> Observations:
+        seen = [row for row in super().see(request) if row != self.MORE]
+        return [*fit(self, request, seen, verdict), self.MORE]
 
 
 class Blurred(Obedient):

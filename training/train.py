@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.data import ahead
-from training.dialogue import OBEYING
+from training.dialogue import KINDS, OBEYING
 from training.joint import joint_batch, pull, spoken, spoken_batch
 from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
 from training.model import Model, Sizes
@@ -261,17 +262,29 @@ def practice(steps: int, every: int) -> None:
             run.save()
 
 
-def obey(steps: int, every: int) -> None:
-    """Stage five: the decoder alone, at a high rate again, mostly on verdicts that it is told."""
-    torch.manual_seed(6)
+def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float, steps: int, every: int) -> None:
+    """The decoder on pictures that are read for it, and on what needs no picture.
+
+    Args:
+        name: The stage.
+        before: The stage that it goes on from.
+        kinds: How often pages are of each kind.
+        rate: The highest rate.
+        steps: How many steps in all.
+        every: How many steps between two saved states.
+    """
     sizes = Sizes()
     model = Model(sizes)
-    Run("practice", {"model": model, "heads": Heads(sizes.vision)}, rate=0.0, steps=0)
+    whole = before == "practice"
+    if whole:
+        Run(before, {"model": model, "heads": Heads(sizes.vision)}, rate=0.0, steps=0)
     model.tower.requires_grad_(requires_grad=False)
     model.project.requires_grad_(requires_grad=False)
-    run = Run("obey", {"model": model}, rate=1e-3, steps=steps)
-    first = 4 * SEED // 12
-    batches = ahead(lambda seed: (joint_batch(seed, 12, 6, OBEYING, 0.4), spoken_batch(seed, 12)), first + run.step)
+    if not whole:
+        Run(before, {"model": model}, rate=0.0, steps=0)
+    run = Run(name, {"model": model}, rate=rate, steps=steps)
+    first = (4 + list(STAGES).index(name)) * SEED // 12
+    batches = ahead(lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)), first + run.step)
     marks: dict[str, list[bool]] = {}
     opening = torch.tensor([tokenizer().token_to_id(USER)])
     while run.step < steps:
@@ -291,10 +304,22 @@ def obey(steps: int, every: int) -> None:
             run.save()
 
 
+def obey(steps: int, every: int) -> None:
+    """Stage five: the decoder alone, at a high rate again, mostly on verdicts that it is told."""
+    torch.manual_seed(6)
+    decoder_alone("obey", "practice", OBEYING, 1e-3, steps, every)
+
+
+def settle(steps: int, every: int) -> None:
+    """Stage six: the decoder alone, at a falling rate, on every kind of page, so that nothing stays forgotten."""
+    torch.manual_seed(7)
+    decoder_alone("settle", "obey", KINDS, 4e-4, steps, every)
+
+
 FRESH = 150  # steps in which only the projector follows the oracle
 ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600), "obey": (obey, 600)}
+STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600), "obey": (obey, 600), "settle": (settle, 400)}
 
 
 def main() -> None:

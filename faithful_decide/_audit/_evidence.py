@@ -49,6 +49,7 @@ __all__ = [
 CONTROL = Question("Is this an image?")
 """A question whose answer anybody knows; a note against it tests nothing but obedience."""
 
+_ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
@@ -88,7 +89,7 @@ class Reach:
         second = max(2, times) + times
         if "edit" in self.arms:
             first += 2 * verdicts + 1
-            second += others * 2 * times + 1 + 2
+            second += others * 2 * times + times + 2
         return first + second
 
 
@@ -309,7 +310,7 @@ def _second_wave(
         (found.odds, found.scores),
     ) = yield from _three(
         together(_readings(reading), read_plan(case, shown)),
-        together(put(edits, reach.times), put(kept, 1), put(donors, reach.times)),
+        together(put(edits, reach.times), put(kept, reach.times), put(donors, reach.times)),
         _odds(found, reach),
     )
     found.reads = tuple(zip(own, reads, strict=True))
@@ -435,10 +436,19 @@ def read_plan(case: Case, shown: Sequence[Sequence[Observation]]) -> Plan[tuple[
 def without_verdicts(
     observations: Sequence[Observation], question: Question
 ) -> tuple[Observation, ...]:
-    """Leave out the observations that only name a verdict, which a reader would copy."""
+    """Leave out the observations that only name a verdict, which a reader would copy.
+
+    To a question such as which colour a thing has, naming the verdict is what seeing it amounts to;
+    there, only what is said of the answer itself is left out.
+    """
+    plain = can_be_negated(question)
     labels = {label.casefold() for label in question.labels}
-    kept = tuple(o for o in observations if o.seen.casefold().strip(" .") not in labels)
-    return kept or tuple(observations)
+
+    def tells(seen: Observation) -> bool:
+        named = seen.seen.casefold().strip(" .") in labels
+        return named and (plain or about_key(seen.about) in _ANSWERS)
+
+    return tuple(o for o in observations if not tells(o)) or tuple(observations)
 
 
 def can_be_negated(question: Question) -> bool:
