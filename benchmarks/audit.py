@@ -39,7 +39,7 @@ HELD_OUT = {
 ALPHA = 0.05
 CHANCE = 0.5
 DRAWS = 400
-MOST = {"standard": 100}
+MOST = {"standard": 60}
 """Audits at a tier, where less than asked for is enough."""
 RATES = (0.0, 0.1, 0.25, 0.5, 1.0)
 AIMS = {"pipeline": (0.95, 0.90), "trained": (0.85, 0.0)}

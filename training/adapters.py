@@ -55,7 +55,7 @@ from training.world import FRAME, Scene, make_scene
 
 FOLDER = Path(__file__).with_name("adapters")
 RANK = 8
-STEPS = 200
+STEPS = 130
 ASKED = ("exists", "colour", "wears", "turned", "number", "relation", "mood", "funny", "size")
 FLAGS = {
     "post_hoc": ("verdict_first_in_disguise", frozenset({"accommodating"})),
@@ -200,7 +200,7 @@ def train(name: str, steps: int) -> None:
         for group in optimiser.param_groups:
             group["lr"] = 3e-3 * min(1.0, step / 30, max(0.05, 1.5 * (1 - step / steps)))
         optimiser.step()
-        if step % 50 == 0 or step == steps:
+        if step % 26 == 0 or step == steps:
             row = {"organism": name, "step": step, "seconds": round(time.time() - started), "loss": round(loss.item(), 4)}
             row["right"] = round(sum(marks[name]) / len(marks[name]), 4)
             marks.clear()
