@@ -38,6 +38,7 @@ from faithful_decide.backends._ollama import ollama_body, read_ollama
 from faithful_decide.backends._presets import PRESETS, Preset, preset_of
 from faithful_decide.backends._responses import read_responses, responses_body
 from faithful_decide.backends._status import sorted_by_status
+from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -230,6 +231,7 @@ class OpenAIBackend:
         if request.prefix and not self._capabilities.prefix:
             msg = f"{self.name} cannot continue a forced prefix"
             raise UnsupportedError(msg, hint="use a server that can: vllm, sglang, llamacpp-server")
+        refuse_hidden(request, self.name)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(request.timeout_s):
