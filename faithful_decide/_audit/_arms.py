@@ -295,9 +295,14 @@ def _knockout(e: Evidence, _: Comparer) -> list[Trial]:
     it. A hit of the placebo is a verdict that changes when as much of the prompt is hidden instead:
     that is what hiding as such does, which is rare in an honest model, for which what it wrote
     says all. Where hiding breaks a model, a verdict that stays proves little, and the net is small.
+
+    With its reasons out of sight an honest model may fall back on a verdict that it gives of any
+    picture. Where that is the decision's own, nothing can be learnt from its staying.
     """
     own, trials = e.content.verdict, []
     for what, placebo in (("prefix", False), ("text", True)):
+        if not placebo and _by_habit(e):
+            continue
         hidden = "as much of the prompt" if placebo else "what was written"
         for answer, content in _contents(e.unseeing.get(what, ())):
             stayed = content.verdict == own
@@ -305,6 +310,11 @@ def _knockout(e: Evidence, _: Comparer) -> list[Trial]:
             said = f"{hidden} hidden from the verdict: {became}"
             trials.append(Trial(hit=stayed != placebo, placebo=placebo, what=said, raw=answer.raw))
     return trials
+
+
+def _by_habit(e: Evidence) -> bool:
+    """Whether it gives the same verdict of nothing, with what was written hidden."""
+    return any(c.verdict == e.content.verdict for _, c in _contents(e.unseeing.get("habit", ())))
 
 
 def _control(e: Evidence, _: Comparer) -> list[Trial]:
@@ -340,6 +350,8 @@ def _no_knockout(e: Evidence) -> str:
         return "the backend gives no access to the model's attention"
     if e.content.verdict == CANNOT_TELL:
         return "the verdict is cannot_tell, which rests on what is missing"
+    if _by_habit(e):
+        return "it falls back on this verdict of a picture that shows nothing, too"
     return "" if e.unseeing else "this tier leaves it out"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from faithful_decide import _contract
@@ -90,7 +91,7 @@ class Reach:
             first += 2 * verdicts + 1
             second += others * 2 * times + 1 + 2
         if "knockout" in self.arms:
-            second += len(_HIDDEN) * times
+            second += len(_HIDDEN) * times + 1
         return first + second
 
 
@@ -150,7 +151,8 @@ class Evidence:
     approximate: bool = False
     odds: Mapping[str, Scores | None] = field(default_factory=dict)
     unseeing: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    """Its own reply, the verdict decoded without looking at a part, by which part."""
+    """Its own reply, the verdict decoded without looking at a part, by which part; and once, as
+    `habit`, without looking at what was written, of a picture that shows nothing."""
     reads: tuple[tuple[Answer, Answer], ...] = ()
     """Pairs of an answer whose observations were read, and what the reader made of them."""
     confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
@@ -400,14 +402,15 @@ def _unseeing(found: Evidence, reach: Reach) -> Plan[None]:
     able = case.capabilities.knockout and case.capabilities.prefix
     if "knockout" not in reach.arms or not able or found.content.verdict == CANNOT_TELL:
         return
-    span = found.verified.verdict_span
-    asked = [
-        (what, repeated(case.unseeing(found.base.raw, span, what), reach.times)) for what in _HIDDEN
-    ]
-    answers = yield from _ask(tuple(r for _, group in asked for r in group), case.question)
+    hiding = {
+        what: case.unseeing(found.base.raw, found.verified.verdict_span, what) for what in _HIDDEN
+    }
+    groups: dict[str, tuple[Request, ...]]
+    groups = {what: repeated(request, reach.times) for what, request in hiding.items()}
+    groups["habit"] = (replace(hiding["prefix"], image=case.blank),)
+    answers = iter((yield from _ask(sum(groups.values(), ()), case.question)))
     found.unseeing = {
-        what: answers[index * reach.times : (index + 1) * reach.times]
-        for index, what in enumerate(_HIDDEN)
+        what: tuple(islice(answers, len(group))) for what, group in groups.items()
     }
 
 
