@@ -137,7 +137,7 @@ def test_nothing_of_what_is_hidden_comes_through(odds, backend):
     assert [t.top for t in unseen[0].tokens] == [t.top for t in unseen[1].tokens]
 
 
-def test_the_gap_stays_where_it_was(odds, backend, request_, monkeypatch):
+def test_the_gap_stays_where_it_was(odds, backend):
     """Every token is read at its own place, as if what is hidden were still there."""
     places = []
     layer = next(m for n, m in backend._model.named_modules() if n.endswith("rotary_emb"))
@@ -164,7 +164,7 @@ def test_other_parts_can_be_hidden_instead(odds, what):
     assert moved < odds(ABSENT, hides(ABSENT))[0]
 
 
-def test_hidden_samples_read_their_beginning_once(odds, backend):
+def test_hidden_samples_read_their_beginning_once(odds):
     """The second of several samples finds all that comes before the verdict."""
     odds(ABSENT, hides(ABSENT), temperature=1.0, seed=1)
     reply = odds(ABSENT, hides(ABSENT), temperature=1.0, seed=2)[1]
@@ -188,11 +188,12 @@ def test_what_cannot_be_hidden(odds, hidden, changes):
 
 def test_a_model_that_is_not_known_to_mask_hides_nothing(converted, request_):
     """Another way to compute attention might pass over the mask without a word."""
-    other = load_backend(f"outlines/{converted}", device="cpu")
+    import outlines
+
     from faithful_decide.backends.outlines import OutlinesBackend
 
+    other = load_backend(f"outlines/{converted}", device="cpu")
     other._model.config._attn_implementation = "flash_attention_2"
-    import outlines
 
     blind = OutlinesBackend(outlines.from_transformers(other._model, other._processor))
     assert not blind.capabilities.knockout
