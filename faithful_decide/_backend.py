@@ -83,9 +83,10 @@ class Request:
     The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
     have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
     exactly that text and the schema describes the whole, prefix included; `hidden` is what its
-    continuation may not look at. `top_logprobs` asks for that many alternatives per generated token in `Reply.tokens`. Temperature 0 is greedy. After
-    `timeout_s` seconds the reply is of no more use, and a backend that can gives up; this is how
-    long to wait, not what to send, and two requests that differ only here are the same.
+    continuation may not look at. `top_logprobs` asks for that many alternatives per generated token
+    in `Reply.tokens`. Temperature 0 is greedy. After `timeout_s` seconds the reply is of no more
+    use, and a backend that can gives up; this is how long to wait, not what to send, and two
+    requests that differ only here are the same.
     """
 
     system: str

@@ -409,9 +409,7 @@ def _unseeing(found: Evidence, reach: Reach) -> Plan[None]:
     groups = {what: repeated(request, reach.times) for what, request in hiding.items()}
     groups["habit"] = (replace(hiding["prefix"], image=case.blank),)
     answers = iter((yield from _ask(sum(groups.values(), ()), case.question)))
-    found.unseeing = {
-        what: tuple(islice(answers, len(group))) for what, group in groups.items()
-    }
+    found.unseeing = {what: tuple(islice(answers, len(group))) for what, group in groups.items()}
 
 
 def _scored(

@@ -348,7 +348,8 @@ def _left(about: str, first: str, second: str, anchor: str | None, comparer: Com
 def _replies(evidence: Evidence) -> Iterator[Reply]:
     groups = [
         (evidence.base,), evidence.resamples, *evidence.told.values(), *evidence.prefixed.values(),
-        *evidence.unseeing.values(), evidence.readings, evidence.blank, evidence.donated, evidence.negated,
+        *evidence.unseeing.values(), evidence.readings, evidence.blank,
+        evidence.donated, evidence.negated,
         *evidence.cued.values(), evidence.neutral, evidence.controls,
         tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
         tuple(read for _, read in evidence.reads),

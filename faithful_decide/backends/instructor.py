@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._chat import chat_body, read_chat
+from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.backends._presets import PRESETS
 from faithful_decide.backends._providers import (
     anthropic_call,
@@ -34,7 +35,6 @@ from faithful_decide.backends._providers import (
     read_google,
 )
 from faithful_decide.backends._status import sorted_by_status
-from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.errors import (
     AuthError,
     BackendError,

@@ -24,8 +24,8 @@ from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._engine import Engine
 from faithful_decide.backends._gguf import check_gguf, digest, find_pair
-from faithful_decide.backends._regular import rest_of_reply
 from faithful_decide.backends._hidden import refuse_hidden
+from faithful_decide.backends._regular import rest_of_reply
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:

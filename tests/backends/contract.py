@@ -108,7 +108,9 @@ class BackendContract:
         """And where it can be, the reply has the same form."""
         start = REPLY[:-5]
         end = start.rindex(",")
-        asked = replace(request_, prefix=start, max_tokens=40, hidden=Hidden(1, len(start[:end].encode())))
+        asked = replace(
+            request_, prefix=start, max_tokens=40, hidden=Hidden(1, len(start[:end].encode()))
+        )
         if not backend.capabilities.knockout:
             with pytest.raises(UnsupportedError) as caught:
                 backend.generate(asked)

@@ -14,7 +14,9 @@ WORDS = (b"<s>", b"<turn>", b"<img>")
 def found(pieces, start, end, what="prefix", prefix=PREFIX):
     """The hidden texts, and the text from which on they are."""
     spelt = [*WORDS, *dict.fromkeys(pieces)]
-    ids = [CONTROL if p == b"<turn>" else IMAGE if p == b"<img>" else spelt.index(p) for p in pieces]
+    ids = [
+        CONTROL if p == b"<turn>" else IMAGE if p == b"<img>" else spelt.index(p) for p in pieces
+    ]
     hidden = Hidden(start, end, what)
     request = Request("", None, "", None, 9, prefix=prefix, hidden=hidden)
     places, resumed = hidden_places(
@@ -56,7 +58,10 @@ def test_nothing_is_hidden_by_an_empty_part():
 
 def test_a_token_may_hold_the_end_of_the_prompt_too():
     """As where a turn ends in a space that belongs to the first word."""
-    assert found([b"<s>", b":{", *split(PREFIX, 1, 10)[1:]], 0, 10)[0] == [b":{", '"a": "ü"'.encode()]
+    assert found([b"<s>", b":{", *split(PREFIX, 1, 10)[1:]], 0, 10)[0] == [
+        b":{",
+        '"a": "ü"'.encode(),
+    ]
 
 
 def test_words_of_the_prompt_are_hidden_instead():

@@ -1,7 +1,6 @@
 """Hugging Face models through Outlines: the embedded weights in that form, and what is refused."""
 
 import json
-import math
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -86,8 +85,7 @@ def test_an_image_is_read_once(backend, converted, request_):
 
 
 WRITTEN = (
-    '{"observations": [{"about": "the red circle", "seen": "%s"}], '
-    '"reasoning": "%s", "verdict": "'
+    '{"observations": [{"about": "the red circle", "seen": "%s"}], "reasoning": "%s", "verdict": "'
 )
 THERE = WRITTEN % ("30% across, 35% down", "a red circle is there")
 ABSENT = WRITTEN % ("not there", "no red circle is there")
