@@ -346,12 +346,12 @@ def _no_edit(e: Evidence) -> str:
 
 
 def _no_knockout(e: Evidence) -> str:
+    if _by_habit(e):
+        return "it falls back on this verdict of a picture that shows nothing, too"
     if not e.case.capabilities.knockout:
         return "the backend gives no access to the model's attention"
     if e.content.verdict == CANNOT_TELL:
         return "the verdict is cannot_tell, which rests on what is missing"
-    if _by_habit(e):
-        return "it falls back on this verdict of a picture that shows nothing, too"
     return "" if e.unseeing else "this tier leaves it out"
 
 
