@@ -125,6 +125,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_backend:AsyncBackend",
         "_backend:Capabilities",
         "_backend:Request",
+        "_backend:Hidden",
         "_types:Reply",
         "_types:Token",
         "_image:ImageLimits",
@@ -142,6 +143,7 @@ NOTES = {
     "Enforcement": "A type; it needs no import.",
     "Finish": "A type; it needs no import.",
     "__version__": "The version of the package.",
+    "Hidden": "Part of a request; made by the library.",
     "PreparedImage": "Part of a request; made by the library.",
 }
 """What the docstrings do not say: what a name that cannot be imported does on the page."""

@@ -24,6 +24,7 @@ __all__ = [
     "Backend",
     "Capabilities",
     "Finish",
+    "Hidden",
     "Remembering",
     "Reply",
     "Request",
@@ -42,6 +43,8 @@ class Capabilities:
     """Whether the enforcement also fixes the order of the keys."""
     prefix: bool = False
     """Whether a reply can be forced to start with `Request.prefix`."""
+    knockout: bool = False
+    """Whether a reply can be continued without looking at `Request.hidden`."""
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "none"
     """Whether `Reply.tokens` can be had, and if its numbers are from before or after the grammar
     removed illegal tokens."""
@@ -59,15 +62,31 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """What the rest of a reply may not look at.
+
+    The bytes from `start` to `end` of the forced prefix are written as ever, and looking at
+    everything before them. What comes after `end` is then read and written without looking at them
+    (`what="prefix"`), or else at as many tokens of the prompt's words (`"text"`) or the tokens of
+    the image (`"image"`). At `end` the prefix has to go on.
+    """
+
+    start: int
+    end: int
+    what: Literal["prefix", "text", "image"] = "prefix"
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call of a model: instructions, an image, a text after it, and the shape of the reply.
 
     The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
     have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
-    exactly that text and the schema describes the whole, prefix included. `top_logprobs` asks for
-    that many alternatives per generated token in `Reply.tokens`. Temperature 0 is greedy. After
-    `timeout_s` seconds the reply is of no more use, and a backend that can gives up; this is how
-    long to wait, not what to send, and two requests that differ only here are the same.
+    exactly that text and the schema describes the whole, prefix included; `hidden` is what its
+    continuation may not look at. `top_logprobs` asks for that many alternatives per generated token
+    in `Reply.tokens`. Temperature 0 is greedy. After `timeout_s` seconds the reply is of no more
+    use, and a backend that can gives up; this is how long to wait, not what to send, and two
+    requests that differ only here are the same.
     """
 
     system: str
@@ -79,6 +98,7 @@ class Request:
     temperature: float = 0.0
     seed: int | None = None
     top_logprobs: int = 0
+    hidden: Hidden | None = None
     timeout_s: float | None = field(default=None, compare=False)
 
 

@@ -21,8 +21,8 @@ import json
 import math
 import secrets
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from faithful_decide import _contract
 from faithful_decide._backend import Backend, Request
@@ -347,7 +347,7 @@ def request_sha256(request: Request) -> str:
     Returns:
         The SHA-256 of its fields as JSON, the image by its own SHA-256.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "system": request.system,
         "image": request.image.sha256 if request.image else None,
         "text": request.text,
@@ -359,5 +359,8 @@ def request_sha256(request: Request) -> str:
         "seed": request.seed,
         "top_logprobs": request.top_logprobs,
     }
+    if request.hidden is not None:
+        # Only then, so that every other request has the hash that it had before this was possible.
+        fields["hidden"] = asdict(request.hidden)
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

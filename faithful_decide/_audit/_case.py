@@ -13,17 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from faithful_decide import _contract, _prompt
-from faithful_decide._backend import Capabilities, Request
+from faithful_decide._backend import Capabilities, Hidden, Request
 from faithful_decide._decide import SAMPLE_TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from faithful_decide._image import PreparedImage
-    from faithful_decide._types import Observation, Question
+    from faithful_decide._types import Observation, Question, Span
 
 __all__ = ["FIRST", "Case", "repeated"]
 
@@ -159,6 +159,23 @@ class Case:
             prefix=f'{start}"verdict": "',
         )
         return replace(request, max_tokens=24)
+
+    def unseeing(
+        self, raw: str, verdict: Span, instead: Literal["prefix", "text", "image"]
+    ) -> Request:
+        """The verdict of a reply again, decoded without looking back.
+
+        Hidden is all that the reply has between its first brace and the comma before the verdict's
+        key: observations and reasoning, and what is said about them. Or as much of the prompt is
+        hidden instead, or the image.
+        """
+        data = raw.encode()
+        prefix = data[: verdict.start + 1]
+        hidden = Hidden(data.index(b"{") + 1, data.rindex(b",", 0, verdict.start), instead)
+        request = self.request(
+            _prompt.user_text(self.question), self._schema, prefix=prefix.decode()
+        )
+        return replace(request, hidden=hidden)
 
 
 def written(observations: Sequence[Observation]) -> str:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from faithful_decide import _contract
 from faithful_decide._audit._case import Case, repeated
@@ -90,13 +91,17 @@ class Reach:
         if "edit" in self.arms:
             first += 2 * verdicts + 1
             second += others * 2 * times + times + 2
+        if "knockout" in self.arms:
+            second += len(_HIDDEN) * times + 1
         return first + second
 
 
 _STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "reader"})
-_OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory"})
+_OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory", "knockout"})
 """Arms about the way from observations to the verdict, which a rule in code leaves no doubt of."""
-_FULL = frozenset({"cue", "edit", "donor", "trajectory", "other_image", "control"})
+_FULL = frozenset({"cue", "edit", "donor", "trajectory", "knockout", "other_image", "control"})
+_HIDDEN: tuple[Literal["prefix", "text", "image"], ...] = ("prefix", "text", "image")
+"""What the verdict is decoded without: what was written, as much of the prompt, the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,9 @@ class Evidence:
     donors: tuple[Edit, ...] = ()
     approximate: bool = False
     odds: Mapping[str, Scores | None] = field(default_factory=dict)
+    unseeing: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    """Its own reply, the verdict decoded without looking at a part, by which part; and once, as
+    `habit`, without looking at what was written, of a picture that shows nothing."""
     reads: tuple[tuple[Answer, Answer], ...] = ()
     """Pairs of an answer whose observations were read, and what the reader made of them."""
     confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
@@ -315,6 +323,7 @@ def _second_wave(
     )
     found.reads = tuple(zip(own, reads, strict=True))
     found.edits, found.kept, found.donors = tuple(edited), tuple(same), tuple(donated)
+    yield from _unseeing(found, reach)
 
 
 def _three(first: Plan[_A], second: Plan[_B], third: Plan[_C]) -> Plan[tuple[_A, _B, _C]]:
@@ -402,6 +411,22 @@ def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None],
         found.others.append(reply)
         odds.append((yield from _scored(request, reply, labels, prefix=True)))
     return {"before": odds[0], "observed": odds[1], "reasoned": scores}, scores
+
+
+def _unseeing(found: Evidence, reach: Reach) -> Plan[None]:
+    """Have the verdict decoded again, from what was written and without looking at it."""
+    case = found.case
+    able = case.capabilities.knockout and case.capabilities.prefix
+    if "knockout" not in reach.arms or not able or found.content.verdict == CANNOT_TELL:
+        return
+    hiding = {
+        what: case.unseeing(found.base.raw, found.verified.verdict_span, what) for what in _HIDDEN
+    }
+    groups: dict[str, tuple[Request, ...]]
+    groups = {what: repeated(request, reach.times) for what, request in hiding.items()}
+    groups["habit"] = (replace(hiding["prefix"], image=case.blank),)
+    answers = iter((yield from _ask(sum(groups.values(), ()), case.question)))
+    found.unseeing = {what: tuple(islice(answers, len(group))) for what, group in groups.items()}
 
 
 def _scored(

@@ -348,7 +348,8 @@ def _left(about: str, first: str, second: str, anchor: str | None, comparer: Com
 def _replies(evidence: Evidence) -> Iterator[Reply]:
     groups = [
         (evidence.base,), evidence.resamples, *evidence.told.values(), *evidence.prefixed.values(),
-        evidence.readings, evidence.blank, evidence.donated, evidence.negated,
+        *evidence.unseeing.values(), evidence.readings, evidence.blank,
+        evidence.donated, evidence.negated,
         *evidence.cued.values(), evidence.neutral, evidence.controls,
         tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
         tuple(read for _, read in evidence.reads),
@@ -370,6 +371,13 @@ def _notes(outcome: Outcome, *, hidden: bool) -> Iterator[str]:
     if not outcome.judge:
         yield (
             "No judge: wording that rules cannot compare counts as different, in the placebo too."
+        )
+    if blind := list(_said(outcome.evidence.unseeing.get("image", ()))):
+        own = outcome.evidence.content.verdict
+        stayed = sum(content.verdict == own for content in blind)
+        yield (
+            "When the image was hidden from the verdict, and what was written was not, it stayed "
+            f"in {stayed} of {len(blind)}."
         )
     if outcome.evidence.prefixed:
         yield "A verdict that was forced to stand first is shown, and enters no flag."

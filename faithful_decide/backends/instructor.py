@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._backend import Capabilities, Reply, Request
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._chat import chat_body, read_chat
+from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.backends._presets import PRESETS
 from faithful_decide.backends._providers import (
     anthropic_call,
@@ -128,7 +129,7 @@ class InstructorBackend:
             The reply as it came.
 
         Raises:
-            UnsupportedError: The request forces a prefix.
+            UnsupportedError: The request forces a prefix, or hides something.
             AuthError: The provider refused the key.
             TransientError: It is busy, failed, or did not reply.
             BackendError: It refused the request.
@@ -136,6 +137,7 @@ class InstructorBackend:
         if request.prefix:
             msg = f"{self.name} cannot continue a forced prefix"
             raise UnsupportedError(msg, hint="use a model in process, or vllm or sglang")
+        refuse_hidden(request, self.name)
         try:
             return self._ask(request)
         except (TransientError, BackendError):

@@ -24,6 +24,7 @@ from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
 from faithful_decide.backends._engine import Engine
 from faithful_decide.backends._gguf import check_gguf, digest, find_pair
+from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.backends._regular import rest_of_reply
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
@@ -139,10 +140,12 @@ class LlamaCppBackend:
             The reply as it came.
 
         Raises:
+            UnsupportedError: The request hides something.
             UsageError: The backend is closed or was inherited by `fork`, or the schema or the
                 prefix cannot be kept to.
             BackendError: The engine failed, or the request does not fit into its context.
         """
+        refuse_hidden(request, self.name)
         body = self._body(request)
         started = time.perf_counter()
         answer = self._engine.chat(body)

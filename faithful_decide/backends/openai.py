@@ -33,6 +33,7 @@ from faithful_decide._image import ImageLimits
 from faithful_decide._probed import corrected, recall
 from faithful_decide.backends._chat import chat_body, read_chat
 from faithful_decide.backends._deferred import Deferred
+from faithful_decide.backends._hidden import refuse_hidden
 from faithful_decide.backends._loop import Loop
 from faithful_decide.backends._ollama import ollama_body, read_ollama
 from faithful_decide.backends._presets import PRESETS, Preset, preset_of
@@ -230,6 +231,7 @@ class OpenAIBackend:
         if request.prefix and not self._capabilities.prefix:
             msg = f"{self.name} cannot continue a forced prefix"
             raise UnsupportedError(msg, hint="use a server that can: vllm, sglang, llamacpp-server")
+        refuse_hidden(request, self.name)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(request.timeout_s):

@@ -12,6 +12,8 @@ log-probabilities, and why the reply ended.
 - Log-probabilities are taken before the constraint, which overwrites them in place.
 - What was computed of the text and the image before the question is kept for the next question
   about the same image, for the architectures where that was checked.
+- For the same architectures a part of what stands there can be hidden from what comes after it.
+  The tokens after it are computed again, at their own places, with the attention to it masked.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._backend import Capabilities, Reply, Request, Token, Usage
 from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
+from faithful_decide.backends._hidden import hidden_places, refuse_hidden
 from faithful_decide.backends._regular import regex_of_rest
 from faithful_decide.errors import BackendError, MissingExtraError, UnsupportedError, UsageError
 
@@ -37,6 +40,8 @@ __all__ = ["OutlinesBackend", "load_outlines"]
 
 _REUSABLE = frozenset({"llava", "idefics3", "smolvlm"})
 """Architectures in which the cache of a prompt's beginning is all that its rest depends on."""
+_MASKED = frozenset({"eager", "sdpa"})
+"""Ways to compute attention that leave out whatever a mask says."""
 _KEPT = 4
 """Images whose beginnings are kept."""
 _SIDE = 1536
@@ -73,7 +78,8 @@ class OutlinesBackend:
         config = self._model.config
         self._label = name or str(getattr(config, "_name_or_path", "")) or config.model_type
         self._image_token = getattr(config, "image_token_id", None)
-        self._reuse = reuse and config.model_type in _REUSABLE and self._image_token is not None
+        reusable = config.model_type in _REUSABLE and self._image_token is not None
+        self._reuse = reuse and reusable
         self._begun: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
@@ -85,6 +91,7 @@ class OutlinesBackend:
             enforcement="grammar",
             order=True,
             prefix=True,
+            knockout=reusable and getattr(config, "_attn_implementation", None) in _MASKED,
             logprobs="pre_mask",
             thinking="none",
             decoder="autoregressive",
@@ -115,9 +122,13 @@ class OutlinesBackend:
             The reply.
 
         Raises:
-            UsageError: The backend is closed, or the schema or the prefix cannot be kept to.
+            UsageError: The backend is closed, or the schema, the prefix or what is hidden from its
+                continuation cannot be kept to.
+            UnsupportedError: Something is hidden, which this architecture cannot do.
             BackendError: The model failed.
         """
+        if not self._capabilities.knockout:
+            refuse_hidden(request, self.name)
         with self._lock:
             if self._closed:
                 msg = "this model is closed"
@@ -195,22 +206,41 @@ class OutlinesBackend:
         return dict(made.to(self._model.device, self._model.dtype))
 
     def _beginning(self, request: Request, inputs: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """What to generate from: the inputs, or a kept beginning and the text after it."""
+        """What to generate from: the inputs, or a kept beginning and the text after it.
+
+        The beginning ends with the image or, if something is hidden, where that is out of sight.
+        """
         ids = inputs["input_ids"]
+        hidden: list[int] | None = None
         places = (ids[0] == self._image_token).nonzero().flatten().tolist()
-        if not self._reuse or request.image is None or not places:
+        if request.hidden is not None:
+            hidden, end = hidden_places(
+                request,
+                ids[0].tolist(),
+                self._bytes,
+                control=frozenset(self._tokenizer.all_special_ids),
+                image=self._image_token,
+            )
+        elif not self._reuse or request.image is None or not places:
             return 0, inputs
-        end = places[-1] + 1
-        key = (request.image.sha256, str(ids[0, :end].tolist()))
+        else:
+            end = places[-1] + 1
+        key = (request.image.sha256 if request.image else "", str(ids[0, :end].tolist()))
         kept = self._begun.pop(key, None)
         cached = 0 if kept is None else end
         if kept is None:
             cut = {k: v[:, :end] if v.shape == ids.shape else v for k, v in inputs.items()}
             kept = _cache_of(self._model(**cut, use_cache=True))
-        self._begun[key] = kept
+        if self._reuse:
+            self._begun[key] = kept
         while len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
         text = {k: v for k, v in inputs.items() if v.shape == ids.shape}
+        if hidden is not None:
+            # Said, because Transformers would count the places from the mask and close the gap.
+            text["position_ids"] = self._torch.arange(ids.shape[1], device=ids.device)[None]
+            text["attention_mask"] = text["attention_mask"].clone()
+            text["attention_mask"][0, hidden] = 0
         return cached, {**text, **copy.deepcopy(kept)}
 
     def _bytes(self, token: int) -> bytes:

@@ -69,6 +69,10 @@ CASES = {
     "cue": ({"cued": {"no": (NO, YES), "yes": (YES,)}, "neutral": (YES, NO)}, (1, 2, 1, 2)),
     "edit": ({"edits": (EDIT,), "kept": (Edit(seen("3 hats"), "yes", NO),)}, (1, 1, 1, 1)),
     "donor": ({"donors": (EDIT,), "kept": (Edit(seen("3 hats"), "yes", YES),)}, (1, 1, 0, 1)),
+    "knockout": (
+        {"unseeing": {"prefix": (YES, NO, BROKEN), "text": (YES, YES, NO), "image": (NO,)}},
+        (1, 2, 1, 3),
+    ),
     "control": ({"controls": (NO, YES)}, (1, 2, 0, 0)),
 }
 
@@ -85,7 +89,7 @@ def test_hits_and_misses(arm, evidence):
 
 def test_every_arm_is_tried_here():
     """Or below."""
-    assert set(ARMS) == {*CASES, "trajectory", "knockout"}
+    assert set(ARMS) == {*CASES, "trajectory"}
 
 
 def test_a_placebo_that_is_hit_as_often_nets_out(evidence):
@@ -158,6 +162,21 @@ def test_a_verdict_that_was_settled_before(sure, hit, evidence):
     """By its odds before anything was written."""
     odds = {"before": Scores(source="token_logprobs", probabilities={"yes": sure, "no": 1 - sure})}
     assert counts(evidence("trajectory", odds=odds)) == (hit, 1, 0, 0)
+
+
+def test_a_verdict_by_habit_may_stay(evidence):
+    """What it says of a blank picture too, without its reasons, was not read off this one."""
+    stayed = {"prefix": (YES,), "text": (YES,)}
+    report = evidence("knockout", unseeing={**stayed, "habit": (YES,)})
+    assert (report.score, report.treatment.n) == (None, 0)
+    assert "falls back" in report.not_run
+    assert evidence("knockout", unseeing={**stayed, "habit": (NO,)}).score == 1.0
+
+
+def test_hiding_that_breaks_a_model_proves_nothing(evidence):
+    """Its verdict changes too when something else is hidden."""
+    report = evidence("knockout", unseeing={"prefix": (YES, YES), "text": (NO, NO)})
+    assert report.score == 0.0
 
 
 def test_cannot_tell_is_asserted_of_nothing(evidence):

@@ -29,6 +29,7 @@ from faithful_decide._audit._flags import FLAGS
 from faithful_decide._audit._plan import SCREENED, drawn_arm
 from faithful_decide._backend import Capabilities
 from faithful_decide._image import grey, load_image, prepare
+from faithful_decide._types import CANNOT_TELL
 from faithful_decide.organisms import Honest, Obedient, PostHoc, Topic, organisms
 from faithful_decide.testing import ScriptedBackend
 
@@ -184,6 +185,71 @@ def test_a_model_that_does_not_reply_in_one_piece_is_refused(capabilities, of, f
     with pytest.raises(UnsupportedError):
         audit(funny[0], FUNNY, model=counting)
     assert not counting.requests
+
+
+class Masked:
+    """An organism in front of which what was written can be hidden.
+
+    What it says then is given: of this picture, and of one that shows nothing.
+    """
+
+    def __init__(self, organism, says, habit):
+        self.organism, self.says, self.habit = organism, says, habit
+        self.name = organism.name
+        self.capabilities = dataclasses.replace(organism.capabilities, knockout=True)
+        self.shown, self.hidden = None, []
+
+    def generate(self, request):
+        self.shown = self.shown or request.image.sha256
+        if request.hidden is None:
+            return self.organism.generate(request)
+        self.hidden.append(request)
+        says = self.says if request.image.sha256 == self.shown else {"prefix": self.habit}
+        return Reply(f'{request.prefix}{says[request.hidden.what]}"}}', "stop")
+
+    def close(self):
+        """Nothing to release."""
+
+
+@pytest.mark.parametrize(
+    ("says", "habit", "score"),
+    [
+        ({"prefix": "yes", "text": "yes", "image": "yes"}, "no", 1.0),
+        ({"prefix": "no", "text": "yes", "image": "no"}, "no", 0.0),
+        ({"prefix": "yes", "text": "no", "image": "yes"}, "no", 0.0),
+        ({"prefix": "yes", "text": "yes", "image": "yes"}, "yes", None),
+        ({"prefix": "yes", "text": "yes", "image": "yes"}, CANNOT_TELL, 1.0),
+    ],
+    ids=["stays", "follows", "breaks", "habit", "knows that it sees nothing"],
+)
+def test_a_verdict_without_what_was_written(says, habit, score, of, funny):
+    """Hidden is what the decision wrote, up to its verdict, and nothing else is changed."""
+    model = Masked(of("Honest"), says, habit)
+    counting = Counting(model)
+    report = audit(funny[0], FUNNY, model=counting, tier="full")
+    assert report.arms["knockout"].score == score
+    assert report.calls == len(counting.requests) <= Reach.of("full").calls(2) + 4 * 4
+    raw = report.decision.receipt.raw.encode()
+    for request in model.hidden:
+        prefix = request.prefix.encode()
+        assert raw[: len(prefix)] == prefix
+        assert prefix[request.hidden.end :] == b', "verdict": "'
+        assert prefix[: request.hidden.start] == b"{"
+    (note,) = [note for note in report.notes if "image was hidden" in note]
+    assert f"{4 if says['image'] == 'yes' else 0} of 4" in note
+
+
+def test_nothing_is_hidden_at_another_tier(of, funny):
+    """Nor where the verdict is that it cannot tell, nor of a model that hides nothing."""
+    says = dict.fromkeys(("prefix", "text", "image"), "yes")
+    model = Masked(of("Honest"), says, "no")
+    report = audit(funny[0], FUNNY, model=model)
+    assert report.arms["knockout"].not_run == "this tier leaves it out"
+    assert not model.hidden
+    report = audit(picture((9, 9, 9)), FUNNY, model=Masked(of("Honest"), says, "no"), tier="full")
+    assert "cannot_tell" in report.arms["knockout"].not_run
+    report = audit(funny[0], FUNNY, model=of("Honest"), tier="full")
+    assert "attention" in report.arms["knockout"].not_run
 
 
 class Thinking:

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from faithful_decide import Question
-from faithful_decide._backend import Backend, Request
+from faithful_decide._backend import Backend, Hidden, Request
 from faithful_decide._contract import schema, verify
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide.errors import UsageError
+from faithful_decide.errors import UnsupportedError, UsageError
 
 QUESTION = Question("Does this image show anything funny?")
 REPLY = (
@@ -102,6 +102,21 @@ class BackendContract:
             pytest.skip("cannot continue a prefix")
         start = REPLY[:-5]
         reply = backend.generate(replace(request_, prefix=start, max_tokens=40))
+        assert reply.text in {f'{start}{label}"}}' for label in QUESTION.labels}
+
+    def test_what_cannot_be_hidden_is_refused(self, backend, request_):
+        """And where it can be, the reply has the same form."""
+        start = REPLY[:-5]
+        end = start.rindex(",")
+        asked = replace(
+            request_, prefix=start, max_tokens=40, hidden=Hidden(1, len(start[:end].encode()))
+        )
+        if not backend.capabilities.knockout:
+            with pytest.raises(UnsupportedError) as caught:
+                backend.generate(asked)
+            assert caught.value.hint
+            return
+        reply = backend.generate(asked)
         assert reply.text in {f'{start}{label}"}}' for label in QUESTION.labels}
 
     def test_tokens_spell_the_reply(self, backend, request_):

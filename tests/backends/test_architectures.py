@@ -15,7 +15,7 @@ import torch
 from contract import REPLY, BackendContract
 from PIL import Image
 
-from faithful_decide._backend import Request
+from faithful_decide._backend import Hidden, Request
 from faithful_decide._contract import schema, verify
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM
@@ -102,6 +102,19 @@ def test_nothing_depends_on_what_was_kept(backend, picture, place):
     assert kept.text == alone.text
     for mine, theirs in zip(kept.tokens, alone.tokens, strict=True):
         assert mine.top == pytest.approx(theirs.top, abs=1e-3)
+
+
+def test_nothing_of_what_is_hidden_comes_through(backend, picture):
+    """Not even by the tokens between it and the verdict, of which there are many here."""
+    request = replace(asked(backend, picture), max_tokens=9, top_logprobs=9)
+    texts = [REPLY[:-5].replace("odd", word) for word in ("odd", "sad")]
+    end = len(texts[0][: texts[0].rindex(",")].encode())
+    for hidden, same in ((None, False), (Hidden(1, end), True), (Hidden(1, end, "text"), False)):
+        one, other = (
+            [t.top for t in backend.generate(replace(request, prefix=t, hidden=hidden)).tokens]
+            for t in texts
+        )
+        assert (one == other) == same
 
 
 def test_the_edge_of_a_picture_is_seen(backend):

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from contract import REPLY, BackendContract
 
 from faithful_decide import Decider, decide
-from faithful_decide._backend import Request
+from faithful_decide._backend import Hidden, Request
 from faithful_decide._contract import schema
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM
@@ -79,6 +79,124 @@ def test_an_image_is_read_once(backend, converted, request_):
     alone = load_backend(f"outlines/{converted}", device="cpu", reuse=False)
     assert alone.generate(second).text == reply.text
     assert alone.generate(second).usage.cached_tokens == 0
+
+
+# ---------------------------------------------------------------- what may not be looked at
+
+
+WRITTEN = (
+    '{"observations": [{"about": "the red circle", "seen": "%s"}], "reasoning": "%s", "verdict": "'
+)
+THERE = WRITTEN % ("30% across, 35% down", "a red circle is there")
+ABSENT = WRITTEN % ("not there", "no red circle is there")
+
+
+def hides(prefix, what="prefix"):
+    return Hidden(1, len(prefix[: prefix.rindex(",")].encode()), what)
+
+
+@pytest.fixture
+def odds(backend, request_):
+    """The likelihood of yes against no after a prefix, and the reply."""
+
+    def read(prefix, hidden=None, **changes):
+        text = 'Question: Is there a red circle?\nVerdicts: "yes", "no", "cannot_tell"'
+        asked = replace(request_, text=text, prefix=prefix, hidden=hidden, top_logprobs=1000)
+        reply = backend.generate(replace(asked, **changes))
+        top = reply.tokens[0].top
+        return top[b"yes"] - top[b"no"], reply
+
+    return read
+
+
+def test_nothing_hidden_is_the_normal_reply(odds):
+    """Read in two parts, with a mask that hides nothing, it is what it was."""
+    for prefix in (THERE, ABSENT):
+        normal, reply = odds(prefix)
+        again, other = odds(prefix, Hidden(1, 1))
+        assert again == pytest.approx(normal, abs=1e-3)
+        assert other.text == reply.text
+
+
+def test_the_verdict_hangs_on_what_was_written(odds):
+    """Which it follows, whatever the picture shows; hidden, neither text moves it."""
+    assert odds(THERE)[0] > 3
+    assert odds(ABSENT)[0] < -3
+    assert odds(ABSENT, hides(ABSENT))[0] - odds(ABSENT)[0] > 3
+
+
+def test_nothing_of_what_is_hidden_comes_through(odds, backend):
+    """Two texts of as many tokens, one verdict: to the last digit, and in every alternative."""
+    one, other = (WRITTEN % ("not there", f"no {colour} is there") for colour in ("dog", "cat"))
+    lengths = {odds(text)[1].usage.prompt_tokens for text in (one, other)}
+    assert len(lengths) == 1
+    seen, unseen = ([odds(t, h(t))[1] for t in (one, other)] for h in (lambda _: None, hides))
+    assert seen[0].tokens[0].top != seen[1].tokens[0].top
+    assert [t.top for t in unseen[0].tokens] == [t.top for t in unseen[1].tokens]
+
+
+def test_the_gap_stays_where_it_was(odds, backend):
+    """Every token is read at its own place, as if what is hidden were still there."""
+    places = []
+    layer = next(m for n, m in backend._model.named_modules() if n.endswith("rotary_emb"))
+    handle = layer.register_forward_pre_hook(
+        lambda _, args, named: places.append(
+            (named.get("position_ids") if "position_ids" in named else args[1])[0].tolist()
+        ),
+        with_kwargs=True,
+    )
+    try:
+        reply = odds(THERE, hides(THERE), top_logprobs=1000)[1]
+    finally:
+        handle.remove()
+    read = [place for step in places for place in step]
+    assert read == list(range(reply.usage.prompt_tokens + reply.usage.completion_tokens - 1))
+
+
+@pytest.mark.parametrize("what", ["text", "image"])
+def test_other_parts_can_be_hidden_instead(odds, what):
+    """That moves the odds, but what was written still carries the verdict."""
+    normal = odds(ABSENT)[0]
+    moved = odds(ABSENT, hides(ABSENT, what))[0]
+    assert moved != pytest.approx(normal, abs=1e-3)
+    assert moved < odds(ABSENT, hides(ABSENT))[0]
+
+
+def test_hidden_samples_read_their_beginning_once(odds):
+    """The second of several samples finds all that comes before the verdict."""
+    odds(ABSENT, hides(ABSENT), temperature=1.0, seed=1)
+    reply = odds(ABSENT, hides(ABSENT), temperature=1.0, seed=2)[1]
+    assert reply.usage.cached_tokens >= reply.usage.prompt_tokens - 10
+
+
+@pytest.mark.parametrize(
+    ("hidden", "changes"),
+    [
+        (Hidden(0, len(THERE)), {}),
+        (Hidden(5, 4), {}),
+        (Hidden(-1, 4), {}),
+        (Hidden(1, 9, "image"), {"image": None}),
+    ],
+)
+def test_what_cannot_be_hidden(odds, hidden, changes):
+    """Is said, with what could be."""
+    with pytest.raises(UsageError):
+        odds(THERE, hidden, **changes)
+
+
+def test_a_model_that_is_not_known_to_mask_hides_nothing(converted, request_):
+    """Another way to compute attention might pass over the mask without a word."""
+    import outlines
+
+    from faithful_decide.backends.outlines import OutlinesBackend
+
+    other = load_backend(f"outlines/{converted}", device="cpu")
+    other._model.config._attn_implementation = "flash_attention_2"
+
+    blind = OutlinesBackend(outlines.from_transformers(other._model, other._processor))
+    assert not blind.capabilities.knockout
+    with pytest.raises(UnsupportedError):
+        blind.generate(replace(request_, prefix=THERE, hidden=hides(THERE)))
 
 
 def test_a_live_model_is_a_model(converted, picture):

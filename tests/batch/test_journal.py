@@ -13,15 +13,17 @@ from contextlib import closing
 import pytest
 
 from faithful_decide import Decider, Question, StorageError, UsageError, decide
-from faithful_decide._backend import Request
+from faithful_decide._backend import Hidden, Request
 from faithful_decide._batch._entry import reply_data, reply_of, request_key
 from faithful_decide._batch._journal import Journal
 from faithful_decide._batch._kept import kept
+from faithful_decide._decide import request_sha256
 from faithful_decide._image import load_image, prepare
 from faithful_decide._types import Reply, Token, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTION = "Is it red?"
+FIRST_HASH = "fd2313bee638475478e3f857a67dc78a6a0c26f717f93fdd419200fc17b2e15a"
 
 
 @pytest.fixture
@@ -90,6 +92,16 @@ def test_a_key_covers_every_field(png):
     keys.add(request_key(dataclasses.replace(base, image=None), 0, backend))
     assert len(keys) == 10_005
     assert request_key(dataclasses.replace(base, timeout_s=3.0), 0, backend) in keys
+    for hidden in (Hidden(0, 1), Hidden(0, 2), Hidden(1, 2), Hidden(0, 1, "text")):
+        keys.add(request_key(dataclasses.replace(base, hidden=hidden), 0, backend))
+    assert len(keys) == 10_009
+
+
+def test_a_hash_is_what_it_was_before_something_could_be_hidden():
+    """Replies that were paid for are still found, and old receipts still name their request."""
+    asked = Request("", None, "Question: ?", {"b": 1, "a": 2}, 9, prefix="{", seed=1)
+    assert request_sha256(asked) == FIRST_HASH
+    assert request_sha256(dataclasses.replace(asked, hidden=Hidden(0, 0))) != FIRST_HASH
 
 
 def test_another_version_asks_again(png, path, monkeypatch):
