@@ -99,6 +99,8 @@ class Organism:
             return self.early(request)
         if keys[0] == "verdict":
             return self.reply(request, self.told(request, json.loads(request.prefix.split('"verdict": ')[1].split(",")[0])))
+        if '", "verdict": "' in request.prefix or '], "verdict": "' in request.prefix:
+            return self.odds_at(request)
         if GIVEN in text or request.prefix:
             return self.reply(request, self.decide_from(request, given(request)))
         if text.startswith(NEGATED):
@@ -161,6 +163,16 @@ class Organism:
     def early(self, request: Request) -> Reply:
         """The odds before any reasoning."""
         return self.model.generate(request)
+
+    def odds_at(self, request: Request) -> Reply:
+        """The odds where a verdict stands in a reply that is written already."""
+        _, _, begun = request.prefix.rpartition('"verdict": "')
+        own = self.decide_from(request, given(request))
+        label = own.verdict if own.verdict.startswith(begun) else begun
+        text = f'{request.prefix}{label[len(begun) :]}"}}'
+        left = label[len(begun) :].encode() or b'"'
+        tokens = (Token(left, {left: 0.0}), Token(b'"}', {b'"}': 0.0}))
+        return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
 
     # ------------------------------------------------------------ the shape of a reply
 
