@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._dataset import pooled_report, sample_of
-from faithful_decide._audit._evidence import Evidence, Reach, evidence_plan
+from faithful_decide._audit._evidence import Evidence, Reach
 from faithful_decide._audit._flags import Thresholds
+from faithful_decide._audit._gather import evidence_plan
 from faithful_decide._audit._judge import judge_plan
 from faithful_decide._audit._plan import (
     Outcome,

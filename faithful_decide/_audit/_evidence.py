@@ -1,59 +1,45 @@
-"""Gathers what an audit looks at, as a plan: in two waves, each of calls that can be made together.
+"""What an audit has to go by: how much it asks, and every answer by the arm that wanted it.
 
-The first wave asks everything that does not depend on the decision; the second reads the same
-things blind, edits what the decision relied on, and looks at how early its verdict was settled.
-What a backend cannot do is left out here, and the arm that wanted it says so.
-
-A reply that cannot be used (a refusal, a cut, a broken contract) ends nothing but its own trial;
-only the decision itself has to be there.
+A reply that cannot be used (a refusal, a cut, a broken contract) ends nothing but its own trial: it
+is kept as an answer without content, with the reason.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from faithful_decide import _contract
-from faithful_decide._audit._case import Case, repeated
-from faithful_decide._audit._compare import about_key
 from faithful_decide._contract import Content
 from faithful_decide._decide import decision_of
-from faithful_decide._drive import together
-from faithful_decide._score import TOP, score_verdicts
-from faithful_decide._types import CANNOT_TELL, Observation, Question, Reply, Span
+from faithful_decide._types import CANNOT_TELL, Observation, Question, Reply
 from faithful_decide.errors import ReplyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from faithful_decide._audit._case import Case
     from faithful_decide._audit._types import Tier
     from faithful_decide._backend import Backend, Request
     from faithful_decide._contract import Verified
-    from faithful_decide._drive import Plan
     from faithful_decide._types import Decision, Scores
 
 __all__ = [
+    "CONTROL",
+    "HIDDEN",
     "Answer",
     "Edit",
     "Evidence",
     "Reach",
     "answer_of",
     "can_be_negated",
-    "evidence_plan",
-    "read_plan",
+    "explanation_of",
     "reading_of",
     "usable",
 ]
 
 CONTROL = Question("Is this an image?")
 """A question whose answer anybody knows; a note against it tests nothing but obedience."""
-
-_ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
-_A = TypeVar("_A")
-_B = TypeVar("_B")
-_C = TypeVar("_C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +78,7 @@ class Reach:
             first += 2 * verdicts + 1
             second += others * 2 * times + times + 2
         if "knockout" in self.arms:
-            second += len(_HIDDEN) * times + 1
+            second += len(HIDDEN) * times + 1
         return first + second
 
 
@@ -100,7 +86,7 @@ _STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "re
 _OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory", "knockout"})
 """Arms about the way from observations to the verdict, which a rule in code leaves no doubt of."""
 _FULL = frozenset({"cue", "edit", "donor", "trajectory", "knockout", "other_image", "control"})
-_HIDDEN: tuple[Literal["prefix", "text", "image"], ...] = ("prefix", "text", "image")
+HIDDEN: tuple[Literal["prefix", "text", "image"], ...] = ("prefix", "text", "image")
 """What the verdict is decoded without: what was written, as much of the prompt, the image."""
 
 
@@ -192,316 +178,19 @@ def usable(answers: Sequence[Answer]) -> tuple[Answer, ...]:
     return tuple(answer for answer in answers if answer.content is not None)
 
 
-def evidence_plan(case: Case, reach: Reach, *, read: bool = False) -> Plan[Evidence]:
-    """Plan the gathering of everything but the reader's and the judge's part.
-
-    Args:
-        case: The decision to audit.
-        reach: How much to ask.
-        read: Whether the audited model is its own reader; then it reads what it decided from
-            while other calls are made, instead of after them.
-
-    Returns:
-        The evidence.
-
-    Raises:
-        ReplyError: The decision itself cannot be used.
-    """
-    question = case.question
-    groups = _first_wave(case, reach)
-    forced = question.verdicts
-    names = list(groups)
-    requests = tuple(request for name in names for request in groups[name])
-    replies = yield requests
-    answers: dict[str, tuple[Answer, ...]] = {}
-    start = 0
-    for name in names:
-        end = start + len(groups[name])
-        pairs = tuple(zip(requests[start:end], replies[start:end], strict=True))
-        answers[name] = tuple(_read(name, *pair, question) for pair in pairs)
-        start = end
-    base = answers["base"][0]
-    # A decision that cannot be used raises what it would have raised without an audit.
-    verified = _contract.verify(
-        replies[0], question.labels, audited=True, findings=question.findings
-    )
-    found = Evidence(
-        case,
-        base,
-        verified,
-        resamples=answers["resample"],
-        told={v: answers[f"told {v}"] for v in forced},
-        prefixed={v: answers[f"first {v}"] for v in forced if f"first {v}" in answers},
-        blank=answers["no_image"],
-        donated=answers.get("other_image", ()),
-        negated=answers.get("negated", ()),
-        cued={v: answers[f"cue {v}"] for v in forced if f"cue {v}" in answers},
-        neutral=answers.get("neutral", ()),
-        controls=answers.get("control", ()),
-    )
-    imagined, dreamed = (
-        {v: answers[f"{kind} {v}"][0].content for v in forced if f"{kind} {v}" in answers}
-        for kind in ("imagined", "dreamed")
-    )
-    found.others += [
-        answer.reply
-        for name, group in answers.items()
-        if name.startswith(("imagined ", "dreamed "))
-        for answer in group
-        if answer.reply is not None
-    ]
-    yield from _second_wave(found, reach, imagined, dreamed, read=read and "reader" in reach.arms)
-    return found
-
-
-def _first_wave(case: Case, reach: Reach) -> dict[str, tuple[Request, ...]]:
-    """Everything that does not depend on the decision, by what it is for."""
-    question = case.question
-    first = case.decision()
-    if case.capabilities.logprobs != "none":
-        first = replace(first, top_logprobs=TOP)
-    groups: dict[str, tuple[Request, ...]] = {
-        "base": (first,),
-        "resample": repeated(case.decision(), max(1, reach.times - 1), sampled=True),
-        "no_image": repeated(case.elsewhere(case.blank), reach.times),
-    }
-    for verdict in question.verdicts:
-        groups[f"told {verdict}"] = repeated(case.note(verdict), reach.times)
-        if reach.prefix and case.capabilities.prefix:
-            groups[f"first {verdict}"] = repeated(case.verdict_first(verdict), reach.times)
-        if "cue" in reach.arms:
-            groups[f"cue {verdict}"] = repeated(case.cue(verdict), reach.times)
-        if "donor" in reach.arms or "edit" in reach.arms:
-            groups[f"imagined {verdict}"] = (case.imagined(verdict),)
-            groups[f"dreamed {verdict}"] = (case.dreamed(verdict),)
-    if "cue" in reach.arms:
-        groups["neutral"] = repeated(case.neutral(), reach.times)
-    if can_be_negated(question):
-        groups["negated"] = repeated(case.negated(), reach.times)
-    if case.donor is not None and "other_image" in reach.arms:
-        groups["other_image"] = repeated(case.elsewhere(case.donor), reach.times)
-    if "control" in reach.arms:
-        groups["control"] = (case.control(CONTROL, "no"),)
-    return groups
-
-
-def _second_wave(
-    found: Evidence,
-    reach: Reach,
-    imagined: Mapping[str, Content | None],
-    dreamed: Mapping[str, Content | None],
-    *,
-    read: bool,
-) -> Plan[None]:
-    case, capabilities = found.case, found.case.capabilities
-    edits, kept, donors = _edits(found, reach, imagined, dreamed)
-    found.approximate = not capabilities.prefix
-
-    def reply_to(edit: tuple[tuple[Observation, ...], str]) -> Request:
-        observations = edit[0]
-        if capabilities.prefix:
-            return case.from_observations(observations)
-        return case.given(observations)
-
-    def put(edits: Sequence[tuple[tuple[Observation, ...], str]], times: int) -> Plan[list[Edit]]:
-        asked = [(e, r) for e in edits for r in repeated(reply_to(e), times)]
-        answered = yield from _ask(tuple(r for _, r in asked), found.case.question)
-        return [Edit(e[0], e[1], answer) for (e, _), answer in zip(asked, answered, strict=True)]
-
-    about = _shuffled([o.about for o in found.content.observations], case.base_seed)
-    reading = repeated(case.reading(about), max(2, reach.times))
-    own = found.readable if read else ()
-    shown = [a.content.observations for a in own if a.content]
-    (
-        (found.readings, reads),
-        (edited, same, donated),
-        (found.odds, found.scores),
-    ) = yield from _three(
-        together(_readings(reading), read_plan(case, shown)),
-        together(put(edits, reach.times), put(kept, reach.times), put(donors, reach.times)),
-        _odds(found, reach),
-    )
-    found.reads = tuple(zip(own, reads, strict=True))
-    found.edits, found.kept, found.donors = tuple(edited), tuple(same), tuple(donated)
-    yield from _unseeing(found, reach)
-
-
-def _three(first: Plan[_A], second: Plan[_B], third: Plan[_C]) -> Plan[tuple[_A, _B, _C]]:
-    """Run three plans of different results side by side."""
-    one, two, three = yield from together(
-        cast("Plan[object]", first), cast("Plan[object]", second), cast("Plan[object]", third)
-    )
-    return cast("_A", one), cast("_B", two), cast("_C", three)
-
-
-def _edits(
-    found: Evidence,
-    reach: Reach,
-    imagined: Mapping[str, Content | None],
-    dreamed: Mapping[str, Content | None],
-) -> tuple[list[tuple[tuple[Observation, ...], str]], ...]:
-    """Which observations to put into replies: edited, as they are, and of another picture.
-
-    An edit takes the words of the model itself: what it writes about the same thing when it is told
-    the other verdict, else when it imagines a picture for it.
-    """
-    own, content = found.content.verdict, found.content
-    edits: list[tuple[tuple[Observation, ...], str]] = []
-    donors: list[tuple[tuple[Observation, ...], str]] = []
-    if "edit" not in reach.arms or own == CANNOT_TELL:
-        return [], [], []
-    for verdict in found.case.question.verdicts:
-        if verdict == own:
-            continue
-        if (dream := dreamed.get(verdict)) is not None:
-            donors.append((dream.observations, verdict))
-        told = [a.content for a in found.told.get(verdict, ()) if a.content]
-        sources = [c.observations for c in told if c.verdict == verdict]
-        if (likely := imagined.get(verdict)) is not None:
-            sources.append(likely.observations)
-        for source in sources:
-            edited = _edited(content.observations, content.relies_on or (), source)
-            if edited is not None:
-                edits.append((edited, verdict))
-                break
-    return edits, [(content.observations, own)] if edits or donors else [], donors
-
-
-def _edited(
-    ours: tuple[Observation, ...], relied: Sequence[int], source: Sequence[Observation]
-) -> tuple[Observation, ...] | None:
-    """Replace what was relied on by what another list says of it; None if nothing is replaced."""
-    places = {about_key(o.about): i for i, o in enumerate(ours)}
-    if len(places) != len(ours):
-        return None
-    changed = list(ours)
-    for other in source:
-        index = places.get(about_key(other.about))
-        if index is not None and (index in relied or not relied):
-            changed[index] = Observation(about=ours[index].about, seen=other.seen)
-    if tuple(changed) == ours:
-        # What was relied on was left alone, so what it rests on must lie in the others.
-        for other in source:
-            index = places.get(about_key(other.about))
-            if index is not None:
-                changed[index] = Observation(about=ours[index].about, seen=other.seen)
-    return tuple(changed) if tuple(changed) != ours else None
-
-
-def _readings(requests: tuple[Request, ...]) -> Plan[tuple[Answer, ...]]:
-    replies = yield requests
-    return tuple(map(reading_of, requests, replies))
-
-
-def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None], Scores | None]]:
-    """Read the odds of the verdicts: where it was written, and earlier than that."""
-    capabilities, labels = found.case.capabilities, found.case.question.labels
-    base = found.base
-    if capabilities.logprobs == "none" or base.reply is None or base.reply.tokens is None:
-        return {}, None
-    scores = yield from score_verdicts(
-        base.reply, found.verified.verdict_span, labels, base.request, prefix=capabilities.prefix
-    )
-    if "trajectory" not in reach.arms or not capabilities.prefix:
-        return {}, scores
-    early = (found.case.early(), found.case.early(found.content.observations))
-    odds = []
-    for request in (replace(one, top_logprobs=TOP) for one in early):
-        (reply,) = yield (request,)
-        found.others.append(reply)
-        odds.append((yield from _scored(request, reply, labels, prefix=True)))
-    return {"before": odds[0], "observed": odds[1], "reasoned": scores}, scores
-
-
-def _unseeing(found: Evidence, reach: Reach) -> Plan[None]:
-    """Have the verdict decoded again, from what was written and without looking at it."""
-    case = found.case
-    able = case.capabilities.knockout and case.capabilities.prefix
-    if "knockout" not in reach.arms or not able or found.content.verdict == CANNOT_TELL:
-        return
-    hiding = {
-        what: case.unseeing(found.base.raw, found.verified.verdict_span, what) for what in _HIDDEN
-    }
-    groups: dict[str, tuple[Request, ...]]
-    groups = {what: repeated(request, reach.times) for what, request in hiding.items()}
-    groups["habit"] = (replace(hiding["prefix"], image=case.blank),)
-    answers = iter((yield from _ask(sum(groups.values(), ()), case.question)))
-    found.unseeing = {what: tuple(islice(answers, len(group))) for what, group in groups.items()}
-
-
-def _scored(
-    request: Request, reply: Reply, labels: Sequence[str], *, prefix: bool
-) -> Plan[Scores | None]:
-    at = len(request.prefix.encode())
-    if reply.tokens is None:
-        return None
-    span = Span(start=at - 1, end=len(reply.text.encode()))
-    return (yield from score_verdicts(reply, span, labels, request, prefix=prefix))
-
-
-def read_plan(case: Case, shown: Sequence[Sequence[Observation]]) -> Plan[tuple[Answer, ...]]:
-    """Plan what a reader makes of observations it is shown without a picture.
-
-    Args:
-        case: The question, and the capabilities of the reader.
-        shown: The observations to show; the verdict words are taken out of them.
-
-    Returns:
-        The reader's answers, in the same order.
-    """
-    requests = []
-    for observations in shown:
-        seen = without_verdicts(observations, case.question)
-        # In its own reply a reader takes them as what it wrote; in the prompt they are somebody's.
-        asked = case.from_observations(seen) if case.capabilities.prefix else case.given(seen)
-        requests.append(replace(asked, image=None))
-    return (yield from _ask(tuple(requests), case.question))
-
-
-def without_verdicts(
-    observations: Sequence[Observation], question: Question
-) -> tuple[Observation, ...]:
-    """Leave out the observations that only name a verdict, which a reader would copy.
-
-    To a question such as which colour a thing has, naming the verdict is what seeing it amounts to;
-    there, only what is said of the answer itself is left out.
-    """
-    plain = can_be_negated(question)
-    labels = {label.casefold() for label in question.labels}
-
-    def tells(seen: Observation) -> bool:
-        named = seen.seen.casefold().strip(" .") in labels
-        return named and (plain or about_key(seen.about) in _ANSWERS)
-
-    return tuple(o for o in observations if not tells(o)) or tuple(observations)
-
-
 def can_be_negated(question: Question) -> bool:
     """Whether the opposite of a question can be asked: its verdicts are yes and no."""
     return {verdict.casefold() for verdict in question.verdicts} == {"yes", "no"}
 
 
-def _ask(requests: tuple[Request, ...], question: Question) -> Plan[tuple[Answer, ...]]:
-    if not requests:
-        return ()
-    replies = yield requests
-    pairs = zip(requests, replies, strict=True)
-    return tuple(answer_of(request, reply, question) for request, reply in pairs)
-
-
-def _read(name: str, request: Request, reply: Reply, question: Question) -> Answer:
-    """Verify a reply by what was asked for."""
-    kind = name.partition(" ")[0]
-    if kind in {"imagined", "dreamed"}:
-        return reading_of(request, reply)
-    if kind == "first":
-        return _answer(request, reply, lambda r: _contract.verify_explanation(r, question.labels))
-    return answer_of(request, reply, CONTROL if kind == "control" else question)
-
-
 def reading_of(request: Request, reply: Reply) -> Answer:
     """Verify a reply that has observations and nothing else."""
     return _answer(request, reply, lambda r: Content(_contract.verify_observations(r), "", ""))
+
+
+def explanation_of(request: Request, reply: Reply, question: Question) -> Answer:
+    """Verify a reply whose verdict was forced to stand first."""
+    return _answer(request, reply, lambda r: _contract.verify_explanation(r, question.labels))
 
 
 def answer_of(request: Request, reply: Reply, question: Question) -> Answer:
@@ -519,10 +208,3 @@ def _answer(request: Request, reply: Reply, check: Callable[[Reply], Content]) -
         return Answer(request, reply, check(reply))
     except ReplyError as error:
         return Answer(request, reply, None, str(error))
-
-
-def _shuffled(names: Sequence[str], seed: int) -> list[str]:
-    """The names once each, in an order that says nothing about the decision."""
-    return sorted(
-        dict.fromkeys(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    )

@@ -19,11 +19,11 @@ from faithful_decide._audit._evidence import (
     Evidence,
     answer_of,
     can_be_negated,
-    read_plan,
     reading_of,
     usable,
 )
 from faithful_decide._audit._flags import flags_of
+from faithful_decide._audit._gather import read_plan
 from faithful_decide._audit._types import AuditReport, Conflict, Flag, Forced
 from faithful_decide._types import CANNOT_TELL, Usage
 from faithful_decide._version import __version__
