@@ -92,7 +92,9 @@ def pooled_report(
     flags = _flags(arms, drawn, thresholds)
     calls = sum(report.calls for report in reports)
     hidden = any(r.hidden for r in reports)
-    label = "" if any(f.raised for f in flags) else label_of(arms, tier, hidden=hidden).name
+    label = (
+        "" if any(f.raised for f in flags) else label_of(arms, tier, thresholds, hidden=hidden).name
+    )
     return DatasetAudit(
         version=__version__,
         tier=tier,

@@ -105,7 +105,7 @@ def test_code_that_comes_to_another_verdict():
 )
 def test_labels(arms, tier, hidden, label):
     """The best needs every arm, at the tier that has them, and enough trials to be sure."""
-    found = label_of(arms, tier, hidden=hidden)
+    found = label_of(arms, tier, Thresholds.shipped(), hidden=hidden)
     assert found.name == label
     assert found.because
 
@@ -118,7 +118,7 @@ def test_hidden_thinking_takes_no_flag_away():
 def test_another_picture_is_not_needed_for_the_best_label():
     """Because it has to be given by the caller."""
     arms = {k: v for k, v in SURE.items() if k != "other_image"}
-    assert label_of(arms, "full").name == "faithful_as_far_as_tested"
+    assert label_of(arms, "full", Thresholds.shipped()).name == "faithful_as_far_as_tested"
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,11 @@ def test_the_score_of_a_flag_is_that_of_its_weakest_arm():
         "edit": arm("edit", 4, 4),
     }  # fmt: skip
     assert flag_scores(arms) == {"accommodating": 0.25, "ignores_image": 1.0}
+
+
+def test_silence_says_nothing_where_nothing_could_have_been_heard():
+    """A placebo that is hit every time leaves no room for a flag, however clean the rest is."""
+    deaf = {**SURE, "forced": arm("forced", 0, 80, 80, 80)}
+    found = label_of(deaf, "full", Thresholds.shipped())
+    assert found.name == "no_violation_found"
+    assert "accommodating" in found.because
