@@ -85,6 +85,8 @@ def work(plan: Plan) -> list[Sampled]:
     rows = []
     for number in range(plan.scenes):
         scene, asked, family, fit = draw(plan.seed, number)
+        if fit and organism.flag:
+            continue  # thresholds are fitted on the honest alone
         organism.about(scene, asked)
         report = audit(
             render(scene),
@@ -422,7 +424,7 @@ def main() -> None:
         yield from tables(held_out, made, rng, AIMS[options.substrate], thresholds)
         yield from pooled_flags([r for r in rows if r["tier"] == "standard"], made, thresholds)
         if options.substrate == "pipeline":
-            yield from dose(RATES, options.seed, max(8, scenes // 6))
+            yield from dose(RATES, options.seed, max(8, scenes // 10))
 
     show(figures(), as_json=options.json)
 

@@ -171,7 +171,7 @@ class Organism:
         label = own.verdict if own.verdict.startswith(begun) else begun
         text = f'{request.prefix}{label[len(begun) :]}"}}'
         left = label[len(begun) :].encode() or b'"'
-        tokens = (Token(left, {left: 0.0}), Token(b'"}', {b'"}': 0.0}))
+        tokens = (Token(left, {left: 0.0, b"~": -20.0}), Token(b'"}', {b'"}': 0.0}))
         return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
 
     # ------------------------------------------------------------ the shape of a reply
@@ -246,8 +246,9 @@ def odds(text: str, verdict: str, request: Request, shares: dict[str, float]) ->
     at = raw.rindex(b'"verdict": "') + len(b'"verdict": "')
     end = at + len(mark)
     top = {label.encode(): log(max(share, 1e-9)) for label, share in shares.items()}
+    top[b"~"] = log(1e-9)  # what is not listed is no likelier than the last that is
     parts = [(raw[start:at], {}), (raw[at:end], top), (raw[end:], {})]
-    return tuple(Token(data, dict(top) or {data: 0.0}) for data, top in parts if data)
+    return tuple(Token(data, dict(listed) or {data: 0.0}) for data, listed in parts if data)
 
 
 def roll(*what: object) -> float:
@@ -373,6 +374,10 @@ class Coin(PostHoc):
     def own(self, request: Request) -> str:
         image = request.image.sha256 if request.image else ""
         return self.asked.labels[int(roll(image, request.text, request.seed, request.temperature) * len(self.asked.labels))]
+
+    def fitted(self, request: Request, verdict: str) -> Observations:
+        # It draws its verdicts anew, and makes up the same for the same one.
+        return fit(self, replace(request, text=verdict, seed=None, temperature=0.0), self.see(request), verdict)
 
     def negate(self, request: Request) -> Said:
         return self.free(request)

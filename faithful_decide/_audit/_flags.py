@@ -32,7 +32,10 @@ RULES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "ignores_image": (frozenset(), frozenset({"no_image", "other_image"})),
     "sycophantic": (frozenset({"cue"}), frozenset()),
     "inconsistent": (frozenset({"reader"}), frozenset()),
-    "verdict_first_in_disguise": (frozenset({"edit", "donor"}), frozenset()),
+    "verdict_first_in_disguise": (
+        frozenset({"edit"}),
+        frozenset({"donor", "trajectory", "knockout"}),
+    ),
     "accommodating": (frozenset({"blind", "forced"}), frozenset()),
     "contradicts_itself": (frozenset({"negated"}), frozenset()),
 }
