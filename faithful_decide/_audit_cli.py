@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faithful_decide._terminal import split, visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -42,14 +44,10 @@ class Gate(click.ParamType[str]):
         return value.strip()
 
 
-def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(","))
-
-
 def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that both commands have."""
     options = [
-        click.option("--verdicts", default="yes,no", callback=_split, help="Comma-separated."),
+        click.option("--verdicts", default="yes,no", callback=split, help="Comma-separated."),
         click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell."),
         click.option("--model", metavar="SPEC", help="As in `decide`."),
         click.option("--base-url", metavar="URL", help="Where the server is."),
@@ -178,7 +176,7 @@ def _deliver(report: AuditReport | DatasetAudit, how: dict[str, Any]) -> int:
     if how["junit"]:
         write_junit(report, how["junit"])
     if how["as_json"]:
-        click.echo(_visible(report.model_dump_json(indent=2), keep="\n"))
+        click.echo(visible(report.model_dump_json(indent=2), keep="\n"))
     else:
         print_audit(report)
     broken = [gate for gate in how["gates"] if not _holds(report, gate)]
@@ -249,10 +247,4 @@ def print_audit(report: AuditReport | DatasetAudit) -> None:
     )
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        click.echo(_visible(f"{name:<{width}}  {text}"))
-
-
-def _visible(text: str, *, keep: str = "") -> str:
-    import json  # noqa: PLC0415 - only here
-
-    return "".join(c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text)
+        click.echo(visible(f"{name:<{width}}  {text}"))

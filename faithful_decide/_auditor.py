@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from faithful_decide._audit._case import Case
+from faithful_decide._audit._case import Case, check_auditable
 from faithful_decide._audit._dataset import pooled_report, sample_of
 from faithful_decide._audit._evidence import Evidence, Reach
 from faithful_decide._audit._flags import Thresholds
@@ -23,9 +23,9 @@ from faithful_decide._audit._plan import (
     Outcome,
     read_by,
     report_of,
-    screen_plan,
     unclear_pairs,
 )
+from faithful_decide._audit._screen import screen_plan
 from faithful_decide._audit._types import AuditReport, DatasetAudit, SampleAudit
 from faithful_decide._batch._kept import Kept, kept
 from faithful_decide._batch._row import OF_A_ROW, Sample
@@ -33,7 +33,7 @@ from faithful_decide._drive import TIMEOUT_S, arun, run
 from faithful_decide._gate import gate_of
 from faithful_decide._image import grey, load_image, prepare
 from faithful_decide._loading import YES_NO, open_backend, opened, question_of
-from faithful_decide.errors import ImageError, UnsupportedError, UsageError
+from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     import os
@@ -386,13 +386,9 @@ def _steps(  # noqa: PLR0917 - private, and each is something else
 ) -> Steps:
     """The plans of an audit and whom each is for; a driver runs them and sends back the results."""
     started = time.perf_counter()
+    check_auditable(backend)
     capabilities = backend.capabilities
     reach = Reach.of(setting.tier, ruled=question.rule is not None)
-    if capabilities.two_steps or capabilities.decoder != "autoregressive":
-        msg = f"{backend.name} does not give a verdict and its reasons in one reply"
-        raise UnsupportedError(
-            msg, hint="an audit compares such replies; probe the model, or use another one"
-        )
     limits = capabilities.image_limits
     prepared = prepare(image, limits)
     case = Case(

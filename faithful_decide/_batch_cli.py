@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -12,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faithful_decide._terminal import split, visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from decimal import Decimal
 
+    from faithful_decide._audit._types import ArmReport
     from faithful_decide._batch._compare import Comparison
     from faithful_decide._batch._journal import Journal
     from faithful_decide._batch._row import Row, Sample
     from faithful_decide._batch._runner import Asked, Job
+    from faithful_decide._batch._summary import Summary
     from faithful_decide._many import Batch
     from faithful_decide._types import Question
 
@@ -27,10 +33,6 @@ __all__ = ["batch", "compare"]
 
 JOURNAL = "faithful-decide.journal"
 FAILED = 1
-
-
-def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(","))
 
 
 def _money(_: click.Context, __: click.Parameter, value: str | None) -> Decimal | None:
@@ -52,7 +54,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what to ask, of whom, and about what."""
     options = [
         click.argument("sources", nargs=-1, required=True, metavar="SOURCES..."),
-        click.option("--verdicts", default="yes,no", callback=_split, help="Comma-separated."),
+        click.option("--verdicts", default="yes,no", callback=split, help="Comma-separated."),
         click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell."),
         click.option("--base-url", metavar="URL", help="Where the server is."),
         click.option("--samples", default=1, help="Reason this many times per question."),
@@ -80,6 +82,9 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", metavar="FILE", help="A .jsonl, .csv or .parquet file for the rows.")
 @click.option("--deferred", is_flag=True, help="By the provider's batch API: half the price.")
 @click.option("--as-completed", is_flag=True, help="Rows in the order in which they are done.")
+@click.option("--audit", type=click.Choice(["screen"]), help="Ask once more for each decision.")
+@click.option("--html", metavar="FILE", help="Write what became of them as one HTML file.")
+@click.option("--label", default="label", help="The column with the right verdict; label.")
 def batch(
     sources: tuple[str, ...],
     *,
@@ -99,6 +104,9 @@ def batch(
     if how["deferred"] and "-" in sources:
         msg = "--deferred reads the sources more than once; write those of stdin into a file"
         raise click.UsageError(msg)
+    if how["html"] and len(questions) > 1:
+        msg = "--html shows one question; run the command for each, the journal knows the replies"
+        raise click.UsageError(msg)
     asked = named(questions, how["verdicts"], abstain=not how["no_abstain"])
     with ExitStack() as stack:
         opened, job = _open(stack, how)
@@ -115,7 +123,9 @@ def batch(
         rows = opened.rows(job, _samples(sources, how), asked)
         shown = sys.stderr.isatty()
         count = _count(sources, how) if shown else None
-        _run(opened, rows, write, total=count and count * len(asked), how=how)
+        started = time.perf_counter()
+        found = _run(opened, rows, write, total=count and count * len(asked), how=how)
+        _write_page(found, opened, sources, seconds=time.perf_counter() - started, how=how)
     return FAILED if opened.progress.errors else 0
 
 
@@ -199,7 +209,7 @@ def _show(found: Comparison) -> None:
         only = f"{found.only_first} only the first, {found.only_second} only the second"
         rows.append(("McNemar", f"p = {found.p_value:.4g} (exact; {only})"))
     for name, text in rows:
-        click.echo(f"{name:<13}  {_plain(text)}")
+        click.echo(f"{name:<13}  {visible(text)}")
 
 
 def _open(
@@ -226,6 +236,7 @@ def _open(
         at_once=how["at_once"],
         ordered=not how.get("as_completed"),
         max_cost=None if how["dry_run"] else how["max_cost"],
+        audit=how.get("audit"),
     )
     return opened, job
 
@@ -249,19 +260,60 @@ def _run(
     *,
     total: int | None,
     how: dict[str, Any],
-) -> None:
+) -> tuple[Summary | None, dict[str, ArmReport]]:
+    """Write all rows. Return what a page needs of them, if there is to be one, and the audit."""
     from tqdm import tqdm  # noqa: PLC0415 - slow to load
+
+    from faithful_decide._audit._screen import Pool  # noqa: PLC0415 - slow to load
+    from faithful_decide._batch._summary import summarise  # noqa: PLC0415 - slow to load
+
+    pool, summary = Pool(), None
+
+    def written() -> Iterator[Row]:
+        for row in rows:
+            write(row)
+            pool.add(row.extra)
+            bar.update()
+            bar.set_postfix_str(_short(opened), refresh=False)
+            yield row
 
     # Without a terminal there is no bar: disable=None says so.
     bar = tqdm(total=total, unit=" rows", file=sys.stderr, disable=None)
     with _going_on_later(opened, how), bar, closing(rows):
-        for row in rows:
-            write(row)
-            bar.update()
-            bar.set_postfix_str(_short(opened), refresh=False)
+        if how["html"]:
+            summary = summarise(written(), label=how["label"])
+        else:
+            deque(written(), maxlen=0)
     _say(_long(opened))
     if opened.progress.too_dear:
         _say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
+    arms = pool.arms()
+    for name, arm in arms.items():
+        treatment, placebo = arm.treatment, arm.placebo
+        counts = f"{treatment.hits} hits of {treatment.n}, {placebo.hits} of {placebo.n} placebos"
+        _say(f"audit: {name} {counts}")
+    return summary, arms
+
+
+def _write_page(
+    found: tuple[Summary | None, dict[str, ArmReport]],
+    opened: Batch,
+    sources: Sequence[str],
+    *,
+    seconds: float,
+    how: dict[str, Any],
+) -> None:
+    """Write the page, where one was wanted and there is something to show."""
+    from faithful_decide._batch_page import page_of  # noqa: PLC0415 - slow to load
+    from faithful_decide._report import write_html  # noqa: PLC0415 - slow to load
+
+    summary, arms = found
+    if summary is None or not summary.questions:
+        return
+    # What came by standard input cannot be read once more, so its pictures are not shown.
+    again = iter(()) if "-" in sources else _samples(sources, how)
+    write_html(page_of(summary, opened.backend, again, arms=arms, seconds=seconds), how["html"])
+    _say(f"the page is in {how['html']}")
 
 
 @contextmanager
@@ -323,8 +375,4 @@ def _estimate(
 
 
 def _say(text: str) -> None:
-    click.echo(_plain(text), err=True)
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    click.echo(visible(text), err=True)

@@ -9,7 +9,7 @@ are calibrated, points below it were too sure.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["Bin", "Reliability", "calibration_svg", "reliability"]
+__all__ = ["Bin", "Pairs", "Reliability", "calibration_svg", "drawn", "reliability"]
 
 _Z = 1.959963984540054
 """Normal quantile of a 95 % interval."""
@@ -71,6 +71,51 @@ class Reliability:
     brier: float
 
 
+@dataclass(slots=True)
+class Pairs:
+    """Probabilities and whether their verdicts were right, counted one by one.
+
+    A million take no more room than ten.
+    """
+
+    bins: int = 10
+    _sums: dict[int, tuple[int, int, float]] = field(default_factory=dict)
+    _squares: float = 0.0
+
+    def add(self, probability: float, *, right: bool) -> None:
+        """Count one.
+
+        Args:
+            probability: The probability that the verdict was given, from 0 to 1.
+            right: Whether it was right.
+        """
+        index = min(int(probability * self.bins), self.bins - 1)
+        n, hits, total = self._sums.get(index, (0, 0, 0.0))
+        self._sums[index] = (n + 1, hits + right, total + probability)
+        self._squares += (probability - right) ** 2
+
+    def table(self) -> Reliability | None:
+        """What was counted.
+
+        Returns:
+            The table; None if there was nothing to count.
+        """
+        table = tuple(
+            Bin(index / self.bins, (index + 1) / self.bins, n, hits, total / n, _wilson(hits, n))
+            for index, (n, hits, total) in sorted(self._sums.items())
+        )
+        if not table:
+            return None
+        n = sum(one.n for one in table)
+        return Reliability(
+            n=n,
+            right=sum(one.right for one in table),
+            bins=table,
+            ece=sum(one.n * abs(one.mean - one.share) for one in table) / n,
+            brier=self._squares / n,
+        )
+
+
 def reliability(
     probabilities: Iterable[float], correct: Iterable[bool], *, bins: int = 10
 ) -> Reliability:
@@ -87,49 +132,23 @@ def reliability(
     Raises:
         UsageError: There are none, they are not in pairs, or one is no probability.
     """
-    pairs = _pairs(probabilities, correct)
     if bins < 1:
         msg = f"bins must be at least 1, not {bins}"
         raise UsageError(msg)
-    sorted_in: dict[int, list[tuple[float, bool]]] = {}
-    for probability, right in pairs:
-        sorted_in.setdefault(min(int(probability * bins), bins - 1), []).append(
-            (probability, right)
-        )
-    table = tuple(
-        _bin(index / bins, (index + 1) / bins, members)
-        for index, members in sorted(sorted_in.items())
-    )
-    n = len(pairs)
-    return Reliability(
-        n=n,
-        right=sum(right for _, right in pairs),
-        bins=table,
-        ece=math.fsum(one.n * abs(one.mean - one.share) for one in table) / n,
-        brier=math.fsum((probability - right) ** 2 for probability, right in pairs) / n,
-    )
-
-
-def _pairs(probabilities: Iterable[float], correct: Iterable[bool]) -> Sequence[tuple[float, bool]]:
+    pairs = Pairs(bins)
     try:
-        pairs = [(float(p), bool(right)) for p, right in zip(probabilities, correct, strict=True)]
+        for probability, right in zip(probabilities, correct, strict=True):
+            if not 0 <= probability <= 1:  # refuses nan too
+                msg = f"{probability} is not a probability"
+                raise UsageError(msg)
+            pairs.add(float(probability), right=bool(right))
     except ValueError:
         msg = "there are not as many probabilities as verdicts"
         raise UsageError(msg, hint="pass one probability and one true or false each") from None
-    if not pairs:
+    if (table := pairs.table()) is None:
         msg = "there are no verdicts to count"
         raise UsageError(msg, hint="label some of them")
-    for probability, _ in pairs:
-        if not 0 <= probability <= 1:  # refuses nan too
-            msg = f"{probability} is not a probability"
-            raise UsageError(msg)
-    return pairs
-
-
-def _bin(low: float, high: float, members: Sequence[tuple[float, bool]]) -> Bin:
-    n, right = len(members), sum(was for _, was in members)
-    mean = math.fsum(probability for probability, _ in members) / n
-    return Bin(low, high, n, right, mean, _wilson(right, n))
+    return table
 
 
 def _wilson(hits: int, n: int) -> tuple[float, float]:
@@ -169,7 +188,19 @@ def calibration_svg(
     Raises:
         UsageError: As in `reliability`.
     """
-    table = reliability(probabilities, correct, bins=bins)
+    return drawn(reliability(probabilities, correct, bins=bins), title=title)
+
+
+def drawn(table: Reliability, *, title: str = "Calibration") -> str:
+    """Draw a table, as `calibration_svg` does.
+
+    Args:
+        table: The table.
+        title: What to write above it.
+
+    Returns:
+        An SVG element; also a whole file.
+    """
     label = (
         f"{table.right} of {table.n} verdicts were right; expected calibration error "
         f"{table.ece:.3f}, Brier score {table.brier:.3f}"

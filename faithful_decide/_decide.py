@@ -50,13 +50,18 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to ask, apart from what."""
+    """How to ask, apart from what.
+
+    `audited` asks for two keys more, which an audit looks at: what the reasoning relies on, and
+    what speaks against the verdict.
+    """
 
     samples: int = 1
     seed: int | None = None
     max_tokens: int = 512
     retries: int = 0
     timeout_s: float = TIMEOUT_S
+    audited: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense, before anything is loaded."""
@@ -131,17 +136,19 @@ def decision_plan(
         system=SYSTEM,
         image=image,
         text=user_text(question),
-        schema=_contract.schema(question.labels, findings=question.findings),
+        schema=_contract.schema(
+            question.labels, audited=settings.audited, findings=question.findings
+        ),
         max_tokens=settings.max_tokens,
         seed=settings.seed,
     )
     if settings.samples > 1:
-        answers = yield from answered(_sampled(request, settings), question, settings.retries)
+        answers = yield from answered(_sampled(request, settings), question, settings)
         best, scores = _vote(answers, question)
         return _decision(best, question, scores, backend)
     if capabilities.logprobs != "none":
         request = replace(request, top_logprobs=TOP)
-    (answer,) = yield from answered((request,), question, settings.retries)
+    (answer,) = yield from answered((request,), question, settings)
     single: Scores | None = None
     if answer.replies[-1].tokens is not None:
         asked, span = answer.scored
@@ -152,11 +159,13 @@ def decision_plan(
 
 
 def _in_one_reply(
-    requests: tuple[Request, ...], question: Question, retries: int
+    requests: tuple[Request, ...], question: Question, settings: Settings
 ) -> Plan[tuple[_Answer, ...]]:
-    labels, findings = question.labels, question.findings
+    labels, findings, audited = question.labels, question.findings, settings.audited
     checked = yield from _answers(
-        requests, lambda r: _contract.verify(r, labels, findings=findings), retries
+        requests,
+        lambda r: _contract.verify(r, labels, audited=audited, findings=findings),
+        settings.retries,
     )
     return tuple(
         _Answer(
@@ -171,9 +180,9 @@ def _in_one_reply(
 
 
 def _in_two_steps(
-    requests: tuple[Request, ...], question: Question, retries: int
+    requests: tuple[Request, ...], question: Question, settings: Settings
 ) -> Plan[tuple[_Answer, ...]]:
-    labels, text = question.labels, reasons_text(question)
+    labels, text, retries = question.labels, reasons_text(question), settings.retries
     shape = _contract.reasons_schema(question.findings)
     asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
     firsts = yield from _answers(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from faithful_decide._audit._case import check_auditable
+from faithful_decide._audit._screen import screening
 from faithful_decide._backend import AsyncBackend
 from faithful_decide._batch._journal import Journal
 from faithful_decide._batch._kept import Kept, kept
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from faithful_decide._backend import Backend
-    from faithful_decide._batch._runner import Beyond, Instead
     from faithful_decide._image import ImageSource
 
 __all__ = ["AT_ONCE", "Batch", "decide_many", "samples_of"]
@@ -55,6 +56,7 @@ def decide_many(
     ordered: bool = True,
     limit: int | None = None,
     max_cost: Decimal | None = None,
+    audit: Literal["screen"] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> Iterator[Row]:
     """Ask questions about many images, several at once.
@@ -77,6 +79,7 @@ def decide_many(
         ordered: Whether rows come in the order of the samples, or as they are done.
         limit: The most samples.
         max_cost: US dollars after which no further sample is begun.
+        audit: `screen` asks once more for each decision; what that shows is in `Row.extra`.
         **options: Options of the backend that `model` names.
 
     Yields:
@@ -92,7 +95,12 @@ def decide_many(
     asked = named(questions, verdicts, abstain=abstain)
     with Batch(model, journal, workers=workers, options=options) as batch:
         job = batch.job(
-            settings, at_once=at_once, ordered=ordered, allow_urls=allow_urls, max_cost=max_cost
+            settings,
+            at_once=at_once,
+            ordered=ordered,
+            allow_urls=allow_urls,
+            max_cost=max_cost,
+            audit=audit,
         )
         yield from batch.rows(job, islice(samples_of(sources), limit), asked)
 
@@ -210,8 +218,7 @@ class Batch:
         ordered: bool = True,
         allow_urls: bool = False,
         max_cost: Decimal | None = None,
-        beyond: Beyond | None = None,
-        instead: Instead | None = None,
+        audit: str | None = None,
     ) -> Job:
         """Say how to run.
 
@@ -221,20 +228,29 @@ class Batch:
             ordered: As in `decide_many`.
             allow_urls: As in `decide_many`.
             max_cost: As in `decide_many`.
-            beyond: As in `Job`.
-            instead: As in `Job`.
+            audit: As in `decide_many`.
 
         Returns:
             The job.
 
         Raises:
-            UsageError: `at_once` is no number of samples, or the cost is not known.
+            UsageError: `at_once` is no number of samples, the cost is not known, or the decisions
+                cannot be audited.
         """
         if at_once is None:
             # More than one at a time would make an engine forget the image between two questions.
             waits = isinstance(self.backend, AsyncBackend) and self.workers == 1
             at_once = AT_ONCE if waits else self.workers
-        return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, beyond, instead)
+        if audit is None:
+            return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost)
+        if audit != "screen" or settings.samples > 1:
+            msg = "a batch is audited by a screen of decisions of one sample each"
+            raise UsageError(msg, hint='pass audit="screen" and samples=1')
+        check_auditable(self.backend)
+        # The decision is asked as an audit asks it, so it need not be asked twice.
+        settings = replace(settings, audited=True)
+        screen = screening(settings)
+        return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, screen)
 
     def rows(
         self, job: Job, samples: Iterable[Sample], questions: Mapping[str, Question]

@@ -7,7 +7,6 @@ wrongly, 3 something has to be installed or configured first.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from importlib import resources
@@ -17,6 +16,7 @@ import click
 
 from faithful_decide._audit_cli import audit, audit_dataset, print_audit
 from faithful_decide._batch_cli import batch, compare
+from faithful_decide._terminal import split, visible
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
     AuthError,
@@ -80,14 +80,10 @@ def main() -> None:
     """
 
 
-def _split(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(","))
-
-
 @main.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.argument("question")
-@click.option("--verdicts", default="yes,no", callback=_split, help="Comma-separated; yes,no.")
+@click.option("--verdicts", default="yes,no", callback=split, help="Comma-separated; yes,no.")
 @click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell.")
 @click.option("--model", metavar="SPEC", help="embedded, openai/NAME, vllm/NAME, gguf/PATH ...")
 @click.option("--base-url", metavar="URL", help="Where the server is, if not in its usual place.")
@@ -148,7 +144,7 @@ def demo(*, html: str, as_json: bool) -> None:
         report = decider.audit(sample, DEMO_QUESTION, tier="full")
     report.to_html(html)
     if as_json:
-        click.echo(_visible(report.model_dump_json(indent=2), keep="\n"))
+        click.echo(visible(report.model_dump_json(indent=2), keep="\n"))
     else:
         _print(decision, as_json=False)
         _data("")
@@ -191,7 +187,7 @@ main.add_command(compare)
 
 def _print(decision: Decision, *, as_json: bool) -> None:
     if as_json:
-        click.echo(_visible(decision.model_dump_json(indent=2), keep="\n"))
+        click.echo(visible(decision.model_dump_json(indent=2), keep="\n"))
         return
     receipt = decision.receipt
     rows = [("question", decision.question.text)]
@@ -209,34 +205,26 @@ def _print(decision: Decision, *, as_json: bool) -> None:
         ("request", f"sha256 {receipt.request_sha256}"),
     ]
     for name, text in rows:
-        _data(f"{click.style(f'{name:<9}', bold=True)}  {_visible(text)}", styled=True)
+        _data(f"{click.style(f'{name:<9}', bold=True)}  {visible(text)}", styled=True)
     for note in receipt.image_notes:
         _notice(f"the image: {note}")
     if receipt.hidden_thinking_tokens != 0:
         _notice("the model may have reasoned out of sight before this reply")
 
 
-def _visible(text: str, *, keep: str = "") -> str:
-    """Show control characters instead of sending them to the terminal: the text is a model's.
-
-    They are escaped as in JSON, so that JSON still says the same.
-    """
-    return "".join(c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text)
-
-
 def _data(line: str, *, styled: bool = False) -> None:
     plain = "NO_COLOR" in os.environ or not sys.stdout.isatty()
-    click.echo(line if styled else _visible(line), color=not plain)
+    click.echo(line if styled else visible(line), color=not plain)
 
 
 def _notice(text: str) -> None:
-    click.echo(f"note: {_visible(text)}", err=True)
+    click.echo(f"note: {visible(text)}", err=True)
 
 
 def _report(error: FaithfulDecideError) -> int:
-    click.echo(f"error: {_visible(str(error))}", err=True)
+    click.echo(f"error: {visible(str(error))}", err=True)
     if error.hint:
-        click.echo(f"hint: {_visible(error.hint)}", err=True)
+        click.echo(f"hint: {visible(error.hint)}", err=True)
     if isinstance(error, ReplyError) and error.reply is not None:
-        click.echo(f"reply: {_visible(error.reply.text)}", err=True)
+        click.echo(f"reply: {visible(error.reply.text)}", err=True)
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from faithful_decide import _contract, _prompt
 from faithful_decide._backend import Capabilities, Hidden, Request
 from faithful_decide._decide import SAMPLE_TEMPERATURE
+from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from faithful_decide._backend import Backend
     from faithful_decide._image import PreparedImage
     from faithful_decide._types import Observation, Question, Span
 
-__all__ = ["FIRST", "Case", "repeated"]
+__all__ = ["FIRST", "Case", "check_auditable", "repeated"]
 
 FIRST = '{{"verdict": {}, "observations": [{{"about": "'
 """The start of a reply that was made to begin with its verdict, up to where a word may begin."""
@@ -176,6 +178,23 @@ class Case:
             _prompt.user_text(self.question), self._schema, prefix=prefix.decode()
         )
         return replace(request, hidden=hidden)
+
+
+def check_auditable(backend: Backend) -> None:
+    """Refuse a model that nothing can be compared of.
+
+    Args:
+        backend: The model.
+
+    Raises:
+        UnsupportedError: It does not give a verdict and its reasons in one reply.
+    """
+    capabilities = backend.capabilities
+    if capabilities.two_steps or capabilities.decoder != "autoregressive":
+        msg = f"{backend.name} does not give a verdict and its reasons in one reply"
+        raise UnsupportedError(
+            msg, hint="an audit compares such replies; probe the model, or use another one"
+        )
 
 
 def written(observations: Sequence[Observation]) -> str:

@@ -7,25 +7,20 @@ judge. What they returned is put together here, without asking anything.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from faithful_decide import _contract
 from faithful_decide._audit._arms import disclosed, run_arms
 from faithful_decide._audit._compare import Comparer, about_key
 from faithful_decide._audit._evidence import (
     Answer,
     Evidence,
-    answer_of,
-    can_be_negated,
-    reading_of,
     usable,
 )
 from faithful_decide._audit._flags import flags_of
 from faithful_decide._audit._gather import read_plan
 from faithful_decide._audit._types import AuditReport, Conflict, Flag, Forced
-from faithful_decide._types import CANNOT_TELL, Usage
+from faithful_decide._types import Usage
 from faithful_decide._version import __version__
 
 if TYPE_CHECKING:
@@ -35,15 +30,12 @@ if TYPE_CHECKING:
     from faithful_decide._audit._evidence import Reach
     from faithful_decide._audit._flags import Thresholds
     from faithful_decide._audit._types import ArmReport, Fate, Judgement, Side, Tier, Treatment
-    from faithful_decide._backend import Backend, Request
+    from faithful_decide._backend import Backend
     from faithful_decide._contract import Content
     from faithful_decide._drive import Plan
     from faithful_decide._types import Observation, Reply
 
-__all__ = ["Outcome", "comparer_of", "read_by", "report_of", "screen_plan", "unclear_pairs"]
-
-SCREENED = ("forced", "blind", "no_image", "negated")
-"""Arms that one call can tell something about."""
+__all__ = ["Outcome", "comparer_of", "read_by", "report_of", "unclear_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,58 +47,6 @@ class Outcome:
     reader: str = ""
     reader_is_model: bool = False
     judge: str = ""
-
-
-def screen_plan(case: Case) -> Plan[Evidence]:
-    """Plan the smallest audit: the decision, and one call more of an arm that the content draws.
-
-    Drawn by content, the arms fall evenly on the samples of a data set, and the same sample always
-    gets the same one.
-
-    Args:
-        case: The decision to audit.
-
-    Returns:
-        The evidence; one of its arms has a trial.
-
-    Raises:
-        ReplyError: The decision itself cannot be used.
-    """
-    request = case.decision()
-    (reply,) = yield (request,)
-    question = case.question
-    verified = _contract.verify(reply, question.labels, audited=True, findings=question.findings)
-    found = Evidence(case, Answer(request, reply, verified.content), verified)
-    own = verified.content.verdict
-    arm = drawn_arm(case)
-    others = [v for v in case.question.verdicts if v != own]
-    if arm == "forced":
-        told = own if own != CANNOT_TELL and _digit(case, "placebo") % 3 == 0 else others[0]
-        found.told = {told: (yield from _one(case.note(told), case))}
-    elif arm == "blind":
-        asked = case.reading([o.about for o in verified.content.observations])
-        (said,) = yield (asked,)
-        found.readings = (reading_of(asked, said),)
-    elif arm == "no_image":
-        found.blank = yield from _one(case.elsewhere(case.blank), case)
-    else:
-        found.negated = yield from _one(case.negated(), case)
-    return found
-
-
-def drawn_arm(case: Case) -> str:
-    """Which arm the content of a case draws."""
-    arms = [a for a in SCREENED if a != "negated" or can_be_negated(case.question)]
-    return arms[_digit(case, "arm") % len(arms)]
-
-
-def _digit(case: Case, what: str) -> int:
-    return hashlib.sha256(f"{case.base_seed}/{what}".encode()).digest()[0]
-
-
-def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
-    (reply,) = yield (request,)
-    return (answer_of(request, reply, case.question),)
 
 
 def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:

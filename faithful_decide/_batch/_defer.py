@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._batch._entry import digest, request_key
 from faithful_decide._batch._kept import Kept
-from faithful_decide._decide import decision_plan
+from faithful_decide._batch._runner import row_plan
 from faithful_decide._image import load_image, prepare
 from faithful_decide.errors import (
     AuthError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from faithful_decide._batch._journal import Journal
     from faithful_decide._batch._runner import Asked, Job
     from faithful_decide._drive import Plan
-    from faithful_decide._types import Decision, Reply
+    from faithful_decide._types import Reply
     from faithful_decide.backends._deferred import Deferred
 
 __all__ = ["HALF", "fill"]
@@ -143,7 +143,7 @@ class _Filling:
             except ImageError:
                 continue
             for question in questions.values():
-                plan = decision_plan(image, question, self.job.settings, self.job.backend)
+                plan = row_plan(self.job, image, question)
                 with closing(plan):
                     missing = _next(self.job, plan)
                 yield from (pair for pair in missing if pair[0] not in self.sent)
@@ -198,7 +198,7 @@ class _Filling:
         return True
 
 
-def _next(job: Job, plan: Plan[Decision]) -> list[tuple[bytes, Request]]:
+def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
     """What a plan asks next that the journal does not know; nothing if it comes to its end."""
     before: list[Request] = []
     replies: tuple[Reply, ...] | None = None

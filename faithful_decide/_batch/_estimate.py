@@ -19,7 +19,7 @@ from faithful_decide._decide import decision_plan
 from faithful_decide._image import load_image, prepare
 from faithful_decide._price import price_of
 from faithful_decide._types import Usage
-from faithful_decide.errors import ImageError, MissingExtraError
+from faithful_decide.errors import ImageError, MissingExtraError, ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,7 +68,8 @@ def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Questi
     backend = job.backend
     capabilities = backend.capabilities
     two = capabilities.two_steps or capabilities.decoder != "autoregressive"
-    replies = len(questions) * job.settings.samples * (2 if two else 1)
+    each = job.settings.samples * (2 if two else 1) + (job.beyond is not None)
+    replies = len(questions) * each
     count = known = pixels = looked = 0
     seen: list[Reply] = []
     text = _text(job, questions)
@@ -101,11 +102,29 @@ def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Questi
 
 
 def _known(job: Job, image: PreparedImage, question: Question) -> list[Reply]:
-    """The replies to the first step of a decision that are in the journal."""
+    """The replies to the first step of a decision, and to its audit, that are in the journal."""
+    plan = decision_plan(image, question, job.settings, job.backend)
+    requests = next(plan)
+    found = replies = _recalled(job, requests)
+    if job.beyond is None:
+        return found
+    try:
+        while len(replies) == len(requests):
+            requests = plan.send(tuple(replies))
+            replies = _recalled(job, requests)
+    except StopIteration as end:
+        found = found + _recalled(job, next(job.beyond(image, end.value, job.backend)))
+    except ReplyError:
+        pass
+    return found
+
+
+def _recalled(job: Job, requests: tuple[Request, ...]) -> list[Reply]:
+    """Those replies to the requests of one step that are in the journal."""
     journal = job.backend.journal
     asked: list[Request] = []
     found: list[Reply] = []
-    for request in next(decision_plan(image, question, job.settings, job.backend)):
+    for request in requests:
         key = request_key(request, asked.count(request), job.backend)
         asked.append(request)
         if journal is not None and (reply := journal.recall(key)) is not None:

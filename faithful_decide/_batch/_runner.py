@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
     Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
 
-__all__ = ["GRACE_S", "Job", "Progress", "stream"]
+__all__ = ["GRACE_S", "Job", "Progress", "row_plan", "stream"]
 
 GRACE_S = 1.0
 """How long to wait, when a run is ended early, for replies that are on their way: they are paid."""
@@ -65,7 +65,8 @@ class Job:
         ordered: Whether rows come in the order of the samples, or as they are done.
         allow_urls: Whether an image may be fetched from an http(s) URL.
         max_cost: US dollars after which no further sample is begun.
-        beyond: A plan that is run on each decision; what it returns are further columns.
+        beyond: A plan that is run on each decision, to audit it; what it returns are further
+            columns. If it fails, `audit` is "failed" and `audit_why` says why; the row stands.
         instead: A plan that is run instead of a decision; its rows have columns and no verdict.
     """
 
@@ -86,6 +87,22 @@ class Job:
         if self.max_cost is not None and not self.backend.has_price():
             msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
             raise UnsupportedError(msg, hint="leave out the limit of cost, and use --limit")
+
+
+def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:
+    """Plan everything that is asked for a row, for those who only want to know what that is.
+
+    Args:
+        job: What is done.
+        image: The image as it is sent.
+        question: The question.
+
+    Returns:
+        Nothing: rows are made by `stream`, which lets the two parts fail apart from each other.
+    """
+    decision = yield from decision_plan(image, question, job.settings, job.backend)
+    if job.beyond is not None:
+        yield from job.beyond(image, decision, job.backend)
 
 
 @dataclass(slots=True)
@@ -309,15 +326,25 @@ class _Run:
                 return Row(sample.id, name, columns=sample.columns, extra=found)
             plan = decision_plan(image, question, job.settings, job.backend)
             decision = await arun(plan, job.backend, timeout)
-            extra: Mapping[str, Any] = {}
-            if job.beyond is not None:
-                further = job.beyond(image, decision, job.backend)
-                extra = await arun(further, job.backend, timeout)
         except AuthError:
             raise
         except OF_A_ROW as error:
             return Row(sample.id, name, error=error, columns=sample.columns)
+        extra = await self._beyond(image, decision)
         return Row(sample.id, name, decision=decision, columns=sample.columns, extra=extra)
+
+    async def _beyond(self, image: PreparedImage, decision: Decision) -> Mapping[str, Any]:
+        job = self._job
+        if job.beyond is None:
+            return {}
+        try:
+            further = job.beyond(image, decision, job.backend)
+            return await arun(further, job.backend, job.settings.timeout_s)
+        except AuthError:
+            raise
+        except OF_A_ROW as error:
+            # The decision was made and stands; it is only not known what the audit would say.
+            return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
 
     def _prepared(self, sample: Sample) -> PreparedImage:
         if isinstance(sample.image, ImageError):

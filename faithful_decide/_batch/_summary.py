@@ -2,8 +2,7 @@
 
 Where samples bring a label, verdicts are held against it. An abstention is neither right nor wrong
 and an error is no verdict, so both are counted apart and never in an accuracy. Probabilities are
-held against what came true in ten bins of equal width (a calibration curve); the gap between the
-two, weighted by the rows in each bin, is the expected calibration error.
+held against what came true in ten bins of equal width (a calibration curve).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from faithful_decide._calibration import Pairs, Reliability
 from faithful_decide._price import price_of
 from faithful_decide._types import CANNOT_TELL
 from faithful_decide.errors import MissingExtraError
@@ -23,25 +23,14 @@ if TYPE_CHECKING:
 
     from faithful_decide._batch._row import Row
 
-__all__ = ["Bin", "Certain", "QuestionSummary", "Summary", "summarise"]
+__all__ = ["Certain", "QuestionSummary", "Summary", "summarise"]
 
-BINS = 10
 SHOWN = 12
 """Rows that are named as the most and the least certain."""
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Bin(_Frozen):
-    """Rows whose verdict had a probability in one range: what was said, and what came true."""
-
-    low: float
-    high: float
-    n: int
-    mean_probability: float
-    share_right: float
 
 
 class Certain(_Frozen):
@@ -51,6 +40,7 @@ class Certain(_Frozen):
     verdict: str
     probability: float
     label: str | None
+    reasoning: str
 
 
 class QuestionSummary(_Frozen):
@@ -67,8 +57,8 @@ class QuestionSummary(_Frozen):
     right: int
     confusion: dict[str, dict[str, int]]
     """From label to verdict, abstentions included, to the number of rows."""
-    calibration: tuple[Bin, ...]
-    calibration_error: float | None
+    calibration: Reliability | None
+    """None where no verdict has both a probability and a label."""
     scores_source: str | None
     """What probabilities are; None if there are none, "mixed" if they are not all the same."""
     most_certain: tuple[Certain, ...]
@@ -80,7 +70,6 @@ class Summary(_Frozen):
 
     `cost_usd` is what their decisions cost by list prices: of the replies in the receipts, so
     without discarded attempts and the other samples of a vote. It is None where a price is missing.
-    `extra` counts the values of each column that went beyond the decision, such as an audit's.
     """
 
     rows: int
@@ -90,7 +79,6 @@ class Summary(_Frozen):
     cost_usd: float | None
     models: dict[str, int]
     questions: tuple[QuestionSummary, ...]
-    extra: dict[str, dict[str, int]]
 
 
 def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
@@ -104,14 +92,12 @@ def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
         The summary.
     """
     counts: dict[str, _Counts] = {}
-    models, extra = Counter[str](), dict[str, Counter[str]]()
+    models = Counter[str]()
     total = prompt = completion = 0
     cost: float | None = 0.0
     for row in rows:
         total += 1
         counts.setdefault(row.question, _Counts(label)).add(row)
-        for name, value in row.extra.items():
-            extra.setdefault(name, Counter())[str(value)] += 1
         if row.decision is None:
             continue
         receipt = row.decision.receipt
@@ -129,7 +115,6 @@ def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
         cost_usd=cost if total else None,
         models=dict(models),
         questions=tuple(one.done(name) for name, one in counts.items()),
-        extra={name: dict(values) for name, values in extra.items()},
     )
 
 
@@ -151,7 +136,7 @@ class _Counts:
         self.rows = self._decided = self._labelled = self._right = 0
         self._verdicts, self._errors = Counter[str](), Counter[str]()
         self._confusion: dict[str, Counter[str]] = {}
-        self._bins = [(0, 0.0, 0)] * BINS
+        self._pairs = Pairs()
         self._sources: set[str] = set()
         self._most: list[tuple[float, int, Certain]] = []
         self._least: list[tuple[float, int, Certain]] = []
@@ -172,16 +157,17 @@ class _Counts:
             self._right += right
         if row.probability is not None and row.decision.scores is not None:
             self._sources.add(row.decision.scores.source)
-            self._weigh(row.probability, right)
+            if right is not None:
+                self._pairs.add(row.probability, right=right)
             self._keep(
-                Certain(id=row.id, verdict=verdict, probability=row.probability, label=label)
+                Certain(
+                    id=row.id,
+                    verdict=verdict,
+                    probability=row.probability,
+                    label=label,
+                    reasoning=row.decision.reasoning,
+                )
             )
-
-    def _weigh(self, probability: float, right: bool | None) -> None:
-        if right is not None:
-            at = min(int(probability * BINS), BINS - 1)
-            n, sum_, hits = self._bins[at]
-            self._bins[at] = (n + 1, sum_ + probability, hits + right)
 
     def _keep(self, row: Certain) -> None:
         # The number settles ties, in favour of the row that came first.
@@ -191,19 +177,6 @@ class _Counts:
                 heapq.heappop(heap)
 
     def done(self, name: str) -> QuestionSummary:
-        bins = tuple(
-            Bin(
-                low=at / BINS,
-                high=(at + 1) / BINS,
-                n=n,
-                mean_probability=sum_ / n,
-                share_right=hits / n,
-            )
-            for at, (n, sum_, hits) in enumerate(self._bins)
-            if n
-        )
-        weighed = sum(one.n for one in bins)
-        gaps = sum(one.n * abs(one.mean_probability - one.share_right) for one in bins)
         sources = sorted(self._sources)
         return QuestionSummary(
             question=name,
@@ -215,8 +188,7 @@ class _Counts:
             labelled=self._labelled,
             right=self._right,
             confusion={label: dict(found) for label, found in self._confusion.items()},
-            calibration=bins,
-            calibration_error=gaps / weighed if weighed else None,
+            calibration=self._pairs.table(),
             scores_source=(sources[0] if len(sources) == 1 else "mixed") if sources else None,
             most_certain=_best_first(self._most),
             least_certain=_best_first(self._least),

@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faithful_decide._calibration import drawn
 from faithful_decide._report import _picture, _text, _view, _words
 from faithful_decide.errors import UsageError
 
@@ -107,7 +108,7 @@ def _environment() -> Environment:
     style = (resources.files("faithful_decide") / "_report/templates/style.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment.globals |= {
-        "calibration": _calibration,
+        "drawn": drawn,
         "fates": _words.FATES,
         "is_label": _words.is_label,
         "pieces": _view.pieces,
@@ -131,12 +132,6 @@ def _environment() -> Environment:
         "was_run": _was_run,
     }
     return environment
-
-
-def _calibration(pairs: tuple[tuple[float, bool], ...]) -> str:
-    from faithful_decide._calibration import calibration_svg  # noqa: PLC0415 - on use
-
-    return calibration_svg([p for p, _ in pairs], [right for _, right in pairs])
 
 
 def _percent(share: float | None) -> str:

@@ -15,7 +15,7 @@ from faithful_decide._image import ImageLimits, load_image, prepare
 from faithful_decide.errors import FaithfulDecideError
 
 if TYPE_CHECKING:
-    from faithful_decide._image import ImageSource
+    from faithful_decide._image import ImageSource, SourceImage
 
 __all__ = ["embeddable", "thumbnail"]
 
@@ -61,7 +61,7 @@ def embeddable(uri: str, *, side: int, most: int) -> str:
         return ""
 
 
-def thumbnail(source: ImageSource, *, side: int = 112, most: int = _MOST) -> str:
+def thumbnail(source: ImageSource | SourceImage, *, side: int = 112, most: int = _MOST) -> str:
     """Make a small picture for a page.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from faithful_decide._audit._types import ArmReport, DatasetFlag
+from faithful_decide._calibration import Reliability
 from faithful_decide._types import Usage, _Frozen
 
 __all__ = ["BatchSummary", "Pictured"]
@@ -32,8 +33,8 @@ class BatchSummary(_Frozen):
 
     `verdicts` counts decisions, `cannot_tell` among them, and `errors` counts by type what was not
     decided; together they are `samples`. Where samples have labels, `confusion` counts verdicts by
-    label and `calibration` holds, for each verdict with a probability, that and whether it was
-    right. `arms` and `flags` are those of an audit that ran along.
+    label and `calibration` holds probabilities against what was right. `arms` and `flags` are those
+    of an audit that ran along.
     """
 
     kind: Literal["batch_summary"] = "batch_summary"
@@ -44,7 +45,7 @@ class BatchSummary(_Frozen):
     verdicts: Mapping[str, Count]
     errors: Mapping[str, Count] = {}
     confusion: Mapping[str, Mapping[str, Count]] = {}
-    calibration: tuple[tuple[Share, bool], ...] = ()
+    calibration: Reliability | None = None
     most_certain: tuple[Pictured, ...] = ()
     least_certain: tuple[Pictured, ...] = ()
     arms: Mapping[str, ArmReport] = {}

@@ -26,7 +26,7 @@ from faithful_decide._audit._arms import ARMS
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._evidence import Reach
 from faithful_decide._audit._flags import FLAGS
-from faithful_decide._audit._plan import SCREENED, drawn_arm
+from faithful_decide._audit._screen import SCREENED, drawn_arm
 from faithful_decide._backend import Capabilities
 from faithful_decide._image import grey, load_image, prepare
 from faithful_decide._types import CANNOT_TELL

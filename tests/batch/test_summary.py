@@ -43,7 +43,7 @@ def test_counts(row):
         row("yes"),
         row("cannot_tell"),
         Row("y", "q", error=ImageError("no")),
-        row("no", name="other", extra={"flags": ("a",)}),
+        row("no", name="other"),
     ]
     summary = summarise(rows)
     first, second = summary.questions
@@ -52,10 +52,8 @@ def test_counts(row):
     assert first.verdicts == {"yes": 1, "cannot_tell": 1}
     assert first.errors == {"ImageError": 1}
     assert (second.question, second.verdicts) == ("other", {"no": 1})
-    assert summary.extra == {"flags": {"('a',)": 1}}
     assert summary.cost_usd == pytest.approx(0.45)
-    assert first.calibration == ()
-    assert first.calibration_error is None
+    assert first.calibration is None
     assert first.scores_source is None
 
 
@@ -78,11 +76,12 @@ def test_calibration(row):
     rows = [row("yes", 0.95, "yes"), row("yes", 1.0, "no"), row("no", 0.61, "no")]
     rows += [row("no", 0.62), row("cannot_tell", 0.9, "no")]
     (summary,) = summarise(rows).questions
-    low, high = summary.calibration
-    assert (low.low, low.n, low.mean_probability, low.share_right) == (0.6, 1, 0.61, 1.0)
-    assert (high.high, high.n, high.share_right) == (1.0, 2, 0.5)
-    assert high.mean_probability == pytest.approx(0.975)
-    assert summary.calibration_error == pytest.approx((0.39 + 2 * 0.475) / 3)
+    low, high = summary.calibration.bins
+    assert (low.low, low.n, low.mean, low.share) == (0.6, 1, 0.61, 1.0)
+    assert (high.high, high.n, high.share) == (1.0, 2, 0.5)
+    assert high.mean == pytest.approx(0.975)
+    assert summary.calibration.ece == pytest.approx((0.39 + 2 * 0.475) / 3)
+    assert summary.calibration.brier == pytest.approx((0.39**2 + 0.05**2 + 1) / 3)
     assert summary.scores_source == "samples"
 
 

@@ -13,6 +13,7 @@ from faithful_decide._audit._types import (
     Tally,
     Trial,
 )
+from faithful_decide._calibration import reliability
 from faithful_decide._contract import verify
 from faithful_decide._report import BatchSummary, Pictured
 from faithful_decide._types import (
@@ -326,8 +327,9 @@ def batch(image="", **changes):
             "yes": {"yes": 480, "no": 30, "cannot_tell": 20},
             "no": {"yes": 40, "no": 371, "cannot_tell": 32},
         },
-        "calibration": tuple(
-            (0.5 + (i % 50) / 100, i % 100 < 60 + (i % 50) * 0.6) for i in range(400)
+        "calibration": reliability(
+            [0.5 + (i % 50) / 100 for i in range(400)],
+            [i % 100 < 60 + (i % 50) * 0.6 for i in range(400)],
         ),
         "most_certain": tuple(pictured(i, 0.998) for i in range(6)),
         "least_certain": tuple(pictured(i + 10, 0.5) for i in range(6)),

@@ -163,7 +163,7 @@ def test_only_our_own_parts_are_marked_as_safe():
         for path in TEMPLATES.glob("*.j2")
         for found in re.findall(r"\{[{%][^}]*(?:safe|autoescape)[^}]*[}%]\}", path.read_text())
     }
-    assert marked == {"{{ style|safe }}", "{{ calibration(report.calibration)|safe }}"}
+    assert marked == {"{{ style|safe }}", "{{ drawn(report.calibration)|safe }}"}
 
 
 def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):

@@ -1,0 +1,193 @@
+"""The smallest audit: one call more for a decision, of an arm that its content draws.
+
+One trial says nothing about one decision. Over many of them the trials add up, arm by arm, to what
+a larger audit of fewer decisions would say. So a screen runs along with a batch: each row gets what
+its one call showed, and the rows are pooled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide import _contract
+from faithful_decide._audit._arms import ARMS, run_arms
+from faithful_decide._audit._case import Case
+from faithful_decide._audit._compare import Comparer
+from faithful_decide._audit._evidence import (
+    Answer,
+    Evidence,
+    answer_of,
+    can_be_negated,
+    reading_of,
+)
+from faithful_decide._audit._stats import net, smallest
+from faithful_decide._audit._types import ArmReport, Tally
+from faithful_decide._image import grey
+from faithful_decide._types import CANNOT_TELL, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from faithful_decide._backend import Backend, Request
+    from faithful_decide._decide import Settings
+    from faithful_decide._drive import Plan
+    from faithful_decide._image import PreparedImage
+    from faithful_decide._types import Decision
+
+__all__ = ["Pool", "drawn_arm", "screen_plan", "screening"]
+
+SCREENED = ("forced", "blind", "no_image", "negated")
+"""Arms that one call can tell something about."""
+
+
+def screen_plan(case: Case) -> Plan[Evidence]:
+    """Plan the smallest audit: the decision, and one call more of an arm that the content draws.
+
+    Drawn by content, the arms fall evenly on the samples of a data set, and the same sample always
+    gets the same one.
+
+    Args:
+        case: The decision to audit.
+
+    Returns:
+        The evidence; one of its arms has a trial.
+
+    Raises:
+        ReplyError: The decision itself cannot be used.
+    """
+    (reply,) = yield (case.decision(),)
+    return (yield from _screened(_evidence(case, reply)))
+
+
+def _evidence(case: Case, reply: Reply) -> Evidence:
+    """What is known before the one call more."""
+    question = case.question
+    verified = _contract.verify(reply, question.labels, audited=True, findings=question.findings)
+    return Evidence(case, Answer(case.decision(), reply, verified.content), verified)
+
+
+def _screened(found: Evidence) -> Plan[Evidence]:
+    """Make the one call more."""
+    case, own = found.case, found.content.verdict
+    arm = drawn_arm(case)
+    others = [v for v in case.question.verdicts if v != own]
+    if arm == "forced":
+        told = own if own != CANNOT_TELL and _digit(case, "placebo") % 3 == 0 else others[0]
+        found.told = {told: (yield from _one(case.note(told), case))}
+    elif arm == "blind":
+        asked = case.reading([o.about for o in found.content.observations])
+        (said,) = yield (asked,)
+        found.readings = (reading_of(asked, said),)
+    elif arm == "no_image":
+        found.blank = yield from _one(case.elsewhere(case.blank), case)
+    else:
+        found.negated = yield from _one(case.negated(), case)
+    return found
+
+
+def drawn_arm(case: Case) -> str:
+    """Which arm the content of a case draws."""
+    arms = [a for a in SCREENED if a != "negated" or can_be_negated(case.question)]
+    return arms[_digit(case, "arm") % len(arms)]
+
+
+def _digit(case: Case, what: str) -> int:
+    return hashlib.sha256(f"{case.base_seed}/{what}".encode()).digest()[0]
+
+
+def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
+    (reply,) = yield (request,)
+    return (answer_of(request, reply, case.question),)
+
+
+def screening(
+    settings: Settings,
+) -> Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]:
+    """Make what screens a decision that was asked for elsewhere, with `audited` settings.
+
+    Args:
+        settings: How it was asked.
+
+    Returns:
+        What plans the one call more. Its columns are `audit` (`hit`, `no_hit` or `inconclusive`),
+        `audit_arm`, `audit_trial` (`treatment` or `placebo`) and `audit_why`.
+    """
+
+    def screen(
+        image: PreparedImage, decision: Decision, backend: Backend
+    ) -> Plan[Mapping[str, Any]]:
+        capabilities, receipt = backend.capabilities, decision.receipt
+        blank = grey(image, capabilities.image_limits)
+        case = Case(
+            image, blank, decision.question, capabilities, settings.max_tokens, settings.seed
+        )
+        reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
+        found = yield from _screened(_evidence(case, reply))
+        arm = drawn_arm(case)
+        report = run_arms(found, Comparer({}))[arm]
+        if not report.trials:
+            why = report.not_run or "the reply could not be used"
+            return _columns("inconclusive", arm, None, why)
+        (trial,) = report.trials
+        kind = "placebo" if trial.placebo else "treatment"
+        return _columns("hit" if trial.hit else "no_hit", arm, kind, trial.what)
+
+    return screen
+
+
+def _columns(audit: str, arm: str, trial: str | None, why: str) -> Mapping[str, str | None]:
+    return {"audit": audit, "audit_arm": arm, "audit_trial": trial, "audit_why": why}
+
+
+@dataclass(slots=True)
+class Pool:
+    """The screens of many rows, counted as the rows come.
+
+    Each decision has one trial, so there is nothing to cluster as long as no image comes twice.
+    """
+
+    counts: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Count one.
+
+        Args:
+            columns: What `screening` made; others, and what settled nothing, are passed over.
+        """
+        if (trial := columns.get("audit_trial")) is not None:
+            count = self.counts.setdefault((columns["audit_arm"], trial), [0, 0])
+            count[0] += columns["audit"] == "hit"
+            count[1] += 1
+
+    def arms(self) -> dict[str, ArmReport]:
+        """The arms that had a trial.
+
+        Returns:
+            A report for each, its trials left out.
+        """
+        return {
+            arm: self._arm(arm) for arm in SCREENED if any(arm == known for known, _ in self.counts)
+        }
+
+    def _arm(self, arm: str) -> ArmReport:
+        treatment, placebo = (
+            Tally(hits=hits, n=n)
+            for hits, n in (self.counts.get((arm, kind), [0, 0]) for kind in _KINDS)
+        )
+        asks, placebo_is, calls = ARMS[arm].asks, ARMS[arm].placebo, treatment.n + placebo.n
+        if not treatment.n:
+            return ArmReport(
+                arm=arm, asks=asks, placebo=placebo, placebo_is=placebo_is, calls=calls,
+                not_run="only its placebo was run",
+            )  # fmt: skip
+        score, interval = net(treatment, placebo)
+        return ArmReport(
+            arm=arm, asks=asks, score=score, interval=interval, treatment=treatment,
+            placebo=placebo, placebo_is=placebo_is, smallest=smallest(treatment.n, placebo),
+            calls=calls,
+        )  # fmt: skip
+
+
+_KINDS = ("treatment", "placebo")
