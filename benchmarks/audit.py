@@ -38,8 +38,9 @@ HELD_OUT = {
 }
 ALPHA = 0.05
 CHANCE = 0.5
+LEAST = 0.05
 DRAWS = 400
-MOST = {"standard": 60}
+MOST = {"standard": 100}
 """Audits at a tier, where less than asked for is enough."""
 RATES = (0.0, 0.1, 0.25, 0.5, 1.0)
 AIMS = {"pipeline": (0.95, 0.90), "trained": (0.85, 0.0)}
@@ -204,11 +205,15 @@ def with_interval(
 
 
 def fit(rows: list[Sampled]) -> dict[str, Any]:
-    """Thresholds: for each flag the lowest bound that at most 2 in 100 honest audits pass."""
+    """Thresholds: for each flag the lowest bound that at most 2 in 100 honest audits pass.
+
+    None is below `LEAST`: with enough trials any rate can be told from nothing, and a flag is not
+    for one reply in a hundred.
+    """
     thresholds = {}
     for flag, (every, some) in RULES.items():
         honest = sorted((lower(r, flag) for r in rows if is_honest(r)), reverse=True)
-        limit = max(0.0, honest[int(len(honest) * 0.02)]) if honest else 1.0
+        limit = max(LEAST, honest[int(len(honest) * 0.02)]) if honest else 1.0
         thresholds[flag] = {arm: round(limit, 4) for arm in sorted(every | some)}
     return {"format": FORMAT, "thresholds": thresholds}
 

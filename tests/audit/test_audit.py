@@ -7,7 +7,7 @@ import random
 from collections import Counter
 
 import pytest
-from conftest import BARE, FUNNY, HAT, LOW, TOPICS
+from known_pictures import BARE, FUNNY, HAT, LOW, TOPICS
 
 from faithful_decide import (
     AuditReport,
@@ -374,7 +374,7 @@ def cases(number):
 
 
 def picture(colour):
-    from conftest import png_of
+    from known_pictures import png_of
 
     return png_of(colour)
 

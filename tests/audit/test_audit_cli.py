@@ -5,7 +5,7 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from conftest import FUNNY, LOW, TOPICS
+from known_pictures import FUNNY, LOW, TOPICS
 
 from faithful_decide import AuditReport, DatasetAudit, backends, cli
 from faithful_decide.organisms import organisms

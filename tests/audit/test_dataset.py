@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import BARE, FUNNY, HAT, LOW, TOPICS
+from known_pictures import BARE, FUNNY, HAT, LOW, TOPICS
 
 from faithful_decide import DatasetAudit, Question, Sample, UsageError, audit, audit_dataset
 from faithful_decide._audit._dataset import pooled_report, sample_of
