@@ -157,8 +157,9 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(fault, picture):
             asked = [f"Is this an even number: {n}?" for n in range(16)]
             decisions = list(pool.map(lambda text: decider.decide(picture, text), asked))
         assert [d.verdict for d in decisions] == [truth(n) for n in range(16)]
-        # Two were under way when it said so; nobody else asked before the time was up.
-        assert server.requests <= 16 + 2
+        # Two were under way when it said so; nobody else asked before the time was up. A date has
+        # whole seconds, so it may be past before it arrives, and is then asked after once more.
+        assert server.requests <= 16 + (2 if fault == "429 with seconds" else 6)
 
 
 def test_a_refusal_is_not_asked_again(picture):
