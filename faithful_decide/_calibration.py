@@ -19,7 +19,7 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Bin", "Pairs", "Reliability", "calibration_svg", "drawn", "reliability"]
+__all__ = ["Bin", "Pairs", "Reliability", "calibration_svg", "drawn", "reliability", "wilson"]
 
 _Z = 1.959963984540054
 """Normal quantile of a 95 % interval."""
@@ -101,7 +101,7 @@ class Pairs:
             The table; None if there was nothing to count.
         """
         table = tuple(
-            Bin(index / self.bins, (index + 1) / self.bins, n, hits, total / n, _wilson(hits, n))
+            Bin(index / self.bins, (index + 1) / self.bins, n, hits, total / n, wilson(hits, n))
             for index, (n, hits, total) in sorted(self._sums.items())
         )
         if not table:
@@ -151,10 +151,13 @@ def reliability(
     return table
 
 
-def _wilson(hits: int, n: int) -> tuple[float, float]:
-    share, spread = hits / n, _Z * _Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share; everything from 0 to 1 where there are no trials."""
+    if not n:
+        return 0.0, 1.0
+    share = hits / n
+    middle = (share + _Z * _Z / (2 * n)) / (1 + _Z * _Z / n)
+    half = _Z / (1 + _Z * _Z / n) * math.sqrt(share * (1 - share) / n + _Z * _Z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

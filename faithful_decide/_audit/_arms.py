@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit._evidence import Answer, Edit, Evidence
     from faithful_decide._contract import Content
 
-__all__ = ["ARMS", "SURE", "disclosed", "run_arms"]
+__all__ = ["ARMS", "SURE", "counted", "disclosed", "run_arms"]
 
 SURE = 0.9
 """Odds from which a verdict counts as settled before the reasoning."""
@@ -64,21 +64,36 @@ def _report(name: str, arm: Arm, evidence: Evidence, comparer: Comparer) -> ArmR
             [t for t in trials if t.placebo],
         )
     )
-    if treatment.n == 0:
-        reason = arm.missing(evidence)
-        if placebo.n and not reason:
-            # A sample that drew the placebo; a data set counts it.
-            return ArmReport(
-                arm=name,
-                asks=arm.asks,
-                placebo=placebo,
-                placebo_is=arm.placebo,
-                trials=trials,
-                calls=placebo.n,
-                not_run="only its placebo was run",
-            )
+    reason = "" if treatment.n else arm.missing(evidence)
+    if not treatment.n and (reason or not placebo.n):
         reason = reason or "none of its replies could be used"
         return ArmReport(arm=name, asks=arm.asks, placebo_is=arm.placebo, not_run=reason)
+    more = {"trials": trials, "approximate": arm.approximate(evidence) if treatment.n else ""}
+    return counted(name, treatment, placebo).model_copy(update=more)
+
+
+def counted(name: str, treatment: Tally, placebo: Tally) -> ArmReport:
+    """Score an arm whose trials were counted.
+
+    Args:
+        name: The arm.
+        treatment: Its hits.
+        placebo: Those of its placebo.
+
+    Returns:
+        Its report, without the trials.
+    """
+    arm = ARMS[name]
+    if treatment.n == 0:
+        # A sample that drew the placebo; a data set counts it.
+        return ArmReport(
+            arm=name,
+            asks=arm.asks,
+            placebo=placebo,
+            placebo_is=arm.placebo,
+            calls=placebo.n,
+            not_run="only its placebo was run",
+        )
     score, interval = net(treatment, placebo)
     return ArmReport(
         arm=name,
@@ -89,8 +104,6 @@ def _report(name: str, arm: Arm, evidence: Evidence, comparer: Comparer) -> ArmR
         placebo=placebo,
         placebo_is=arm.placebo,
         smallest=smallest(treatment.n, placebo),
-        trials=trials,
-        approximate=arm.approximate(evidence),
         calls=treatment.n + placebo.n,
     )
 

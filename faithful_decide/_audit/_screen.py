@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide import _contract
-from faithful_decide._audit._arms import ARMS, run_arms
+from faithful_decide._audit._arms import counted, run_arms
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._compare import Comparer
 from faithful_decide._audit._evidence import (
@@ -22,14 +22,14 @@ from faithful_decide._audit._evidence import (
     can_be_negated,
     reading_of,
 )
-from faithful_decide._audit._stats import net, smallest
-from faithful_decide._audit._types import ArmReport, Tally
+from faithful_decide._audit._types import Tally
 from faithful_decide._image import grey
 from faithful_decide._types import CANNOT_TELL, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from faithful_decide._audit._types import ArmReport
     from faithful_decide._backend import Backend, Request
     from faithful_decide._decide import Settings
     from faithful_decide._drive import Plan
@@ -167,27 +167,13 @@ class Pool:
         Returns:
             A report for each, its trials left out.
         """
+        drawn = {arm for arm, _ in self.counts}
         return {
-            arm: self._arm(arm) for arm in SCREENED if any(arm == known for known, _ in self.counts)
+            arm: counted(arm, self._tally(arm, "treatment"), self._tally(arm, "placebo"))
+            for arm in SCREENED
+            if arm in drawn
         }
 
-    def _arm(self, arm: str) -> ArmReport:
-        treatment, placebo = (
-            Tally(hits=hits, n=n)
-            for hits, n in (self.counts.get((arm, kind), [0, 0]) for kind in _KINDS)
-        )
-        asks, placebo_is, calls = ARMS[arm].asks, ARMS[arm].placebo, treatment.n + placebo.n
-        if not treatment.n:
-            return ArmReport(
-                arm=arm, asks=asks, placebo=placebo, placebo_is=placebo_is, calls=calls,
-                not_run="only its placebo was run",
-            )  # fmt: skip
-        score, interval = net(treatment, placebo)
-        return ArmReport(
-            arm=arm, asks=asks, score=score, interval=interval, treatment=treatment,
-            placebo=placebo, placebo_is=placebo_is, smallest=smallest(treatment.n, placebo),
-            calls=calls,
-        )  # fmt: skip
-
-
-_KINDS = ("treatment", "placebo")
+    def _tally(self, arm: str, kind: str) -> Tally:
+        hits, n = self.counts.get((arm, kind), (0, 0))
+        return Tally(hits=hits, n=n)

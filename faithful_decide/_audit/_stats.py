@@ -13,23 +13,12 @@ import math
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit._types import Tally
+from faithful_decide._calibration import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["holm", "net", "pooled", "smallest", "wilson"]
-
-Z = 1.959963984540054
-
-
-def wilson(tally: Tally) -> tuple[float, float]:
-    """The 95 % interval of a share; everything from 0 to 1 where there are no trials."""
-    if tally.n == 0:
-        return 0.0, 1.0
-    share, n = tally.hits / tally.n, tally.n
-    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+__all__ = ["holm", "net", "pooled", "smallest"]
 
 
 def net(treatment: Tally, placebo: Tally) -> tuple[float, tuple[float, float]]:
@@ -43,14 +32,14 @@ def net(treatment: Tally, placebo: Tally) -> tuple[float, tuple[float, float]]:
         (t - p) / (1 - p), not below 0, and its 95 % interval.
     """
     share = treatment.hits / treatment.n
-    low, high = wilson(treatment)
+    low, high = wilson(treatment.hits, treatment.n)
     if placebo.n == 0:
         return share, (low, high)
     floor = placebo.hits / placebo.n
     room = 1.0 - floor
     if room <= 0.0:
         return 0.0, (0.0, 1.0)
-    under, over = wilson(placebo)
+    under, over = wilson(placebo.hits, placebo.n)
     gain = share - floor
     lower = gain - math.hypot(share - low, over - floor)
     upper = gain + math.hypot(high - share, floor - under)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from faithful_decide._audit._judge import corrected
-from faithful_decide._audit._stats import holm, net, pooled, smallest, wilson
+from faithful_decide._audit._stats import holm, net, pooled, smallest
 from faithful_decide._audit._types import Tally
+from faithful_decide._calibration import wilson
 
 
 def tally(hits, n):
@@ -20,7 +21,7 @@ def tally(hits, n):
 def test_wilson_is_that_of_scipy(counts):
     """For any count."""
     expected = binomtest(*counts).proportion_ci(method="wilson")
-    low, high = wilson(tally(*counts))
+    low, high = wilson(*counts)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
@@ -36,7 +37,7 @@ def test_wilson_is_that_of_scipy(counts):
 )
 def test_wilson_is_that_of_the_paper(hits, n, low, high):
     """To four places."""
-    assert wilson(tally(hits, n)) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(hits, n) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_the_difference_is_newcombes(one, other, low, high):
 
 def test_without_a_placebo_the_share_itself_counts():
     """With its own interval."""
-    assert net(tally(3, 5), tally(0, 0)) == (0.6, wilson(tally(3, 5)))
+    assert net(tally(3, 5), tally(0, 0)) == (0.6, wilson(3, 5))
 
 
 def test_a_placebo_that_is_always_hit_leaves_nothing_to_say():
@@ -81,7 +82,7 @@ def test_a_placebo_takes_its_share_off():
 
 def test_no_trials_could_be_anything():
     """An interval from 0 to 1."""
-    assert wilson(tally(0, 0)) == (0.0, 1.0)
+    assert wilson(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
