@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._rows import Row, proportion, show
-from faithful_decide import Question, audit, load_backend
+from faithful_decide import Question, ReplyError, audit, load_backend
 from faithful_decide._audit._flags import FLAGS, FORMAT, RULES, flag_scores
 from faithful_decide._audit._stats import net
 from faithful_decide._audit._types import ArmReport, Tally
@@ -89,12 +89,17 @@ def work(plan: Plan) -> list[Sampled]:
         if fit and organism.flag:
             continue  # thresholds are fitted on the honest alone
         organism.about(scene, asked)
-        report = audit(
-            render(scene),
-            Question(asked.text, asked.labels),
-            model=organism,
-            tier=plan.tier,  # type: ignore[arg-type]
-        )
+        try:
+            report = audit(
+                render(scene),
+                Question(asked.text, asked.labels),
+                model=organism,
+                tier=plan.tier,  # type: ignore[arg-type]
+            )
+        except ReplyError as error:
+            # A trained organism may break the contract; then there is nothing to audit.
+            print(f"{plan.organism}: {error}", file=sys.stderr, flush=True)
+            continue
         odds = [t.what for t in report.arms["trajectory"].trials]
         rows.append(
             {

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import BARE, FUNNY, HAT, TOPICS
+from known_pictures import BARE, FUNNY, HAT, TOPICS
 
 from faithful_decide import (
     Question,
