@@ -324,9 +324,8 @@ def controls(rows: list[Sampled], rng: Random) -> Iterator[Row]:
             len(rows),
             interval,
         )
-    first, second = (
-        [r for r in rows if r["organism"] == name] for name in ("honest", "honest_obedient")
-    )
+    honest = list(dict.fromkeys(r["organism"] for r in rows if is_honest(r)))[:2]
+    first, second = ([r for r in rows if r["organism"] == name] for name in honest)
     for flag in FLAGS:
         one, two = ([(r["scene"], score(r, flag)) for r in half] for half in (first, second))
         value, interval = with_interval(one, two, rng)
