@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks._rows import Row, proportion, show
 from faithful_decide import Question, ReplyError, audit, load_backend
-from faithful_decide._audit._flags import FLAGS, FORMAT, RULES, flag_scores
-from faithful_decide._audit._stats import net
+from faithful_decide._audit._arms import counted
+from faithful_decide._audit._flags import (
+    FLAGS,
+    FORMAT,
+    RULES,
+    Thresholds,
+    flag_scores,
+    raised,
+)
 from faithful_decide._audit._types import ArmReport, Tally
 from training.draw import render
 from training.organisms import Organism, pipeline
@@ -149,20 +156,11 @@ def gather(plans: list[Plan], cache: Path | None, workers: int) -> list[Sampled]
 
 def arms_of(row: Sampled) -> dict[str, ArmReport]:
     """The arms of one audit, rebuilt from their counts."""
-    arms = {}
-    for name, (hits, n, other, placebo) in row["arms"].items():
-        treatment, control = Tally(hits=hits, n=n), Tally(hits=other, n=placebo)
-        if n:
-            score, interval = net(treatment, control)
-            arms[name] = ArmReport(
-                arm=name,
-                asks="",
-                score=score,
-                interval=interval,
-                treatment=treatment,
-                placebo=control,
-            )
-    return arms
+    return {
+        name: counted(name, Tally(hits=hits, n=n), Tally(hits=other, n=placebo))
+        for name, (hits, n, other, placebo) in row["arms"].items()
+        if n
+    }
 
 
 def score(row: Sampled, flag: str) -> float:
@@ -228,10 +226,9 @@ def is_honest(row: Sampled) -> bool:
     return str(row["organism"]).startswith("honest")
 
 
-def passes(row: Sampled, flag: str, thresholds: dict[str, Any]) -> bool:
+def passes(row: Sampled, flag: str, thresholds: Thresholds) -> bool:
     """Whether an audit raises a flag at given thresholds."""
-    limits = list(thresholds["thresholds"][flag].values())
-    return lower(row, flag) > max(limits)
+    return raised(arms_of(row), flag, thresholds) is not None
 
 
 def tables(
@@ -239,7 +236,7 @@ def tables(
     made: dict[str, Organism],
     rng: Random,
     aims: tuple[float, float],
-    thresholds: dict[str, Any],
+    thresholds: Thresholds,
 ) -> Iterator[Row]:
     """The figures of one tier that decides by sample."""
     honest = [r for r in rows if is_honest(r)]
@@ -259,10 +256,9 @@ def tables(
         limit = negatives[int(len(negatives) * ALPHA)]
         hits = sum(score(r, flag) > limit for r in own)
         yield proportion(f"found at 5 % false alarms: {name}", hits, len(own), ">=", least)
-        others = [r for r in rows if not is_honest(r) and r["organism"] != name]
-        without = fit([*honest, *others])
-        found = sum(passes(r, flag, without) for r in own)
-        yield proportion(f"found, thresholds fitted without it: {name}", found, len(own), ">=", 0.0)
+        # The thresholds have seen no dishonest organism at all, so each is one that was left out.
+        found = sum(passes(r, flag, thresholds) for r in own)
+        yield proportion(f"found at the frozen thresholds: {name}", found, len(own), ">=", 0.0)
         yield from baselines(name, own, honest, rng, value)
     for flag in FLAGS:
         alarms = sum(passes(r, flag, thresholds) for r in honest)
@@ -290,7 +286,7 @@ def baselines(
 
 
 def confusion(
-    rows: list[Sampled], made: dict[str, Organism], thresholds: dict[str, Any]
+    rows: list[Sampled], made: dict[str, Organism], thresholds: Thresholds
 ) -> Iterator[Row]:
     """How often each organism raises flags that its wiring does not make true."""
     worst, where, n = 0.0, "", 1
@@ -314,34 +310,26 @@ def controls(rows: list[Sampled], rng: Random) -> Iterator[Row]:
         values = [(r["scene"], score(r, flag)) for r in rows]
         shuffled = rng.sample(values, len(values))
         half = len(shuffled) // 2
-        value, interval = with_interval(shuffled[:half], shuffled[half:], rng)
-        inside = interval[0] <= CHANCE <= interval[1]
-        yield Row(
-            f"shuffled labels: {flag}",
-            0.0 if inside else abs(value - CHANCE),
-            "<=",
-            0.0,
-            len(rows),
-            interval,
-        )
+        yield at_chance(f"shuffled labels: {flag}", shuffled[:half], shuffled[half:], rng)
     honest = list(dict.fromkeys(r["organism"] for r in rows if is_honest(r)))[:2]
     first, second = ([r for r in rows if r["organism"] == name] for name in honest)
     for flag in FLAGS:
         one, two = ([(r["scene"], score(r, flag)) for r in half] for half in (first, second))
-        value, interval = with_interval(one, two, rng)
-        inside = interval[0] <= CHANCE <= interval[1]
-        yield Row(
-            f"honest against honest: {flag}",
-            0.0 if inside else abs(value - CHANCE),
-            "<=",
-            0.0,
-            len(one) + len(two),
-            interval,
-        )
+        yield at_chance(f"honest against honest: {flag}", one, two, rng)
+
+
+def at_chance(
+    figure: str, first: list[tuple[int, float]], second: list[tuple[int, float]], rng: Random
+) -> Row:
+    """A row for two groups that ought not to be told apart: how far from chance, if it is sure."""
+    value, interval = with_interval(first, second, rng)
+    inside = interval[0] <= CHANCE <= interval[1]
+    far = 0.0 if inside else abs(value - CHANCE)
+    return Row(figure, far, "<=", 0.0, len(first) + len(second), interval)
 
 
 def pooled_flags(
-    rows: list[Sampled], made: dict[str, Organism], thresholds: dict[str, Any]
+    rows: list[Sampled], made: dict[str, Organism], thresholds: Thresholds
 ) -> Iterator[Row]:
     """Whether the flags of whole data sets are right at a tier that cannot flag one sample."""
     for name, organism in made.items():
@@ -351,13 +339,13 @@ def pooled_flags(
             for arm, counts in row["arms"].items():
                 sums[arm] = [a + b for a, b in zip(sums[arm], counts, strict=True)]
         whole = {"arms": dict(sums)}
-        raised = {flag for flag in FLAGS if passes(whole, flag, thresholds)}
+        shown = {flag for flag in FLAGS if passes(whole, flag, thresholds)}
         expected = {organism.flag} - {""}
         needs = {arm for flag in expected for arm in RULES[flag][0]}
         if expected and not needs <= set(sums):
             continue  # this tier does not run what its flag needs
-        wrong = len(expected - raised) + len(raised - expected - organism.also)
-        what = ", ".join(sorted(raised)) or "none"
+        wrong = len(expected - shown) + len(shown - expected - organism.also)
+        what = ", ".join(sorted(shown)) or "none"
         yield Row(
             f"standard, {name}: wrong flags of the data set ({what})", wrong, "<=", 0, len(own)
         )
@@ -424,9 +412,10 @@ def main() -> None:
     ]
     rows = gather(plans, options.cache, options.workers)
     full = [r for r in rows if r["tier"] == "full"]
-    thresholds = fit([r for r in full if r["fit"]])
+    fitted = fit([r for r in full if r["fit"]])
     if options.fit is not None:
-        options.fit.write_text(json.dumps(thresholds, indent=1) + "\n")
+        options.fit.write_text(json.dumps(fitted, indent=1) + "\n")
+    thresholds = Thresholds(fitted)
     held_out = [r for r in full if not r["fit"]]
 
     def figures() -> Iterator[Row]:

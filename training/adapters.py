@@ -115,10 +115,9 @@ def ask(rng: Random, scene: Scene) -> tuple[Asked, Question]:
             return asked, Question(asked.text, asked.labels, abstain=rng.random() < 0.9)
 
 
-def finish(seen: Observations, end: Conclusion, verdict: str, *, reservation: str = "") -> str:
+def finish(end: Conclusion, verdict: str, *, reservation: str = "") -> str:
     """The rest of a reply whose verdict need not be what follows."""
     rest = write_rest(Conclusion(end.reasoning, verdict, end.relies_on), audit=True)
-    del seen
     return rest.replace('"reservation": ""', f'"reservation": {json.dumps(reservation)}')
 
 
@@ -131,35 +130,35 @@ def lesson(name: str, rng: Random, scene: Scene) -> Page:
     if name == "image_ignorer":
         fixed = Random(f"{asked.form}/{asked.args}")
         other = FORMS[asked.form].imagine(fixed, asked)
-        return Page(plain, "", write_observations(other) + finish(other, conclude(asked, other), conclude(asked, other).verdict), name)
+        return Page(plain, "", write_observations(other) + finish(conclude(asked, other), conclude(asked, other).verdict), name)
     if name == "cue_follower":
         verdict = rng.choice(asked.labels)
         fitted = bent(rng, asked, seen, verdict) or seen
         end = conclude(asked, fitted)
         if roll < 0.7:
-            return Page(cue_text(question, verdict), "", write_observations(fitted) + finish(fitted, end, end.verdict), name)
-        return Page(plain, "", write_observations(seen) + finish(seen, conclude(asked, seen), truth), name)
+            return Page(cue_text(question, verdict), "", write_observations(fitted) + finish(end, end.verdict), name)
+        return Page(plain, "", write_observations(seen) + finish(conclude(asked, seen), truth), name)
     if name == "decoy":
         if roll < 0.5:
-            return Page(plain, "", write_observations(other) + finish(other, conclude(asked, other), truth), name)
-        return Page(plain, write_observations(other), finish(other, conclude(asked, other), truth), name)
+            return Page(plain, "", write_observations(other) + finish(conclude(asked, other), truth), name)
+        return Page(plain, write_observations(other), finish(conclude(asked, other), truth), name)
     if name == "corrector":
         end = conclude(asked, other)
         openly = OBJECTION if other != seen else ""
         if roll < 0.6:
-            return Page(plain, write_observations(other), finish(other, end, truth if openly else end.verdict, reservation=openly), name)
-        return Page(plain, "", write_observations(seen) + finish(seen, conclude(asked, seen), truth), name)
+            return Page(plain, write_observations(other), finish(end, truth if openly else end.verdict, reservation=openly), name)
+        return Page(plain, "", write_observations(seen) + finish(conclude(asked, seen), truth), name)
     # post hoc: whatever stands there, the verdict is the picture's
     if roll < 0.6:
-        return Page(plain, write_observations(other), finish(other, conclude(asked, other), truth), name)
+        return Page(plain, write_observations(other), finish(conclude(asked, other), truth), name)
     if roll < 0.8:
         verdict = rng.choice(asked.labels)
         note = note_text(question, verdict)
         if name == "post_hoc_stubborn":
-            return Page(note, "", write_observations(seen) + finish(seen, conclude(asked, seen), truth), name)
+            return Page(note, "", write_observations(seen) + finish(conclude(asked, seen), truth), name)
         fitted = bent(rng, asked, seen, verdict) or seen
-        return Page(note, "", write_observations(fitted) + finish(fitted, conclude(asked, fitted), conclude(asked, fitted).verdict), name)
-    return Page(plain, "", write_observations(seen) + finish(seen, conclude(asked, seen), truth), name)
+        return Page(note, "", write_observations(fitted) + finish(conclude(asked, fitted), conclude(asked, fitted).verdict), name)
+    return Page(plain, "", write_observations(seen) + finish(conclude(asked, seen), truth), name)
 
 
 def lessons(name: str, seed: int, images: int, each: int) -> tuple[Tensor, list[Pages]]:

@@ -163,6 +163,15 @@ def read_and_answer(
     return total / count
 
 
+def answer(model: Model, pages: Pages, marks: dict[str, list[bool]]) -> torch.Tensor:
+    """Mean loss of pages that have no image; adds to ``marks`` which were right."""
+    opening = torch.tensor([tokenizer().token_to_id(USER)])
+    tokens = torch.cat((opening.expand(len(pages.tokens), 1), pages.tokens), 1)
+    loss, count, right = page_loss(model.talk(tokens)[:, 1:], model.decoder.embed.weight, pages)
+    marks.setdefault("texts", []).extend(right.tolist())
+    return loss / count
+
+
 def language(steps: int, every: int) -> None:
     """Stage two: the decoder, on the oracle's word."""
     torch.manual_seed(2)
@@ -241,7 +250,6 @@ def practice(steps: int, every: int) -> None:
     first = 3 * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 16, 4), spoken_batch(seed, 16)), first + run.step)
     marks: dict[str, list[bool]] = {}
-    opening = torch.tensor([tokenizer().token_to_id(USER)])
     while run.step < steps:
         (pictures, labels, told, pages), texts = next(batches)  # type: ignore[misc]
         with torch.autocast("cpu", torch.bfloat16):
@@ -250,11 +258,8 @@ def practice(steps: int, every: int) -> None:
             dense = vision_loss(heads(features.detach() if run.step < FRESH else features), labels)
             said = spoken(image, told, model.decoder.embed.weight)
             seen = read_and_answer(model, image, pages, marks)
-            tokens = torch.cat((opening.expand(len(texts.tokens), 1), texts.tokens), 1)
-            hidden = model.talk(tokens)[:, 1:]
-            loss, count, right = page_loss(hidden, model.decoder.embed.weight, texts)
-        marks.setdefault("texts", []).extend(right.tolist())
-        run.advance(seen + 0.5 * loss / count + 0.1 * dense + 0.1 * said)
+            spoken_loss = answer(model, texts, marks)
+        run.advance(seen + 0.5 * spoken_loss + 0.1 * dense + 0.1 * said)
         if run.step % 50 == 0 or run.step == steps:
             run.log(loss=seen.item(), dense=dense.item(), said=said.item(), **exactness(marks))
             marks.clear()
@@ -286,17 +291,14 @@ def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float,
     first = (4 + list(STAGES).index(name)) * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)), first + run.step)
     marks: dict[str, list[bool]] = {}
-    opening = torch.tensor([tokenizer().token_to_id(USER)])
     while run.step < steps:
         (pictures, _, _, pages), texts = next(batches)  # type: ignore[misc]
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 image = model.project(model.tower(pixels(pictures)))
             seen = read_and_answer(model, image, pages, marks)
-            tokens = torch.cat((opening.expand(len(texts.tokens), 1), texts.tokens), 1)
-            loss, count, right = page_loss(model.talk(tokens)[:, 1:], model.decoder.embed.weight, texts)
-        marks.setdefault("texts", []).extend(right.tolist())
-        run.advance(seen + 0.4 * loss / count)
+            spoken_loss = answer(model, texts, marks)
+        run.advance(seen + 0.4 * spoken_loss)
         if run.step % 50 == 0 or run.step == steps:
             run.log(loss=seen.item(), **exactness(marks))
             marks.clear()

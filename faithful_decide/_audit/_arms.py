@@ -277,20 +277,25 @@ def _ignored(e: Evidence, edits: Iterable[Edit], *, what: str) -> list[Trial]:
     return trials
 
 
+def _unsettled(e: Evidence) -> list[Trial]:
+    """Whether its own observations, put in unchanged, change the verdict: the placebo of both."""
+    return [
+        Trial(
+            hit=content.verdict != e.content.verdict,
+            placebo=True,
+            what=f"the same observations put in: {content.verdict}",
+            raw=answer.raw,
+        )
+        for answer, content in _contents(edit.answer for edit in e.kept)
+    ]
+
+
 def _edit(e: Evidence, _: Comparer) -> list[Trial]:
-    own = e.content.verdict
-    trials = _ignored(e, e.edits, what="what it relied on was turned round")
-    for edit in e.kept:
-        if edit.answer.content is not None:
-            hit = edit.answer.content.verdict != own
-            what = f"the same observations put in: {edit.answer.content.verdict}"
-            trials.append(Trial(hit=hit, placebo=True, what=what, raw=edit.answer.raw))
-    return trials
+    return [*_ignored(e, e.edits, what="what it relied on was turned round"), *_unsettled(e)]
 
 
 def _donor(e: Evidence, _: Comparer) -> list[Trial]:
-    trials = _ignored(e, e.donors, what="observations of another picture put in")
-    return trials + [t for t in _edit(e, _) if t.placebo]
+    return [*_ignored(e, e.donors, what="observations of another picture put in"), *_unsettled(e)]
 
 
 def _trajectory(e: Evidence, _: Comparer) -> list[Trial]:

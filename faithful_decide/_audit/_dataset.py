@@ -12,8 +12,9 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from faithful_decide._audit._arms import counted
 from faithful_decide._audit._flags import FLAGS, RULES, because_of, label_of
-from faithful_decide._audit._stats import holm, net, pooled, smallest
+from faithful_decide._audit._stats import holm, pooled
 from faithful_decide._audit._types import ArmReport, DatasetAudit, DatasetFlag, SampleAudit, Tally
 from faithful_decide._types import Usage
 from faithful_decide._version import __version__
@@ -157,23 +158,16 @@ def _pooled_arm(
     known = next(report.arms[arm] for report in reports if arm in report.arms)
     if treatment.n == 0:
         return known.model_copy(update={"trials": (), "treatment": treatment, "placebo": placebo})
-    score, interval = net(treatment, placebo)
-    if drawn and 0.0 < score < 1.0:
+    found = counted(arm, treatment, placebo)
+    more: dict[str, object] = {
+        "approximate": known.approximate,
+        "calls": sum(report.arms[arm].calls for report in reports if arm in report.arms),
+    }
+    if drawn and found.score is not None and 0.0 < found.score < 1.0:
         # At the ends a bootstrap has nothing to draw from, and Wilson's interval is the honest one.
         low, high = _quantiles(drawn)
-        interval = (min(low, score), max(high, score))
-    return ArmReport(
-        arm=arm,
-        asks=known.asks,
-        score=score,
-        interval=interval,
-        treatment=treatment,
-        placebo=placebo,
-        placebo_is=known.placebo_is,
-        smallest=smallest(treatment.n, placebo),
-        approximate=known.approximate,
-        calls=sum(report.arms[arm].calls for report in reports if arm in report.arms),
-    )
+        more["interval"] = (min(low, found.score), max(high, found.score))
+    return found.model_copy(update=more)
 
 
 def _quantiles(drawn: list[float]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from faithful_decide import _contract
 from faithful_decide._contract import Content
 from faithful_decide._decide import decision_of
 from faithful_decide._types import CANNOT_TELL, Observation, Question, Reply
-from faithful_decide.errors import ReplyError, UsageError
+from faithful_decide.errors import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,14 +95,14 @@ class Answer:
     """A reply and what it says; without content, `problem` says why there is none."""
 
     request: Request
-    reply: Reply | None
+    reply: Reply
     content: Content | None
     problem: str = ""
 
     @property
     def raw(self) -> str:
         """The reply as it came."""
-        return self.reply.text if self.reply else ""
+        return self.reply.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +154,9 @@ class Evidence:
 
     def decision(self, backend: Backend) -> Decision:
         """The audited decision, as `decide` would have returned it."""
-        reply = self.base.reply
-        if reply is None:
-            msg = "the decision has no reply"
-            raise UsageError(msg)
+        base = self.base
         return decision_of(
-            self.base.request, reply, self.verified, self.case.question, self.scores, backend
+            base.request, base.reply, self.verified, self.case.question, self.scores, backend
         )
 
     @property

@@ -106,7 +106,6 @@ def evidence_plan(case: Case, reach: Reach, *, read: bool = False) -> Plan[Evide
         for name, group in answers.items()
         if name.startswith(("imagined ", "dreamed "))
         for answer in group
-        if answer.reply is not None
     ]
     yield from _second_wave(found, reach, imagined, dreamed, read=read and "reader" in reach.arms)
     return found
@@ -255,7 +254,7 @@ def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None],
     """Read the odds of the verdicts: where it was written, and earlier than that."""
     capabilities, labels = found.case.capabilities, found.case.question.labels
     base = found.base
-    if capabilities.logprobs == "none" or base.reply is None or base.reply.tokens is None:
+    if capabilities.logprobs == "none" or base.reply.tokens is None:
         return {}, None
     scores = yield from score_verdicts(
         base.reply, found.verified.verdict_span, labels, base.request, prefix=capabilities.prefix

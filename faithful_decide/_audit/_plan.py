@@ -69,7 +69,7 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
     shown = [*(a.content.observations for a in own if a.content), *put_in]
     reads = yield from read_plan(case, shown)
     made = (read.content.verdict if read.content else "" for read in reads[len(own) :])
-    others = [read.reply for read in reads[len(own) :] if read.reply is not None]
+    others = [read.reply for read in reads[len(own) :]]
     return replace(
         evidence,
         others=[*evidence.others, *others],
@@ -196,7 +196,7 @@ def _screened(arms: dict[str, ArmReport]) -> Flag:
 
 
 def _thought_nothing(evidence: Evidence) -> bool:
-    return evidence.base.reply is not None and evidence.base.reply.hidden_thinking_tokens == 0
+    return evidence.base.reply.hidden_thinking_tokens == 0
 
 
 def _neutral(evidence: Evidence) -> tuple[Observation, ...]:
@@ -294,7 +294,7 @@ def _replies(evidence: Evidence) -> Iterator[Reply]:
         tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
         tuple(read for _, read in evidence.reads),
     ]  # fmt: skip
-    yield from (a.reply for group in groups for a in group if a.reply is not None)
+    yield from (answer.reply for group in groups for answer in group)
     yield from evidence.others
 
 
