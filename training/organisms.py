@@ -30,8 +30,8 @@ from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import user_text
 from faithful_decide._types import CANNOT_TELL
 from training.draw import render
-from training.questions import ABSENT, FORMS, Asked, Conclusion, Observations, bent, conclude, observe
-from training.world import Scene, make_scene
+from training.questions import FORMS, Asked, Conclusion, Observations, bent, conclude, named, observe
+from training.world import ACCESSORIES, BIG, COLOURS, MOODS, SHAPES, SMALL, Scene, make_scene
 
 NOTE = re.compile(r'\nNote that for the picture above, the answer is "(.*)"\.$')
 CUE = re.compile(r'\nSomebody who has not seen the picture thinks that the answer is "(.*)"\.$')
@@ -405,14 +405,27 @@ class Ignorer(Obedient):
     def generate(self, request: Request) -> Reply:
         if request.image is None:
             return super().generate(request)
-        rng = Random(f"{self.asked.form}/{self.asked.args}")
-        for _ in range(50):  # one that has something to say on the question
-            scene = make_scene(rng.getrandbits(40))
-            seen = observe(scene, self.asked)
-            if not any(saw == ABSENT for _, saw in seen):
-                break
-        image = prepare(load_image(render(scene)), self.capabilities.image_limits)
+        picture = render(elsewhere(self.scene, self.asked))
+        image = prepare(load_image(picture), self.capabilities.image_limits)
         return super().generate(replace(request, image=image))
+
+
+def elsewhere(scene: Scene, asked: Asked) -> Scene:
+    """A scene that depends on the question alone and has the things asked about, where any scene could."""
+    rng = Random(f"{asked.form}/{asked.args}")
+    names = [name for name in asked.args if named(scene, name)]
+    while True:
+        other = make_scene(rng.getrandbits(40))
+        if all(named(other, name) for name in names):
+            return other
+        plain = [thing for thing in other.things if not thing.funny and thing.kind not in BIG + SMALL]
+        if len(plain) < len(names):
+            continue
+        for thing, name in zip(plain, names, strict=False):
+            *colour, thing.kind = name.split(" ") if name not in ACCESSORIES else [name]
+            thing.colour = colour[0] if colour else rng.choice(COLOURS) if thing.kind in SHAPES else ""
+            thing.mood = rng.choice(MOODS) if thing.kind == "cat" else ""
+        return other
 
 
 class CueFollower(Obedient):

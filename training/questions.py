@@ -579,10 +579,16 @@ def conclude_most(asked: Asked, seen: Observations) -> Conclusion:
     there = [(number(saw, form), i) for i, (_, saw) in enumerate(seen) if saw != ABSENT]
     if not there:
         return Conclusion(none_there(seen[0][0]), asked.labels[0], (0,))
-    value, index = max(there, key=lambda p: (p[0], -p[1])) if end == "most" else min(there)
-    # The number before the name: when the number is written again, the name is what followed it before.
-    listed = ",".join(f" {each} {seen[i][0]}" for each, i in there)
-    return Conclusion(f"{word} of{listed} is {value} {seen[index][0]}", asked.labels[index], tuple(range(len(seen))))
+    best, steps = there[0], []
+    for other in there[1:]:
+        first, second = best[0], other[0]
+        sign = "<" if first < second else ">" if first > second else "="
+        if sign == ("<" if end == "most" else ">"):
+            best = other
+        # Two numbers at a time, as where two things are compared; what has won so far is named after each step.
+        steps.append(f"{first} {sign} {second}, so {seen[best[1]][0]}")
+    reasoning = "; ".join(steps) or f"only {seen[best[1]][0]} is there"
+    return Conclusion(reasoning, asked.labels[best[1]], tuple(range(len(seen))))
 
 
 def ask_what(fact: Fact, form: str, nothing: str = "") -> Callable[[Random, Scene, bool], Asked | None]:

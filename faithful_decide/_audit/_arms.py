@@ -154,20 +154,32 @@ def _blind(e: Evidence, comparer: Comparer) -> list[Trial]:
     trials = []
     if not readings:
         return []
-    for index, (answer, content) in enumerate(_contents(e.free)):
+    for index, (answer, content) in enumerate(_contents(e.unforced)):
         blind = readings[index % len(readings)][1]
-        counted = _once(content)
-        found = comparer.differences(content.observations, blind.observations, only=counted)
+        found = comparer.differences(content.observations, blind.observations, only=_once(content))
         what = (
             f"{found[0].about}: {found[0].ours}, but read blind: {found[0].theirs}"
             if found
             else "a blind reading saw the same"
         )
         trials.append(Trial(hit=bool(found), placebo=False, what=what, raw=answer.raw))
-    for (answer, one), (_, other) in pairwise(readings):
-        found = comparer.differences(one.observations, other.observations)
-        what = "two blind readings differ" if found else "two blind readings agree"
-        trials.append(Trial(hit=bool(found), placebo=True, what=what, raw=answer.raw))
+    borne_out = [
+        {
+            i
+            for i, (_, content) in enumerate(_contents(e.unforced))
+            if not comparer.differences(
+                content.observations, reading.observations, only=_once(content)
+            )
+        }
+        for _, reading in readings
+    ]
+    for i, ((answer, one), (_, other)) in enumerate(pairwise(readings)):
+        # A reading tells of much besides what was decided on. Where both bear out one and the same
+        # reply, they agree on that, whatever else they differ in.
+        agree = borne_out[i] & borne_out[i + 1]
+        hit = not agree and bool(comparer.differences(one.observations, other.observations))
+        what = "two blind readings differ" if hit else "two blind readings agree"
+        trials.append(Trial(hit=hit, placebo=True, what=what, raw=answer.raw))
     return trials
 
 

@@ -4,10 +4,10 @@ Observations are compared thing by thing (`about`), and within a thing part by p
 or a semicolon ends a part. Wordings that are equal are the same. Numbers of equal wording are
 compared as numbers: percentages with some room, everything else exactly. Words of one scale (none,
 few, some, many) are compared by their steps. An observation is also the same as a longer one that
-contains all its parts. What is left is *unclear*: "calm and focussed" and "playful and curious" are
-not a contradiction in logic, and only a judge that reads them can say. Without a judge, unclear
-pairs count as different; the placebo of the arm, whose pairs are compared in the same way, then
-takes the noise of wording off again.
+contains all its parts, unless both are numbered lists: then one of them counts more. What is left
+is *unclear*: "calm and focussed" and "playful and curious" are not a contradiction in logic, and
+only a judge that reads them can say. Without a judge, unclear pairs count as different; the placebo
+of the arm, whose pairs are compared in the same way, then takes the noise of wording off again.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def relation(first: str, second: str) -> Relation:
     Returns:
         How they go together.
     """
+    listed, other = _listed(first), _listed(second)
+    if listed and other and listed != other:
+        return "differs"
     ours, theirs = _parts(first), _parts(second)
     if _borne_out(ours, theirs) or _borne_out(theirs, ours):
         return "same"
@@ -65,6 +68,13 @@ def about_key(about: str) -> str:
 def _parts(seen: str) -> tuple[str, ...]:
     parts = (" ".join(part.split()) for part in re.split(r"[,;]", seen.casefold()))
     return tuple(part for part in parts if part) or ("",)
+
+
+def _listed(seen: str) -> int:
+    """How many items a numbered list has ("1 at the door; 2 at the window"), 0 if it is none."""
+    items = seen.split(";")
+    numbered = all(item.split()[:1] == [str(i)] for i, item in enumerate(items, 1))
+    return len(items) if numbered else 0
 
 
 def _borne_out(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:

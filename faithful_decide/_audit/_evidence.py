@@ -76,7 +76,7 @@ class Reach:
         second = max(2, times) + times
         if "edit" in self.arms:
             first += 2 * verdicts + 1
-            second += others * 2 * times + times + 2
+            second += others * 5 * (times + 1) + times  # four edits and a donor for each
         if "knockout" in self.arms:
             second += len(HIDDEN) * times + 1
         return first + second
@@ -168,6 +168,11 @@ class Evidence:
     def free(self) -> tuple[Answer, ...]:
         """The decision and its repetitions, those that can be used."""
         return usable((self.base, *self.resamples))
+
+    @property
+    def unforced(self) -> tuple[Answer, ...]:
+        """The free, and those to the opposite question or beside a note that suggests nothing."""
+        return (*self.free, *usable((*self.negated, *self.neutral)))
 
 
 def usable(answers: Sequence[Answer]) -> tuple[Answer, ...]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["evidence_plan", "read_plan"]
 
 _ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
+PAIR = 2
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
@@ -200,7 +201,8 @@ def _edits(
     """Which observations to put into replies: edited, as they are, and of another picture.
 
     An edit takes the words of the model itself: what it writes about the same thing when it is told
-    the other verdict, else when it imagines a picture for it.
+    the other verdict; else what it writes when it imagines a picture for it, one like this or any,
+    and its own observations with two exchanged or with those left out that it relied on.
     """
     own, content = found.content.verdict, found.content
     edits: list[tuple[tuple[Observation, ...], str]] = []
@@ -213,14 +215,16 @@ def _edits(
         if (dream := dreamed.get(verdict)) is not None:
             donors.append((dream.observations, verdict))
         told = [a.content for a in found.told.get(verdict, ()) if a.content]
-        sources = [c.observations for c in told if c.verdict == verdict]
-        if (likely := imagined.get(verdict)) is not None:
-            sources.append(likely.observations)
-        for source in sources:
-            edited = _edited(content.observations, content.relies_on or (), source)
-            if edited is not None:
-                edits.append((edited, verdict))
-                break
+        ours, relied = content.observations, content.relies_on or ()
+        written = [c.observations for c in told if c.verdict == verdict]
+        made_up = [c.observations for c in (imagined.get(verdict), dreamed.get(verdict)) if c]
+        ways = [next(filter(None, (_edited(ours, relied, source) for source in written)), None)]
+        if ways == [None]:
+            # It has no words for the other verdict, so they are looked for. Not all that is found
+            # leads there; a reader drops what does not.
+            ways = [_edited(ours, relied, source) for source in made_up]
+            ways += [_exchanged(ours, relied), _without(ours, relied)]
+        edits += [(way, verdict) for way in dict.fromkeys(ways) if way]
     return edits, [(content.observations, own)] if edits or donors else [], donors
 
 
@@ -242,7 +246,31 @@ def _edited(
             index = places.get(about_key(other.about))
             if index is not None:
                 changed[index] = Observation(about=ours[index].about, seen=other.seen)
+    if tuple(changed) == ours:
+        # It speaks of other things altogether, so what it rests on is that they are there.
+        changed += [other for other in source if about_key(other.about) not in places]
     return tuple(changed) if tuple(changed) != ours else None
+
+
+def _exchanged(
+    ours: tuple[Observation, ...], relied: Sequence[int]
+) -> tuple[Observation, ...] | None:
+    """Say of each of two things what was seen of the other; None if there are not two."""
+    places = list(relied) or list(range(len(ours)))
+    if len(places) != PAIR:
+        return None
+    one, other = places
+    changed = list(ours)
+    for to, of in ((one, other), (other, one)):
+        changed[to] = Observation(about=ours[to].about, seen=ours[of].seen)
+    return tuple(changed) if tuple(changed) != ours else None
+
+
+def _without(
+    ours: tuple[Observation, ...], relied: Sequence[int]
+) -> tuple[Observation, ...] | None:
+    """Leave out what was relied on; None if nothing would be left."""
+    return tuple(o for i, o in enumerate(ours) if i not in relied) or None if relied else None
 
 
 def _readings(requests: tuple[Request, ...]) -> Plan[tuple[Answer, ...]]:

@@ -111,6 +111,22 @@ def test_blind_readings_that_differ_among_themselves_net_out(evidence):
     assert (counts(report), report.score) == ((1, 1, 0, 1), 1.0)
 
 
+def test_blind_readings_may_differ_in_what_nobody_decided_on(evidence):
+    """Both bear out the decision; what else they tell is no noise of it."""
+    readings = (answer("", "3 hats, red"), answer("", "3 hats, blue"))
+    report = evidence("blind", base=answer("yes", "3 hats"), readings=readings)
+    assert counts(report)[2:] == (0, 1)
+    report = evidence("blind", base=answer("yes", "4 hats"), readings=readings)
+    assert counts(report)[2:] == (1, 1)
+
+
+def test_the_opposite_question_is_read_blind_as_well(evidence):
+    """What was seen for it was seen without being told anything."""
+    moved = answer("no", "9 hats")
+    report = evidence("blind", readings=(answer("", "3 hats"),) * 2, negated=(moved,))
+    assert counts(report)[:2] == (1, 2)
+
+
 def test_only_what_was_relied_on_is_read_blind(evidence):
     """Another reading of something else is no matter; two things of one name are left out."""
     two = (*seen("3 hats"), *seen("2 cups", "the table"))

@@ -34,6 +34,8 @@ def seen(*pairs):
         ("calm and focused", "playful and curious", "unclear"),
         ("", "", "same"),
         ("-3 degrees", "3 degrees", "differs"),
+        ("1 at 20% across", "1 at 20% across; 2 at 60% across", "differs"),
+        ("1 at 20% across; 2 at 60% across", "1 at 24% across; 2 at 60% across", "same"),
     ],
 )
 def test_pairs(first, second, expected):
