@@ -64,6 +64,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "_auditor:audit",
         "_auditor:aaudit",
         "_auditor:audit_dataset",
+        "_judged:check_judge",
+        "_judged:JudgeCheck",
         "_audit/_types:AuditReport",
         "_audit/_types:DatasetAudit",
         "_audit/_types:ArmReport",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from faithful_decide._decider import adecide as adecide
     from faithful_decide._decider import decide as decide
     from faithful_decide._image import ImageLimits as ImageLimits
+    from faithful_decide._judged import JudgeCheck as JudgeCheck
+    from faithful_decide._judged import check_judge as check_judge
     from faithful_decide._many import decide_many as decide_many
     from faithful_decide._pipeline import VerdictPipeline as VerdictPipeline
     from faithful_decide._pipeline import as_pipeline as as_pipeline
@@ -86,6 +88,7 @@ _HOMES = {
     "_calibration": ("Bin", "Reliability", "calibration_svg", "reliability"),
     "_decider": ("Decider", "adecide", "decide"),
     "_image": ("ImageLimits",),
+    "_judged": ("JudgeCheck", "check_judge"),
     "_many": ("decide_many",),
     "_pipeline": ("VerdictPipeline", "as_pipeline"),
     "_price": ("price_usd",),

@@ -20,7 +20,7 @@ FLOORS = [
     ["_gate", "_patience", "_drive", "_score", "_decide", "_price", "_batch"],
     ["_audit"],
     ["_report"],
-    ["_loading", "_auditor", "_decider", "_many", "_batch_page", "_stored", "_probe"],
+    ["_loading", "_auditor", "_decider", "_many", "_batch_page", "_stored", "_probe", "_judged"],
     ["_pipeline", "_live", "_tabular", "_classes", "sklearn", "_engines", "daft", "ray"],
     ["_terminal", "_audit_cli", "_batch_cli", "cli", "pytest_plugin"],
     ["__main__"],

@@ -105,6 +105,8 @@ def pooled_report(
         arms=arms,
         flags=flags,
         label=label,
+        judge=next((r.judge for r in reports), ""),
+        judged=_judged(reports),
         thresholds=thresholds.digest,
         seed=seed,
         calls=calls,
@@ -116,6 +118,11 @@ def pooled_report(
         ),
         seconds=seconds,
     )
+
+
+def _judged(reports: Sequence[AuditReport]) -> Tally:
+    said = [one.relation for r in reports for one in r.judgements if one.relation != "unusable"]
+    return Tally(hits=said.count("contradicts"), n=len(said))
 
 
 def _total(counts: list[int | None]) -> int | None:

@@ -242,6 +242,9 @@ class DatasetAudit(_Frozen):
     arms: Mapping[str, ArmReport]
     flags: tuple[DatasetFlag, ...]
     label: str
+    judge: str = ""
+    judged: Tally = Tally(hits=0, n=0)
+    """Of the pairs of wordings that the judge could judge, how many it called contradictions."""
     notes: tuple[str, ...] = ()
     thresholds: str
     seed: int | None = None
