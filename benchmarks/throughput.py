@@ -16,6 +16,7 @@ import tempfile
 import time
 from contextlib import closing, contextmanager
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -82,34 +83,106 @@ def server() -> Iterator[str]:
         process.communicate("")
 
 
-async def bare(address: str, paths: list[Path]) -> None:
-    """What one writes first: the SDK, a semaphore, no journal and no check but JSON."""
-    gate = asyncio.Semaphore(AT_ONCE)
+async def ask(client: AsyncOpenAI, path: Path) -> str:
+    """One row as one writes it first: the SDK, and no check but that of JSON."""
+    data = base64.b64encode(await asyncio.to_thread(path.read_bytes)).decode()
+    content: list[Any] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}},
+        {"type": "text", "text": user_text(QUESTION)},
+    ]
     shape = {"name": "decision", "strict": True, "schema": schema(QUESTION.labels)}
+    answer = await client.chat.completions.create(
+        model="faulty",
+        messages=[
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": content},
+        ],
+        response_format={"type": "json_schema", "json_schema": shape},
+        max_tokens=512,
+        temperature=0,
+    )
+    verdict: str = json.loads(answer.choices[0].message.content or "")["verdict"]
+    return verdict
+
+
+async def bare(address: str, paths: list[Path]) -> None:
+    """A loop around that, with a semaphore and no journal."""
+    gate = asyncio.Semaphore(AT_ONCE)
     async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0) as client:
 
         async def one(path: Path) -> str:
             async with gate:
-                data = base64.b64encode(await asyncio.to_thread(path.read_bytes)).decode()
-                url = {"url": f"data:image/jpeg;base64,{data}"}
-                content: list[Any] = [
-                    {"type": "image_url", "image_url": url},
-                    {"type": "text", "text": user_text(QUESTION)},
-                ]
-                answer = await client.chat.completions.create(
-                    model="faulty",
-                    messages=[
-                        {"role": "system", "content": SYSTEM},
-                        {"role": "user", "content": content},
-                    ],
-                    response_format={"type": "json_schema", "json_schema": shape},  # type: ignore[typeddict-item]
-                    max_tokens=512,
-                    temperature=0,
-                )
-                verdict: str = json.loads(answer.choices[0].message.content or "")["verdict"]
-                return verdict
+                return await ask(client, path)
 
         await asyncio.gather(*map(one, paths))
+
+
+def beside_daft(options: Options) -> Iterator[Row]:
+    """Rows per second of the runner, and of our column in Daft, over a plain column in Daft."""
+    import daft  # noqa: PLC0415 - an extra
+
+    from faithful_decide.daft import decide_udf  # noqa: PLC0415 - wants Daft
+
+    daft.set_runner_native()
+
+    class Plain:
+        def __init__(self, address: str) -> None:
+            self.client = AsyncOpenAI(base_url=address, api_key="none", max_retries=0)
+
+        @daft.method(return_dtype=daft.DataType.string())
+        async def __call__(self, path: str) -> str:
+            return await ask(self.client, Path(path))
+
+    plain = daft.cls(Plain, max_concurrency=AT_ONCE)
+    count = 400 if options.quick else 2000
+    with tempfile.TemporaryDirectory() as name, server() as address:
+        paths = [str(path) for path in photographs(Path(name), count, options.seed)]
+        table = daft.from_pydict({"path": paths})
+        ratios: dict[str, list[float]] = {"runner": [], "column": []}
+        for number in range(ROUNDS):
+            started = time.perf_counter()
+            made = table.with_column("verdict", plain(address)(table["path"])).to_pydict()
+            theirs = time.perf_counter() - started
+            assert made["verdict"].count("yes") == count  # noqa: S101
+            started = time.perf_counter()
+            decide = decide_udf(
+                QUESTION,
+                model="openai/faulty",
+                at_once=AT_ONCE,
+                journal=Path(name) / f"daft-{number}.journal",
+                options={"base_url": address, "logprobs": False},
+            )
+            made = table.with_column("decision", decide(table["path"])).to_pydict()
+            column = time.perf_counter() - started
+            assert sum(d["verdict"] == "yes" for d in made["decision"]) == count  # noqa: S101
+            runner = decided_in(name, address, f"beside-daft-{number}", count)
+            for what, took in (("runner", runner), ("column", column)):
+                ratios[what].append(theirs / took)
+                print(
+                    f"{count / theirs:.0f} rows/s in Daft, {count / took:.0f} {what}",
+                    file=sys.stderr,
+                )
+    for what, found in ratios.items():
+        figure = f"rows per second over a plain column in Daft, {what}"
+        yield Row(figure, statistics.median(found), ">=", 0.8, ROUNDS)
+
+
+def decided_in(folder: str, address: str, journal: str, count: int) -> float:
+    """Seconds that the runner takes for a folder."""
+    started = time.perf_counter()
+    rows = decide_many(
+        folder,
+        QUESTION,
+        model="openai/faulty",
+        base_url=address,
+        logprobs=False,
+        at_once=AT_ONCE,
+        journal=Path(folder) / f"{journal}.journal",
+    )
+    decided = sum(row.verdict == "yes" for row in rows)
+    took = time.perf_counter() - started
+    assert decided == count  # noqa: S101 - a benchmark of the wrong thing is worthless
+    return took
 
 
 def beside_the_sdk(options: Options) -> Iterator[Row]:
@@ -122,19 +195,7 @@ def beside_the_sdk(options: Options) -> Iterator[Row]:
             started = time.perf_counter()
             asyncio.run(bare(address, paths))
             theirs = time.perf_counter() - started
-            started = time.perf_counter()
-            rows = decide_many(
-                name,
-                QUESTION,
-                model="openai/faulty",
-                base_url=address,
-                logprobs=False,
-                at_once=AT_ONCE,
-                journal=Path(name) / f"{number}.journal",
-            )
-            decided = sum(row.verdict == "yes" for row in rows)
-            ours = time.perf_counter() - started
-            assert decided == count  # noqa: S101 - a benchmark of the wrong thing is worthless
+            ours = decided_in(name, address, str(number), count)
             print(f"{count / theirs:.0f} rows/s bare, {count / ours:.0f} here", file=sys.stderr)
             ratios.append(theirs / ours)
         figure = "rows per second over a bare loop's, 32 at once"
@@ -311,6 +372,8 @@ def loops(folder: str, parts: int) -> float:
 def throughput(options: Options) -> Iterator[Row]:
     """Speed, memory, size."""
     yield from beside_the_sdk(options)
+    if find_spec("daft") is not None:
+        yield from beside_daft(options)
     yield from embedded(options)
     yield from millions(options)
     yield from memory(options)
