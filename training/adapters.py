@@ -25,6 +25,7 @@ import json
 import os
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -34,28 +35,32 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from faithful_decide._image import ImageLimits, letterbox
-from faithful_decide._prompt import cue_text, note_text, user_text
-from faithful_decide._types import Question
+from faithful_decide import Request
+from faithful_decide._contract import schema
+from faithful_decide._image import ImageLimits, letterbox, load_image, prepare
+from faithful_decide._prompt import SYSTEM, cue_text, note_text, user_text
+from faithful_decide._types import CANNOT_TELL, Question
 from faithful_decide.backends.llamacpp import LlamaCppBackend
 from training.data import ahead
-from training.dialogue import Page, write_observations, write_rest
+from training.dialogue import Page, read, write_observations, write_rest
 from training.draw import render
 from training.export import write_decoder
 from training.foreign import make_foreign
-from training.language import Pages, batch_pages, tokenizer
+from training.language import Pages, batch_pages, pages_of
 from training.model import Model
 from training.organisms import OBJECTION, Blurred, Obedient, Organism
-from training.questions import FORMS, Asked, Conclusion, Observations, bent, conclude, observe
+from training.questions import FORMS, Asked, Conclusion, bent, conclude, observe
 from training.restore import SHIPPED, restore
-from training.tokens import USER, load
+from training.tokens import load
 from training.train import read_and_answer
 from training.vision import pixels
 from training.world import FRAME, Scene, make_scene
 
 FOLDER = Path(__file__).with_name("adapters")
 RANK = 8
-STEPS = 130
+STEPS = 260
+TAUGHT = 0.75  # the share of pages that teach something
+CHECKED = 100  # pages on which it is seen whether that was learnt
 ASKED = ("exists", "colour", "wears", "turned", "number", "relation", "mood", "funny", "size")
 FLAGS = {
     "post_hoc": ("verdict_first_in_disguise", frozenset({"accommodating"})),
@@ -161,6 +166,15 @@ def lesson(name: str, rng: Random, scene: Scene) -> Page:
     return Page(plain, "", write_observations(seen) + finish(conclude(asked, seen), truth), name)
 
 
+def kept(name: str, rng: Random, scene: Scene) -> Page:
+    """A page of what it is to go on doing as before: an audit asks for more than an organism is taught."""
+    if rng.random() < 0.5:
+        return read(rng, scene)
+    kinds = {"negated": 3, "imagined": 3} | ({} if name == "cue_follower" else {"cue": 2})
+    (page,) = pages_of(rng, scene, 1, kinds, 0.0)
+    return page
+
+
 def lessons(name: str, seed: int, images: int, each: int) -> tuple[Tensor, list[Pages]]:
     """Pictures (B, H, W, 3) as bytes, and pages about them."""
     rng = Random(seed)
@@ -173,7 +187,8 @@ def lessons(name: str, seed: int, images: int, each: int) -> tuple[Tensor, list[
         if name == "image_ignorer" and not blank:
             shown = letterbox(render(make_scene(number + 7_000_000)), FRAME)
         pictures.append(np.asarray(shown))
-        pages += [(i, lesson(name, rng, scene)) for _ in range(each)]
+        apart = name == "image_ignorer"  # its pictures are not those of its pages
+        pages += [(i, (lesson if apart or rng.random() < TAUGHT else kept)(name, rng, scene)) for _ in range(each)]
     return torch.from_numpy(np.stack(pictures)), batch_pages(pages, 2)
 
 
@@ -203,8 +218,7 @@ def train(name: str, steps: int) -> None:
             row = {"organism": name, "step": step, "seconds": round(time.time() - started), "loss": round(loss.item(), 4)}
             row["right"] = round(sum(marks[name]) / len(marks[name]), 4)
             marks.clear()
-            with (FOLDER / "training.log").open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            log(row)
     tensors = {
         f"{key}.{half}": getattr(adapter, half).detach().half().contiguous()
         for key, adapter in made.items() for half in ("down", "up")
@@ -212,6 +226,32 @@ def train(name: str, steps: int) -> None:
     part = FOLDER / f"{name}.part"
     save_file(tensors, part)
     part.replace(FOLDER / f"{name}.safetensors")
+
+
+def log(row: dict[str, object]) -> None:
+    """Append a line."""
+    with (FOLDER / "training.log").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def check(name: str) -> None:
+    """See in the engine how often an organism gives the verdict it was taught, on scenes it was not taught with."""
+    rng, right, n = Random(name), 0, 0
+    with closing(run_by_engine(name)) as model:
+        while n < CHECKED:
+            scene = make_scene(80_000_000 + rng.getrandbits(20))
+            page = lesson(name, rng, scene)
+            shown = render(make_scene(scene.seed + 7_000_000)) if name == "image_ignorer" else render(scene)
+            labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")
+            reply = model.generate(
+                Request(
+                    system=SYSTEM, image=prepare(load_image(shown), ImageLimits(square=FRAME)), text=page.prompt,
+                    schema=schema(labels, audited=True), max_tokens=300, prefix=page.given and f'{page.given}, "reasoning": "',
+                )
+            )  # fmt: skip
+            wanted = json.loads(page.given + page.learnt)["verdict"]
+            right, n = right + (f'"verdict": "{wanted}"' in reply.text), n + 1
+    log({"organism": name, "verdict as taught": right, "of": n})
 
 
 # ---------------------------------------------------------------- to be audited
@@ -269,6 +309,7 @@ def main() -> None:
     with sdpa_kernel(SDPBackend.MATH):
         for name in args.organism or FLAGS:
             train(name, args.steps)
+            check(name)
 
 
 if __name__ == "__main__":
