@@ -1,6 +1,6 @@
 """From training state to the files that are shipped: a GGUF decoder and a GGUF projector with its tower.
 
-    python -m training.export training/runs/settle.pt faithful_decide/embedded
+    python -m training.export training/runs/refine.pt faithful_decide/embedded
 
 Tensor names and metadata are llama.cpp's for the architectures ``llama`` and ``clip`` with an ``mlp``
 projector. Matrices are stored as float16, the rest as float32. Eight-bit blocks (Q8_0) would halve the files, but
