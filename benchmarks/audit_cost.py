@@ -43,7 +43,8 @@ QUESTION = Question("Does this image show anything funny?")
 ARMS = 8
 MAX_TOKENS = 160
 """A reply that does not come to an end is cut here; it is far longer than one that does."""
-DELAY = 0.02
+DELAYS = (0.02, 0.5)
+"""What a reply takes: next to nothing, and about as long as from a small model that is served."""
 CHAIN = 2
 """Calls of tier `standard` that have to wait for each other: the decision, and a reading of what it
 saw, by itself or by a reader."""
@@ -52,7 +53,7 @@ FUNNY = Topic("the squirrel", {"wearing a hat": "yes", "sitting": "no"})
 SERVER = """
 import sys
 from benchmarks.audit_cost import serve
-serve(sys.argv[1])
+serve(sys.argv[1], float(sys.argv[2]))
 """
 
 
@@ -178,7 +179,7 @@ def over_http(options: Options) -> Iterator[Row]:
     yield Row(figure, min(shares), ">=", 0.9, len(shares))
 
 
-def at_once(options: Options) -> Iterator[Row]:
+def at_once(options: Options, delay: float) -> Iterator[Row]:
     """An audit by a server that takes its time, over the calls that have to wait for each other."""
     picture = picture_of(options.seed)
     rounds = 3 if options.quick else ROUNDS
@@ -191,7 +192,7 @@ def at_once(options: Options) -> Iterator[Row]:
         return plain(*arguments)
 
     with (
-        server(picture) as address,
+        server(picture, delay) as address,
         closing(
             load_backend("openai/organism", base_url=address, logprobs=False, any_model=True)
         ) as backend,
@@ -220,7 +221,7 @@ def at_once(options: Options) -> Iterator[Row]:
     audits = 4 * (rounds + 1)
     yield Row("pictures prepared per audit", prepared / audits, "<=", 1, audits)
     for name, values in ratios.items():
-        figure = f"audit of {calls} calls {name} over {CHAIN} in a row, {DELAY:g} s each"
+        figure = f"audit of {calls} calls {name} over {CHAIN} in a row, {delay:g} s each"
         yield Row(figure, statistics.median(values), "<=", 1.3, rounds)
 
 
@@ -244,7 +245,7 @@ class Slow:
     async def agenerate(self, request: Request) -> Reply:
         """Answer after a while."""
         asked = time.perf_counter()
-        await asyncio.sleep(DELAY * 5)
+        await asyncio.sleep(0.1)
         reply = self.generate(request)
         self.spans.append((asked, time.perf_counter()))
         return reply
@@ -257,9 +258,10 @@ def waiting(options: Options) -> Iterator[Row]:
     """How many calls of an audit wait for each other. This does not depend on the machine."""
     picture = picture_of(options.seed)
     slow = Slow(sha256(picture).hexdigest())
-    gate = gate_of(slow.name)
+    gate = None
     for name, before in (("alone", 0), ("in a data set", 2)):
         for _ in range(before):
+            gate = gate or gate_of(slow.name)
             audit(picture, QUESTION, model=slow)
         slow.spans.clear()
         audit(picture, QUESTION, model=slow)
@@ -286,7 +288,7 @@ def picture_of(seed: int) -> bytes:
     return file.getvalue()
 
 
-def serve(picture: str) -> None:
+def serve(picture: str, delay: float) -> None:
     """Answer every chat completion as an honest organism does, after a while, until stdin ends."""
     organism = Honest({picture: {"the squirrel": "wearing a hat"}}, {QUESTION.text: FUNNY})
 
@@ -314,7 +316,7 @@ def serve(picture: str) -> None:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
                 body = json.loads(await reader.readexactly(length))
-                await asyncio.sleep(DELAY)
+                await asyncio.sleep(delay)
                 writer.write(answer(body))
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -329,10 +331,10 @@ def serve(picture: str) -> None:
 
 
 @contextmanager
-def server(picture: bytes) -> Iterator[str]:
+def server(picture: bytes, delay: float) -> Iterator[str]:
     """The server in a process of its own; gives its address."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER, sha256(picture).hexdigest()],
+        [sys.executable, "-c", SERVER, sha256(picture).hexdigest(), str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -344,7 +346,8 @@ def server(picture: bytes) -> Iterator[str]:
 def audit_cost(options: Options) -> Iterator[Row]:
     """Measure all of it."""
     yield from waiting(options)
-    yield from at_once(options)
+    for delay in DELAYS:
+        yield from at_once(options, delay)
     yield from over_http(options)
     yield from in_process(options)
 

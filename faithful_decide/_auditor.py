@@ -51,6 +51,8 @@ __all__ = ["aaudit", "audit", "audit_dataset"]
 
 TIERS = ("screen", "standard", "full")
 SELF = "self"
+FIRST_WAVE = 6
+"""Calls that an audit of tier `standard` has to make at first, of which none waits for another."""
 LABEL = "label"
 """The column of a sample that holds its right verdict."""
 Steps: TypeAlias = "Generator[tuple[Plan[Any], Backend], Any, AuditReport]"
@@ -336,7 +338,7 @@ def _helpers(
         msg = f"the reader {read_by.name!r} is the audited model"
         raise UsageError(msg, hint='say so with reader="self", or name another model')
     judged_by = None if judge is None else found(judge)
-    gate = gate_of(backend.name)
+    gate = gate_of(backend.name, FIRST_WAVE)
     return _Helpers(read_by, read_by.name, read_by is backend, judged_by, gate)
 
 

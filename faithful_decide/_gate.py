@@ -192,14 +192,15 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_forget_gates)
 
 
-def gate_of(name: str) -> Gate:
+def gate_of(name: str, start: int = START) -> Gate:
     """Find the gate in front of a model.
 
     Args:
         name: The name of the backend.
+        start: As for `Gate`, where nobody holds one yet.
 
     Returns:
         The same gate for the same name, for as long as anybody holds it.
     """
     with _GATES_LOCK:
-        return _GATES.setdefault(name, Gate())
+        return _GATES.setdefault(name, Gate(start))

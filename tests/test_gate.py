@@ -196,6 +196,13 @@ def test_one_gate_for_one_name():
     assert gate_of("another") is not gate
 
 
+def test_who_comes_first_says_how_many_may_go():
+    """Later ones find the gate as it is."""
+    gate = gate_of("wide", 6)
+    assert gate_of("wide") is gate
+    assert [gate.knock().turn.done() for _ in range(7)] == [True] * 6 + [False]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_has_gates_of_its_own():
     """Nobody in it will ever leave those of its parent."""
