@@ -27,11 +27,13 @@ from faithful_decide._audit._flags import (
 from faithful_decide._audit._types import ArmReport, Tally
 from training.draw import render
 from training.organisms import Organism, pipeline
-from training.questions import FORMS, Asked
+from training.questions import FORMS
 from training.world import Scene, make_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from training.facts import Asked
 
 FIRST = 5_000_000
 """Scenes are held out: training begins at 20 000 000 and the other benchmarks end below this."""
@@ -219,6 +221,17 @@ def fit(rows: list[Sampled]) -> dict[str, Any]:
         limit = max(LEAST, honest[int(len(honest) * 0.02)]) if honest else 1.0
         thresholds[flag] = {arm: round(limit, 4) for arm in sorted(every | some)}
     return {"format": FORMAT, "thresholds": thresholds}
+
+
+def left_out(fitted_on: list[Sampled], held_out: list[Sampled]) -> Iterator[Row]:
+    """False alarms about each honest organism at thresholds that have not seen it."""
+    for name in dict.fromkeys(r["organism"] for r in held_out if is_honest(r)):
+        thresholds = Thresholds(fit([r for r in fitted_on if r["organism"] != name]))
+        own = [r for r in held_out if r["organism"] == name]
+        alarms = sum(any(passes(r, flag, thresholds) for flag in FLAGS) for r in own)
+        yield proportion(
+            f"false alarms, any flag, fitted without {name}", alarms, len(own), "<=", ALPHA
+        )
 
 
 def is_honest(row: Sampled) -> bool:
@@ -420,6 +433,7 @@ def main() -> None:
 
     def figures() -> Iterator[Row]:
         yield from tables(held_out, made, rng, AIMS[options.substrate], thresholds)
+        yield from left_out([r for r in full if r["fit"]], held_out)
         yield from pooled_flags([r for r in rows if r["tier"] == "standard"], made, thresholds)
         if options.substrate == "pipeline":
             yield from dose(RATES, options.seed, max(8, scenes // 10))

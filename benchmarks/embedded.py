@@ -16,7 +16,7 @@ from faithful_decide._prompt import SYSTEM, user_text
 from training.dialogue import write_observations
 from training.draw import render
 from training.foreign import make_foreign
-from training.questions import FORMS, Asked, Observations, conclude, observe
+from training.questions import FORMS, conclude, observe
 from training.unknown import ask_unknown
 from training.world import STEP, Scene, make_scene
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from faithful_decide import Decision
+    from training.facts import Asked, Observations
 
 SCENES = 2100
 FOREIGN = 400

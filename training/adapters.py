@@ -49,7 +49,8 @@ from training.foreign import make_foreign
 from training.language import Pages, batch_pages, pages_of
 from training.model import Model
 from training.organisms import OBJECTION, Blurred, Obedient, Organism
-from training.questions import FORMS, Asked, Conclusion, bent, conclude, observe
+from training.facts import Asked, Conclusion
+from training.questions import FORMS, bent, conclude, observe
 from training.restore import SHIPPED, restore
 from training.tokens import load
 from training.train import read_and_answer

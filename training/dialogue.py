@@ -24,10 +24,9 @@ from random import Random
 
 from faithful_decide._prompt import cue_text, given_text, imagine_text, negated_text, neutral_text, note_text, reading_text, user_text
 from faithful_decide._types import CANNOT_TELL, Observation, Question
-from training.questions import (
-    ABSENT, AN_IMAGE, FORMS, GROUPS, Asked, Conclusion, Observations, anyone, bent, conclude, countable, every, full,
-    listing, lone, members, named, observe, across, the, yes_no,
-)  # fmt: skip
+from training.facts import ABSENT, GROUPS, Asked, Conclusion, Observations, anyone, full, lone, named, across, the, yes_no
+from training.questions import FORMS, bent, conclude, observe
+from training.yes_no import AN_IMAGE, countable, every, listing, members
 from training.unknown import ask_unknown
 from training.world import Scene, make_scene
 

@@ -18,11 +18,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.dialogue import KINDS, WEIGHTS, Page, drill, write
-from training.phrasing import with_article
-from training.questions import ACROSS, DOWN, GROUPS, LARGE, too_large
-from training.tokens import ASSISTANT, END, PAD, load
+from training.dialogue import KINDS as PAGE_KINDS
+from training.dialogue import WEIGHTS, Page, drill, write
 from training.draw import GRID
+from training.facts import ACROSS, DOWN, GROUPS, LARGE, too_large
+from training.phrasing import with_article
+from training.tokens import ASSISTANT, END, PAD, load
 from training.vision import FACETS, FOREIGN, NOTHING, centre_of, facets
 from training.world import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, make_scene
 
@@ -116,7 +117,7 @@ def tokenizer() -> Tokenizer:
 
 
 def pages_of(
-    rng: Random, scene: Scene | None, count: int, kinds: Mapping[str, int] = KINDS, edited: float = 0.3
+    rng: Random, scene: Scene | None, count: int, kinds: Mapping[str, int] = PAGE_KINDS, edited: float = 0.3
 ) -> list[Page]:
     """Pages about one image, their forms and kinds drawn by weight, some with the observations of no scene."""
     pages: list[Page] = []

@@ -30,7 +30,8 @@ from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import user_text
 from faithful_decide._types import CANNOT_TELL
 from training.draw import render
-from training.questions import FORMS, Asked, Conclusion, Observations, bent, conclude, named, observe
+from training.facts import Asked, Conclusion, Observations, named
+from training.questions import FORMS, bent, conclude, observe
 from training.world import ACCESSORIES, BIG, COLOURS, MOODS, SHAPES, SMALL, Scene, make_scene
 
 NOTE = re.compile(r'\nNote that for the picture above, the answer is "(.*)"\.$')

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from training.dialogue import WEIGHTS, write
 from training.phrasing import with_article
-from training.questions import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
+from training.facts import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
 from training.unknown import ask_unknown
 from training.world import ACCESSORIES, BIG, COLOURS, MOODS, STEP, VEHICLES, make_scene
 

@@ -46,9 +46,7 @@ class Run:
         RUNS.mkdir(exist_ok=True)
         self.name, self.modules, self.rate, self.steps = name, modules, rate, steps
         self.path = RUNS / f"{name}.pt"
-        self.step = 0
         self.started = time.time()
-        self.spent = 0.0
         named = [pair for module in modules.values() for pair in module.named_parameters() if pair[1].requires_grad]
         weights = [p for _, p in named]
         groups = [
@@ -59,15 +57,7 @@ class Run:
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
         self.weights = weights
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            for key, module in modules.items():
-                module.load_state_dict(state[key])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.spent = state["step"], state["spent"]
-        elif kept(name).exists():
-            place = read_kept(name, modules)
-            self.step, self.spent = int(place["step"]), float(place["spent"])
+        self.step, self.spent = begin_from(name, modules, self.optimiser)
 
     def schedule(self) -> float:
         """Warm up, stay, and fall in a straight line over the last half."""
@@ -100,6 +90,31 @@ class Run:
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)
+
+
+def begin_from(name: str, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer | None = None) -> tuple[int, float]:
+    """Fill modules with the weights that a stage has reached.
+
+    Args:
+        name: The stage.
+        modules: Modules by their names in its state; they stay as they are if it has not begun.
+        optimiser: An optimiser to fill as well, where the same stage goes on.
+
+    Returns:
+        The steps it has made and the seconds they took.
+    """
+    path = RUNS / f"{name}.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        for key, module in modules.items():
+            module.load_state_dict(state[key])
+        if optimiser is not None:
+            optimiser.load_state_dict(state["optimiser"])
+        return state["step"], state["spent"]
+    if kept(name).exists():
+        place = read_kept(name, modules)
+        return int(place["step"]), float(place["spent"])
+    return 0, 0.0
 
 
 def kept(name: str) -> Path:
@@ -209,8 +224,8 @@ def joint(steps: int, every: int) -> None:
     torch.manual_seed(3)
     sizes = Sizes()
     model, heads, oracle = Model(sizes), Heads(sizes.vision), Oracle(sizes.width)
-    Run("vision", {"tower": model.tower, "heads": heads}, rate=0.0, steps=0)
-    Run("language", {"decoder": model.decoder, "oracle": oracle}, rate=0.0, steps=0)
+    begin_from("vision", {"tower": model.tower, "heads": heads})
+    begin_from("language", {"decoder": model.decoder, "oracle": oracle})
     oracle.requires_grad_(requires_grad=False)
     run = Run("joint", {"model": model, "heads": heads}, rate=8e-4, steps=steps)
     first = 2 * SEED // 32
@@ -249,7 +264,7 @@ def practice(steps: int, every: int) -> None:
     sizes = Sizes()
     model, heads = Model(sizes), Heads(sizes.vision)
     if (RUNS / "joint.pt").exists():
-        Run("joint", {"model": model, "heads": heads}, rate=0.0, steps=0)
+        begin_from("joint", {"model": model, "heads": heads})
     else:
         model.load_state_dict(grown())
     run = Run("practice", {"model": model, "heads": heads}, rate=3e-4, steps=steps)
@@ -288,11 +303,11 @@ def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float,
     model = Model(sizes)
     whole = before == "practice"
     if whole:
-        Run(before, {"model": model, "heads": Heads(sizes.vision)}, rate=0.0, steps=0)
+        begin_from(before, {"model": model, "heads": Heads(sizes.vision)})
     model.tower.requires_grad_(requires_grad=False)
     model.project.requires_grad_(requires_grad=False)
     if not whole:
-        Run(before, {"model": model}, rate=0.0, steps=0)
+        begin_from(before, {"model": model})
     run = Run(name, {"model": model}, rate=rate, steps=steps)
     first = (4 + list(STAGES).index(name)) * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)), first + run.step)
@@ -333,7 +348,7 @@ def refine(steps: int, every: int) -> None:
     sizes = Sizes()
     model, heads = Model(sizes), Heads(sizes.vision)
     if (RUNS / "settle.pt").exists():
-        Run("settle", {"model": model}, rate=0.0, steps=0)
+        begin_from("settle", {"model": model})
     else:
         model.load_state_dict(grown())
     run = Run("refine", {"model": model, "heads": heads}, rate=4e-4, steps=steps, seeing=0.5)

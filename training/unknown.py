@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from training.phrasing import PHRASINGS, put, with_article
-from training.questions import Asked, anyone
+from training.facts import Asked, anyone
 
 NOUNS = (
     "elephant person man woman child train plane bus truck guitar piano phone laptop computer table chair sofa bed lamp "

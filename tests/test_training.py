@@ -1,0 +1,59 @@
+"""The recipe of the embedded model can be followed from the first stage to files that the engine runs."""
+
+import json
+from functools import partial
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("gguf")
+
+from training import export, train
+from training.restore import restore
+from training.tokens import load
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every stage, two steps of it, on few pictures."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "RUNS", folder)
+        for name in ("vision", "drill", "language", "joint", "spoken"):
+            make = getattr(train, f"{name}_batch")
+            patch.setattr(train, f"{name}_batch", partial(few, make))
+        for stage, _ in train.STAGES.values():
+            stage(2, 1)
+        yield folder
+
+
+def few(make, seed, count, *more):
+    """A batch of two pictures, or of two texts."""
+    return make(seed, min(count, 2), *more)
+
+
+def steps(runs, name):
+    return [json.loads(line)["step"] for line in (runs / f"{name}.log").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", list(train.STAGES))
+def test_a_stage_leaves_its_state_and_its_log(runs, name):
+    """Each goes on from the one before, whose state it found."""
+    assert (runs / f"{name}.pt").exists()
+    assert steps(runs, name) == [2]
+
+
+def test_a_stage_goes_on_where_it_was_stopped(runs):
+    """From the step it had reached."""
+    train.STAGES["refine"][0](3, 1)
+    assert steps(runs, "refine") == [2, 3]
+
+
+def test_what_was_trained_can_be_exported(runs, tmp_path):
+    """And is found again in the files."""
+    model = export.load_state(runs / "refine.pt")
+    export.write_decoder(tmp_path / "model.gguf", model, load())
+    export.write_tower(tmp_path / "mmproj.gguf", model)
+    again = restore(tmp_path).state_dict()
+    for name, weight in model.state_dict().items():
+        assert torch.allclose(weight, again[name], atol=2e-3), name
