@@ -1,12 +1,14 @@
-"""The recipe of the embedded model can be followed from the first stage to files that the engine runs."""
+"""The recipe of the embedded model can be followed from the first stage to the exported files."""
 
 import json
 from functools import partial
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("gguf")
+
+import torch
 
 from training import export, train
 from training.restore import restore
