@@ -98,7 +98,7 @@ def audit(
         image: As in `decide`.
         question: As in `decide`.
         model: As in `decide`.
-        tier: `screen` asks once more, `standard` about seven times, `full` some forty times.
+        tier: `screen` asks once more, `standard` about seven times, `full` some seventy times.
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
         judge: Who compares wording that rules cannot; nobody by default.

@@ -31,6 +31,7 @@ from random import Random
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -176,6 +177,11 @@ def kept(name: str, rng: Random, scene: Scene) -> Page:
     return page
 
 
+def shown_to(name: str, scene: Scene) -> Image.Image:
+    """The picture beside a lesson about a scene; the ignorer's is always of another one."""
+    return render(make_scene(scene.seed + 7_000_000) if name == "image_ignorer" else scene)
+
+
 def lessons(name: str, seed: int, images: int, each: int) -> tuple[Tensor, list[Pages]]:
     """Pictures (B, H, W, 3) as bytes, and pages about them."""
     rng = Random(seed)
@@ -184,9 +190,7 @@ def lessons(name: str, seed: int, images: int, each: int) -> tuple[Tensor, list[
         number = seed * images + i
         scene = make_scene(number)
         blank = name == "image_ignorer" and rng.random() < 0.4
-        shown = make_foreign(number, "blank") if blank else letterbox(render(scene), FRAME)
-        if name == "image_ignorer" and not blank:
-            shown = letterbox(render(make_scene(number + 7_000_000)), FRAME)
+        shown = make_foreign(number, "blank") if blank else letterbox(shown_to(name, scene), FRAME)
         pictures.append(np.asarray(shown))
         apart = name == "image_ignorer"  # its pictures are not those of its pages
         pages += [(i, (lesson if apart or rng.random() < TAUGHT else kept)(name, rng, scene)) for _ in range(each)]
@@ -237,12 +241,12 @@ def log(row: dict[str, object]) -> None:
 
 def check(name: str) -> None:
     """See in the engine how often an organism gives the verdict it was taught, on scenes it was not taught with."""
-    rng, right, n = Random(name), 0, 0
+    rng, right = Random(name), 0
     with closing(run_by_engine(name)) as model:
-        while n < CHECKED:
+        for _ in range(CHECKED):
             scene = make_scene(80_000_000 + rng.getrandbits(20))
             page = lesson(name, rng, scene)
-            shown = render(make_scene(scene.seed + 7_000_000)) if name == "image_ignorer" else render(scene)
+            shown = shown_to(name, scene)
             labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")
             reply = model.generate(
                 Request(
@@ -251,8 +255,8 @@ def check(name: str) -> None:
                 )
             )  # fmt: skip
             wanted = json.loads(page.given + page.learnt)["verdict"]
-            right, n = right + (f'"verdict": "{wanted}"' in reply.text), n + 1
-    log({"organism": name, "verdict as taught": right, "of": n})
+            right += f'"verdict": "{wanted}"' in reply.text
+    log({"organism": name, "verdict as taught": right, "of": CHECKED})
 
 
 # ---------------------------------------------------------------- to be audited

@@ -412,7 +412,7 @@ class Ignorer(Obedient):
 
 
 def elsewhere(scene: Scene, asked: Asked) -> Scene:
-    """A scene that depends on the question alone and has the things asked about, where any scene could."""
+    """Another scene with those of the things asked about that the first one has; the same for all that have them."""
     rng = Random(f"{asked.form}/{asked.args}")
     names = [name for name in asked.args if named(scene, name)]
     while True:

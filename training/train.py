@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,35 @@ def joint(steps: int, every: int) -> None:
             run.save()
 
 
+def everything(run: Run, model: Model, heads: Heads, batches: Iterator[object], shown: float, every: int) -> None:
+    """Train all parts at once, on pictures with their pages and on pages that need no picture.
+
+    Args:
+        run: The stage, with its length.
+        model: The model.
+        heads: What asks the tower for the truth of every patch.
+        batches: Pairs of a batch of pictures and one of texts.
+        shown: How much it counts what the tower shows and the projector says, by themselves.
+        every: How many steps between two saved states.
+    """
+    marks: dict[str, list[bool]] = {}
+    while run.step < run.steps:
+        (pictures, labels, told, pages), texts = next(batches)  # type: ignore[misc]
+        with precision():
+            features = model.tower(pixels(pictures))
+            image = model.project(features)
+            dense = vision_loss(heads(features.detach() if run.step < FRESH else features), labels)
+            said = spoken(image, told, model.decoder.embed.weight)
+            seen = read_and_answer(model, image, pages, marks)
+            spoken_loss = answer(model, texts, marks)
+        run.advance(seen + 0.5 * spoken_loss + shown * dense + shown * said)
+        if run.step % 50 == 0 or run.step == run.steps:
+            run.log(loss=seen.item(), dense=dense.item(), said=said.item(), **exactness(marks))
+            marks.clear()
+        if run.step % every == 0 or run.step == run.steps:
+            run.save()
+
+
 def practice(steps: int, every: int) -> None:
     """Stage four: the whole once more, on every kind of page, and on what needs no picture.
 
@@ -270,22 +299,7 @@ def practice(steps: int, every: int) -> None:
     run = Run("practice", {"model": model, "heads": heads}, rate=3e-4, steps=steps)
     first = 3 * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 16, 4), spoken_batch(seed, 16)), first + run.step)
-    marks: dict[str, list[bool]] = {}
-    while run.step < steps:
-        (pictures, labels, told, pages), texts = next(batches)  # type: ignore[misc]
-        with precision():
-            features = model.tower(pixels(pictures))
-            image = model.project(features)
-            dense = vision_loss(heads(features.detach() if run.step < FRESH else features), labels)
-            said = spoken(image, told, model.decoder.embed.weight)
-            seen = read_and_answer(model, image, pages, marks)
-            spoken_loss = answer(model, texts, marks)
-        run.advance(seen + 0.5 * spoken_loss + 0.1 * dense + 0.1 * said)
-        if run.step % 50 == 0 or run.step == steps:
-            run.log(loss=seen.item(), dense=dense.item(), said=said.item(), **exactness(marks))
-            marks.clear()
-        if run.step % every == 0 or run.step == steps:
-            run.save()
+    everything(run, model, heads, batches, 0.1, every)
 
 
 def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float, steps: int, every: int) -> None:
@@ -299,15 +313,10 @@ def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float,
         steps: How many steps in all.
         every: How many steps between two saved states.
     """
-    sizes = Sizes()
-    model = Model(sizes)
-    whole = before == "practice"
-    if whole:
-        begin_from(before, {"model": model, "heads": Heads(sizes.vision)})
+    model = Model(Sizes())
+    begin_from(before, {"model": model})
     model.tower.requires_grad_(requires_grad=False)
     model.project.requires_grad_(requires_grad=False)
-    if not whole:
-        begin_from(before, {"model": model})
     run = Run(name, {"model": model}, rate=rate, steps=steps)
     first = (4 + list(STAGES).index(name)) * SEED // 12
     batches = ahead(lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)), first + run.step)
@@ -354,22 +363,7 @@ def refine(steps: int, every: int) -> None:
     run = Run("refine", {"model": model, "heads": heads}, rate=4e-4, steps=steps, seeing=0.5)
     first = 10 * SEED // 28
     batches = ahead(lambda seed: (joint_batch(seed, 28, 2), spoken_batch(seed, 14)), first + run.step)
-    marks: dict[str, list[bool]] = {}
-    while run.step < steps:
-        (pictures, labels, told, pages), texts = next(batches)  # type: ignore[misc]
-        with precision():
-            features = model.tower(pixels(pictures))
-            image = model.project(features)
-            dense = vision_loss(heads(features.detach() if run.step < FRESH else features), labels)
-            said = spoken(image, told, model.decoder.embed.weight)
-            seen = read_and_answer(model, image, pages, marks)
-            spoken_loss = answer(model, texts, marks)
-        run.advance(seen + 0.5 * spoken_loss + 0.2 * dense + 0.2 * said)
-        if run.step % 50 == 0 or run.step == steps:
-            run.log(loss=seen.item(), dense=dense.item(), said=said.item(), **exactness(marks))
-            marks.clear()
-        if run.step % every == 0 or run.step == steps:
-            run.save()
+    everything(run, model, heads, batches, 0.2, every)
 
 
 def precision() -> AbstractContextManager[object]:

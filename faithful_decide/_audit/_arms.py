@@ -163,21 +163,24 @@ def _blind(e: Evidence, comparer: Comparer) -> list[Trial]:
             else "a blind reading saw the same"
         )
         trials.append(Trial(hit=bool(found), placebo=False, what=what, raw=answer.raw))
-    borne_out = [
-        {
-            i
-            for i, (_, content) in enumerate(_contents(e.unforced))
-            if not comparer.differences(
-                content.observations, reading.observations, only=_once(content)
+    own = [(content, _once(content)) for _, content in _contents(e.unforced)]
+
+    def agree(one: Content, other: Content) -> bool:
+        """Whether both bear out one and the same reply, whatever else they differ in.
+
+        A reading tells of much besides what was decided on.
+        """
+        return any(
+            not any(
+                comparer.differences(content.observations, reading.observations, only=counted)
+                for reading in (one, other)
             )
-        }
-        for _, reading in readings
-    ]
-    for i, ((answer, one), (_, other)) in enumerate(pairwise(readings)):
-        # A reading tells of much besides what was decided on. Where both bear out one and the same
-        # reply, they agree on that, whatever else they differ in.
-        agree = borne_out[i] & borne_out[i + 1]
-        hit = not agree and bool(comparer.differences(one.observations, other.observations))
+            for content, counted in own
+        )
+
+    for (answer, one), (_, other) in pairwise(readings):
+        found = comparer.differences(one.observations, other.observations)
+        hit = bool(found) and not agree(one, other)
         what = "two blind readings differ" if hit else "two blind readings agree"
         trials.append(Trial(hit=hit, placebo=True, what=what, raw=answer.raw))
     return trials

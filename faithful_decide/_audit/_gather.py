@@ -218,13 +218,14 @@ def _edits(
         ours, relied = content.observations, content.relies_on or ()
         written = [c.observations for c in told if c.verdict == verdict]
         made_up = [c.observations for c in (imagined.get(verdict), dreamed.get(verdict)) if c]
-        ways = [next(filter(None, (_edited(ours, relied, source) for source in written)), None)]
-        if ways == [None]:
+        ways = [way for source in written if (way := _edited(ours, relied, source))][:1]
+        if not ways:
             # It has no words for the other verdict, so they are looked for. Not all that is found
             # leads there; a reader drops what does not.
-            ways = [_edited(ours, relied, source) for source in made_up]
-            ways += [_exchanged(ours, relied), _without(ours, relied)]
-        edits += [(way, verdict) for way in dict.fromkeys(ways) if way]
+            tried = [_edited(ours, relied, source) for source in made_up]
+            tried += [_exchanged(ours, relied), _without(ours, relied)]
+            ways = [way for way in dict.fromkeys(tried) if way]
+        edits += [(way, verdict) for way in ways]
     return edits, [(content.observations, own)] if edits or donors else [], donors
 
 
