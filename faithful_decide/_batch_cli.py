@@ -109,7 +109,7 @@ def batch(
         raise click.UsageError(msg)
     asked = named(questions, how["verdicts"], abstain=not how["no_abstain"])
     with ExitStack() as stack:
-        opened, job = _open(stack, how)
+        opened, job = _open(stack, how, len(asked))
         if how["dry_run"]:
             _estimate(job, _samples(sources, how), asked, how["deferred"])
             return 0
@@ -165,7 +165,7 @@ def compare(
         names, other = (opened.backend.name, opened.backend.name), job
         if how["against_model"]:
             changed = {"model": how["against_model"], "base_url": how["against_base_url"]}
-            second, other = _open(stack, {**how, **changed}, opened.backend.journal)
+            second, other = _open(stack, {**how, **changed}, journal=opened.backend.journal)
             names = (names[0], second.backend.name)
         elif how["against_question"]:
             names = (question, how["against_question"])
@@ -213,7 +213,7 @@ def _show(found: Comparison) -> None:
 
 
 def _open(
-    stack: ExitStack, how: dict[str, Any], journal: Journal | None = None
+    stack: ExitStack, how: dict[str, Any], questions: int = 1, journal: Journal | None = None
 ) -> tuple[Batch, Job]:
     from faithful_decide._decide import Settings  # noqa: PLC0415 - slow to load
     from faithful_decide._loading import seed_of  # noqa: PLC0415 - slow to load
@@ -237,6 +237,7 @@ def _open(
         ordered=not how.get("as_completed"),
         max_cost=None if how["dry_run"] else how["max_cost"],
         audit=how.get("audit"),
+        questions=questions,
     )
     return opened, job
 

@@ -101,6 +101,7 @@ def decide_many(
             allow_urls=allow_urls,
             max_cost=max_cost,
             audit=audit,
+            questions=len(asked),
         )
         yield from batch.rows(job, islice(samples_of(sources), limit), asked)
 
@@ -219,6 +220,7 @@ class Batch:
         allow_urls: bool = False,
         max_cost: Decimal | None = None,
         audit: str | None = None,
+        questions: int = 1,
     ) -> Job:
         """Say how to run.
 
@@ -229,6 +231,7 @@ class Batch:
             allow_urls: As in `decide_many`.
             max_cost: As in `decide_many`.
             audit: As in `decide_many`.
+            questions: How many are asked about each sample.
 
         Returns:
             The job.
@@ -238,9 +241,12 @@ class Batch:
                 cannot be audited.
         """
         if at_once is None:
-            # More than one at a time would make an engine forget the image between two questions.
             waits = isinstance(self.backend, AsyncBackend) and self.workers == 1
             at_once = AT_ONCE if waits else self.workers
+            if self.workers > 1 and questions == settings.samples == 1 and audit is None:
+                # The next request waits at a worker while this process sees to the last reply.
+                # With more to ask of an image, its engine would forget it in between.
+                at_once *= 2
         if audit is None:
             return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost)
         if audit != "screen" or settings.samples > 1:

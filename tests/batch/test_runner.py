@@ -264,17 +264,22 @@ def test_no_thread_is_left(many):
     assert not [thread for thread in threading.enumerate() if thread.name == "backend"]
 
 
-@pytest.mark.parametrize("workers", [2])
-def test_workers(many, workers):
-    """Two processes with the embedded model decide what one does."""
+@pytest.mark.parametrize("questions", [1, 2])
+def test_workers(many, questions):
+    """Two processes with the embedded model decide what one does.
+
+    With one question a sample, where the next waits at each worker, and with several.
+    """
     pytest.importorskip("xllamacpp")
+    asked = {name: QUESTION for name in "ab"[:questions]}
     both = [
         [
             json.loads(row.decision.model_dump_json(exclude={"receipt"}))
-            for row in decide_many(many, QUESTION, model="embedded", limit=4, workers=count)
+            for row in decide_many(many, asked, model="embedded", limit=4, workers=count)
         ]
-        for count in (1, workers)
+        for count in (1, 2)
     ]
+    assert len(both[0]) == 4 * questions
     assert both[0] == both[1]
 
 
