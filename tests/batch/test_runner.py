@@ -271,7 +271,7 @@ def test_workers(many, questions):
     With one question a sample, where the next waits at each worker, and with several.
     """
     pytest.importorskip("xllamacpp")
-    asked = {name: QUESTION for name in "ab"[:questions]}
+    asked = dict.fromkeys("ab"[:questions], QUESTION)
     both = [
         [
             json.loads(row.decision.model_dump_json(exclude={"receipt"}))
