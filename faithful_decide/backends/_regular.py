@@ -25,7 +25,7 @@ from faithful_decide.errors import UnsupportedError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["gbnf_of_rest", "regex_of_rest", "rest_of_reply"]
+__all__ = ["gbnf_of_rest", "regex_of_rest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +104,18 @@ def _some(words: tuple[str, ...]) -> _Node:
 
 
 _HEX = _Class("[0-9a-fA-F]")
-_PLAIN = _Class(r'[^"\\\x00-\x1f]')
+_ORDINARY = _Class(r'[^"\\\x00-\x1f]')
 _CODE_UNIT = _choice(
     _sequence(_Class("[0-9abcefABCEF]"), _HEX, _HEX, _HEX),
     _sequence(_Class("[dD]"), _Class("[0-7]"), _HEX, _HEX),
 )
 _ESCAPE = _sequence(_Text("\\"), _choice(_Class(r'["\\/bfnrt]'), _sequence(_Text("u"), _CODE_UNIT)))
-_CHARACTER = _choice(_PLAIN, _ESCAPE)
-_STRING_BODY = _Many(_CHARACTER)
+_CHARACTER = _Choice((_ORDINARY, _ESCAPE))
 _DIGITS = _Many(_Class("[0-9]"))
 _INTEGER = _sequence(
     _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
 )
-_PLAIN_RUN = re.compile(r'[^"\\\x00-\x1f]+')
+_PLAIN = re.compile(f"{_ORDINARY.pattern}+")
 _LINE = "\n"
 _MANY = 32
 _SPECIAL = "\\.+*?()|[]{}^$/"
@@ -125,8 +124,8 @@ _SPECIAL = "\\.+*?()|[]{}^$/"
 _SILENT = {"title", "description", "propertyOrdering", "$schema", "additionalProperties"}
 
 
-def rest_of_reply(schema: Mapping[str, Any], prefix: str = "") -> str:
-    """Write the grammar of what may follow a prefix, in llguidance's Lark notation.
+def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
+    """Write what may follow a prefix as a regular expression.
 
     Args:
         schema: A JSON schema of objects with all keys required, arrays, strings, integers,
@@ -134,48 +133,31 @@ def rest_of_reply(schema: Mapping[str, Any], prefix: str = "") -> str:
         prefix: What the reply starts with, cut anywhere.
 
     Returns:
-        A grammar for the text after the prefix, up to the end of the reply.
+        An expression that the rest, up to the end of the reply, has to match as a whole; "" where
+        nothing may follow.
 
     Raises:
         UnsupportedError: The schema says something that this module cannot express.
         UsageError: No reply that fits the schema starts with the prefix.
     """
-    pattern = regex_of_rest(schema, prefix)
-    return "%llguidance {}\nstart: " + (f"/{pattern}/" if pattern else '""') + "\n"
-
-
-def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
-    """Write the same as a regular expression, for servers that take one.
-
-    Args:
-        schema: As in `rest_of_reply`.
-        prefix: As in `rest_of_reply`.
-
-    Returns:
-        An expression that the rest has to match as a whole; "" where nothing may follow.
-
-    Raises:
-        UnsupportedError: As in `rest_of_reply`.
-        UsageError: As in `rest_of_reply`.
-    """
     return _pattern(_rest(schema, prefix))
 
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
-    """Write the same in llama.cpp's own notation, which every build of its server reads.
+    """Write the same in llama.cpp's own notation.
 
     Args:
-        schema: As in `rest_of_reply`.
-        prefix: As in `rest_of_reply`.
+        schema: As in `regex_of_rest`.
+        prefix: As in `regex_of_rest`.
 
     Returns:
         A grammar for the text after the prefix, up to the end of the reply.
 
     Raises:
-        UnsupportedError: As in `rest_of_reply`.
-        UsageError: As in `rest_of_reply`.
+        UnsupportedError: As in `regex_of_rest`.
+        UsageError: As in `regex_of_rest`.
     """
-    return f"root ::= {_rule(_rest(schema, prefix))}\n"
+    return f"root ::= {_rule(_rest(schema, prefix))}\n{_CHARACTER_RULE}"
 
 
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
@@ -252,13 +234,19 @@ def _after(node: _Node, text: str) -> _Node:
     """What is left of an expression when it has started with a text."""
     at = 0
     while at < len(text) and node != _NOTHING:
-        head = node.parts[0] if isinstance(node, _Sequence) and node.parts else node
-        # Inside a string, plain characters change nothing: step over all of them at once.
-        if head == _STRING_BODY and (run := _PLAIN_RUN.match(text, at)):
-            at = run.end()
-            continue
-        node = _derive(node, text[at])
-        at += 1
+        head, *rest = node.parts if isinstance(node, _Sequence) and node.parts else (node,)
+        # Two kinds of steps are taken at once: over what has to be written letter by letter, and
+        # inside a string over plain characters, which only bring nearer its least length.
+        match head:
+            case _Text(written) if text.startswith(written, at):
+                node = _sequence(*rest)
+                at += len(written)
+            case _Many(inner, least) if inner is _CHARACTER and (run := _PLAIN.match(text, at)):
+                node = _sequence(_Many(inner, max(0, least - len(run[0]))), *rest)
+                at = run.end()
+            case _:
+                node = _derive(node, text[at])
+                at += 1
     return node
 
 
@@ -341,8 +329,10 @@ def _times(least: int) -> str:
     return {0: "*", 1: "+"}.get(least, f"{{{least},}}")
 
 
-def _rule(node: _Node) -> str:
+def _rule(node: _Node) -> str:  # noqa: PLR0911 - one per kind of node
     """Write an expression as the right side of a rule of GBNF."""
+    if node is _CHARACTER:
+        return "character"
     match node:
         case _Text(text):
             return json.dumps(text, ensure_ascii=False)
@@ -356,3 +346,6 @@ def _rule(node: _Node) -> str:
             return f"({_rule(inner)}){_times(least)}"
         case _Sequence(parts):
             return " ".join(map(_rule, parts)) if parts else '""'
+
+
+_CHARACTER_RULE = f"character ::= {' | '.join(map(_rule, _CHARACTER.options))}\n"

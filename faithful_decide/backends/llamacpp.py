@@ -25,7 +25,7 @@ from faithful_decide._image import ImageLimits
 from faithful_decide.backends._engine import Engine
 from faithful_decide.backends._gguf import check_gguf, digest, find_pair
 from faithful_decide.backends._hidden import refuse_hidden
-from faithful_decide.backends._regular import rest_of_reply
+from faithful_decide.backends._regular import gbnf_of_rest
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class LlamaCppBackend:
             "cache_prompt": self._reuse,
         }
         if request.schema is not None:
-            body["grammar"] = rest_of_reply(filled(request.schema), request.prefix)
+            body["grammar"] = gbnf_of_rest(filled(request.schema), request.prefix)
         if request.seed is not None:
             body["seed"] = request.seed % _SEEDS
         if request.top_logprobs:

@@ -27,7 +27,7 @@ from faithful_decide._contract import Content, filled, render, schema
 from faithful_decide._image import PreparedImage, load_image, prepare
 from faithful_decide._types import Observation
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._regular import rest_of_reply
+from faithful_decide.backends._regular import regex_of_rest
 from faithful_decide.errors import (
     BackendError,
     MissingExtraError,
@@ -104,10 +104,9 @@ contents = st.builds(
 )
 
 
-def pattern(grammar):
-    """The regular expression in a grammar."""
-    found = re.fullmatch(r'%llguidance \{\}\nstart: (?:/(.*)/|"")\n', grammar)
-    return re.compile(found[1] or "")
+def rest(form, prefix=""):
+    """The expression for what may follow a prefix, to match with."""
+    return re.compile(regex_of_rest(form, prefix))
 
 
 @given(contents, st.data())
@@ -116,7 +115,7 @@ def test_rest_of_a_reply_is_what_the_grammar_allows(content, data):
     audited = content.relies_on is not None
     reply, form = render(content), schema(LABELS, audited=audited)
     cut = data.draw(st.integers(0, len(reply) - 1))
-    allowed = pattern(rest_of_reply(form, reply[:cut]))
+    allowed = rest(form, reply[:cut])
     assert allowed.fullmatch(reply[cut:])
     assert not allowed.fullmatch(reply[cut:] + " ")
     assert not allowed.fullmatch(reply[cut:-1])
@@ -139,7 +138,7 @@ def test_rest_of_a_reply_is_what_the_grammar_allows(content, data):
 )
 def test_grammar_allows_one_layout(old, new):
     """Other blanks, other verdicts, bad escapes and missing keys are not allowed."""
-    whole = pattern(rest_of_reply(schema(LABELS)))
+    whole = rest(schema(LABELS))
     assert whole.fullmatch(REPLY)
     assert old in REPLY
     assert not whole.fullmatch(REPLY.replace(old, new, 1))
@@ -159,14 +158,14 @@ def test_grammar_allows_the_labels_and_no_other(labels, other, data):
         labels = [*labels, *(f"x{i}" for i in range(40))]  # so many are written in another way
     begun = [start for start in ways if start.startswith(way[:cut])]
     assume(begun)
-    allowed = pattern(rest_of_reply({"enum": labels}, way[:cut]))
+    allowed = rest({"enum": labels}, way[:cut])
     assert bool(allowed.fullmatch(way[cut:])) == (way in ways)
     assert all(allowed.fullmatch(start[cut:]) for start in begun)
 
 
 def test_grammar_keeps_the_order_of_the_keys():
     """The same object with its keys in another order is not allowed."""
-    whole = pattern(rest_of_reply(schema(LABELS)))
+    whole = rest(schema(LABELS))
     keys = json.loads(REPLY)
     turned = json.dumps(dict(reversed(keys.items())), ensure_ascii=False)
     assert whole.fullmatch(json.dumps(keys, ensure_ascii=False))
@@ -196,7 +195,7 @@ def test_prefix_that_fits_no_reply(backend, image, prefix):
 def test_schema_that_cannot_be_kept(form):
     """What the grammar cannot express is refused, never ignored."""
     with pytest.raises(UnsupportedError):
-        rest_of_reply(form)
+        regex_of_rest(form)
 
 
 def test_finished_prefix_leaves_nothing(backend, image):
@@ -213,6 +212,22 @@ def test_labels_of_any_script(backend, image):
     for label in labels:
         forced = replace(request, schema=schema((label, label)))
         assert json.loads(backend.generate(forced).text)["verdict"] == label
+
+
+@pytest.mark.parametrize("cut", [0, 40, len(REPLY) - 5])
+def test_random_words_are_kept_to_the_grammar(backend, image, cut):
+    """Where the model writes at random, all that stops it is the engine's reading of the grammar.
+
+    What it wrote can be continued to a reply: the language of the rest is not empty.
+    """
+    labels = ("yes", "no", 'a "b"/c\\d', "日本 ü", "(x|y)*+?", *(f"label {i}" for i in range(40)))
+    form = schema(labels)
+    request = Request("", image, "x", form, 60, prefix=REPLY[:cut], temperature=40.0)
+    written = [backend.generate(replace(request, seed=seed)).text for seed in range(12)]
+    assert len(set(written)) > 6
+    for text in written:
+        # The limit may have cut a character of several bytes.
+        regex_of_rest(filled(form), text.rstrip("\ufffd"))
 
 
 # ------------------------------------------------------------------------------ scores
@@ -566,7 +581,7 @@ print(child.exitcode, bool(backend.generate(request).text))
 
 def test_grammar_leaves_nothing_empty():
     """No list without an observation, no empty text where the contract wants one."""
-    allowed = pattern(rest_of_reply(filled(schema(LABELS))))
+    allowed = rest(filled(schema(LABELS)))
     seen = '{"about": "a", "seen": "b"}'
     whole = '{{"observations": [{}], "reasoning": "{}", "verdict": "yes"}}'
     assert allowed.fullmatch(whole.format(seen, "a b c"))
