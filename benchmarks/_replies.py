@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faithful_decide._contract import KEYS
+from faithful_decide._schema import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

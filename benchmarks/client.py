@@ -19,10 +19,10 @@ from PIL import Image
 from benchmarks._faulty import truth
 from benchmarks._rows import Options, Row, run
 from faithful_decide._backend import Request
-from faithful_decide._contract import schema
 from faithful_decide._drive import arun
 from faithful_decide._image import ImageLimits, load_image, prepare
 from faithful_decide._prompt import SYSTEM
+from faithful_decide._schema import schema
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._chat import chat_body
 from faithful_decide.backends._presets import PRESETS

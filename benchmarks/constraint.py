@@ -12,7 +12,8 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from benchmarks._rows import Options, Row, run
-from faithful_decide._contract import Content, filled, render, schema
+from faithful_decide._contract import Content, render
+from faithful_decide._schema import filled, schema
 from faithful_decide._types import Observation
 from faithful_decide.backends._regular import regex_of_rest
 

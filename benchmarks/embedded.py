@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, Question
 from faithful_decide._backend import Request
-from faithful_decide._contract import schema, verify
+from faithful_decide._contract import verify
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide._schema import schema
 from training.dialogue import write_observations
 from training.draw import render
 from training.foreign import make_foreign

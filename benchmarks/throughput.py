@@ -31,11 +31,11 @@ from faithful_decide._batch._entry import reply_data
 from faithful_decide._batch._export import exporting
 from faithful_decide._batch._journal import _sum
 from faithful_decide._batch._sources import read_samples
-from faithful_decide._contract import schema
 from faithful_decide._decide import Settings, decision_plan
 from faithful_decide._image import load_image, prepare
 from faithful_decide._many import Batch
 from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide._schema import schema
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 if TYPE_CHECKING:

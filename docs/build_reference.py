@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithful_decide._contract import schema
 from faithful_decide._prompt import SYSTEM
+from faithful_decide._schema import schema
 from faithful_decide.cli import main as program
 
 if TYPE_CHECKING:

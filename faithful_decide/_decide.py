@@ -24,7 +24,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from faithful_decide import _contract
+from faithful_decide import _contract, _schema
 from faithful_decide._backend import Backend, Request
 from faithful_decide._drive import TIMEOUT_S
 from faithful_decide._findings import conclude
@@ -136,7 +136,7 @@ def decision_plan(
         system=SYSTEM,
         image=image,
         text=user_text(question),
-        schema=_contract.schema(
+        schema=_schema.schema(
             question.labels, audited=settings.audited, findings=question.findings
         ),
         max_tokens=settings.max_tokens,
@@ -183,7 +183,7 @@ def _in_two_steps(
     requests: tuple[Request, ...], question: Question, settings: Settings
 ) -> Plan[tuple[_Answer, ...]]:
     labels, text, retries = question.labels, reasons_text(question), settings.retries
-    shape = _contract.reasons_schema(question.findings)
+    shape = _schema.reasons_schema(question.findings)
     asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
     firsts = yield from _answers(
         asked, lambda r: _contract.verify_reasons(r, question.findings), retries
@@ -192,7 +192,7 @@ def _in_two_steps(
         replace(
             request,
             text=verdict_text(question, first.reply.text),
-            schema=_contract.verdict_schema(labels),
+            schema=_schema.verdict_schema(labels),
         )
         for request, first in zip(requests, firsts, strict=True)
     )

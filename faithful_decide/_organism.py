@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide import _prompt
 from faithful_decide._backend import Capabilities, Reply, Request, Token
-from faithful_decide._contract import KEYS
+from faithful_decide._schema import KEYS
 from faithful_decide._types import CANNOT_TELL, Question
 from faithful_decide.errors import UsageError
 

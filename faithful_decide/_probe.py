@@ -24,7 +24,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from faithful_decide import _contract
+from faithful_decide import _contract, _schema
 from faithful_decide._backend import Request
 from faithful_decide._drive import run
 from faithful_decide._image import load_image, prepare
@@ -126,7 +126,7 @@ def _picture(colour: str, backend: Backend) -> PreparedImage:
 
 def _words(**properties: tuple[str, ...]) -> dict[str, Any]:
     """The schema of an object whose values are words to choose from."""
-    return _contract.object_schema(
+    return _schema.object_schema(
         {key: {"type": "string", "enum": list(words)} for key, words in properties.items()}
     )
 
@@ -230,7 +230,7 @@ def _thinking(replies: list[Reply]) -> Plan[Check]:
 def _image(image: Mapping[str, PreparedImage], replies: list[Reply]) -> Plan[Check]:
     question = Question("What colour is the circle?", _COLOURS)
     asked = tuple(
-        Request(SYSTEM, picture, user_text(question), _contract.schema(question.labels), 512)
+        Request(SYSTEM, picture, user_text(question), _schema.schema(question.labels), 512)
         for picture in image.values()
     )
     answers = yield asked

@@ -13,13 +13,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from faithful_decide._contract import (
-    Verified,
-    concluded,
-    verify,
-    verify_reasons,
-    verify_verdict,
-)
+from faithful_decide._contract import Verified, concluded, verify, verify_reasons, verify_verdict
 from faithful_decide._types import Decision, Reply
 from faithful_decide.errors import ContractError, ReplyError, UsageError
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from benchmarks._replies import HAND_WRITTEN, LABELS, generate
 from benchmarks.contract import outcome, verdict_first
 from faithful_decide import ContractError, Observation, Reply, ReplyError
-from faithful_decide._contract import AUDITED_KEYS, KEYS, Content, render, schema, verify
+from faithful_decide._contract import Content, render, verify
+from faithful_decide._schema import AUDITED_KEYS, KEYS, schema
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 OBSERVATION = st.builds(Observation, about=TEXT.map("a{}".format), seen=TEXT.map("s{}".format))

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from faithful_decide import Request
-from faithful_decide._contract import schema
+from faithful_decide._schema import schema
 from faithful_decide._image import ImageLimits, letterbox, load_image, prepare
 from faithful_decide._prompt import SYSTEM, cue_text, note_text, user_text
 from faithful_decide._types import CANNOT_TELL, Question

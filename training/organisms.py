@@ -233,7 +233,7 @@ def question_of(asked: Asked, request: Request) -> Question:
 
 def shape(question: Question) -> dict[str, Any]:
     """The contract of an audited decision."""
-    from faithful_decide._contract import schema
+    from faithful_decide._schema import schema
 
     return schema(question.labels, audited=True)
 

@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from faithful_decide import _contract, _prompt
+from faithful_decide import _prompt, _schema
 from faithful_decide._backend import Capabilities, Hidden, Request
 from faithful_decide._decide import SAMPLE_TEMPERATURE
 from faithful_decide.errors import UnsupportedError
@@ -78,7 +78,7 @@ class Case:
     @property
     def _schema(self) -> dict[str, Any]:
         question = self.question
-        return _contract.schema(question.labels, audited=True, findings=question.findings)
+        return _schema.schema(question.labels, audited=True, findings=question.findings)
 
     def decision(self) -> Request:
         """The question as it is."""
@@ -90,25 +90,25 @@ class Case:
 
     def control(self, question: Question, verdict: str) -> Request:
         """A question whose answer is known, and a note that says another."""
-        schema = _contract.schema(question.labels, audited=True)
+        schema = _schema.schema(question.labels, audited=True)
         return self.request(_prompt.note_text(question, verdict), schema)
 
     def verdict_first(self, verdict: str) -> Request:
         """The question, its reply made to begin with a verdict."""
         return self.request(
             _prompt.user_text(self.question),
-            _contract.explanation_schema(self.question.labels),
+            _schema.explanation_schema(self.question.labels),
             prefix=FIRST.format(json.dumps(verdict, ensure_ascii=False)),
         )
 
     def reading(self, about: Sequence[str]) -> Request:
         """A description of some things, without the question."""
-        return self.request(_prompt.reading_text(about), _contract.observations_schema())
+        return self.request(_prompt.reading_text(about), _schema.observations_schema())
 
     def imagined(self, verdict: str) -> Request:
         """Observations like those of this image that would lead to a verdict."""
         text = _prompt.imagine_text(self.question, verdict)
-        return self.request(text, _contract.observations_schema())
+        return self.request(text, _schema.observations_schema())
 
     def dreamed(self, verdict: str) -> Request:
         """Observations of no image in particular that would lead to a verdict."""
@@ -150,14 +150,14 @@ class Case:
         """
         start = f"{written(observations)}, " if observations else "{"
         labels = self.question.labels
-        verdict = _contract.schema(labels)["properties"]["verdict"]
+        verdict = _schema.schema(labels)["properties"]["verdict"]
         properties: dict[str, Any] = {"verdict": verdict}
         if observations:
-            seen = _contract.observations_schema()["properties"]["observations"]
+            seen = _schema.observations_schema()["properties"]["observations"]
             properties = {"observations": seen, "verdict": verdict}
         request = self.request(
             _prompt.user_text(self.question),
-            _contract.object_schema(properties),
+            _schema.object_schema(properties),
             prefix=f'{start}"verdict": "',
         )
         return replace(request, max_tokens=24)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from faithful_decide import _contract, _prompt
+from faithful_decide import _prompt, _schema
 from faithful_decide._audit._types import JudgedRelation, Judgement
 from faithful_decide._backend import Request
 from faithful_decide._json import Broken, read_members
@@ -60,7 +60,7 @@ def _request(about: str, first: str, second: str) -> Request:
         system=_prompt.JUDGE_SYSTEM,
         image=None,
         text=_prompt.judge_text(about, first, second),
-        schema=_contract.object_schema(properties),
+        schema=_schema.object_schema(properties),
         max_tokens=_MAX_TOKENS,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit._arms import disclosed, run_arms
+from faithful_decide._audit._arms import run_arms
 from faithful_decide._audit._compare import Comparer, about_key
 from faithful_decide._audit._evidence import (
     Answer,
@@ -19,6 +19,7 @@ from faithful_decide._audit._evidence import (
 )
 from faithful_decide._audit._flags import flags_of
 from faithful_decide._audit._gather import read_plan
+from faithful_decide._audit._trials import disclosed
 from faithful_decide._audit._types import AuditReport, Conflict, Flag, Forced
 from faithful_decide._types import Usage
 from faithful_decide._version import __version__

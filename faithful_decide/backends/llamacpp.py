@@ -20,8 +20,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._backend import Capabilities, Finish, Reply, Request, Token, Usage
-from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
+from faithful_decide._schema import filled
 from faithful_decide.backends._engine import Engine
 from faithful_decide.backends._gguf import check_gguf, digest, find_pair
 from faithful_decide.backends._hidden import refuse_hidden

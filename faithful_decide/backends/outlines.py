@@ -27,8 +27,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._backend import Capabilities, Reply, Request, Token, Usage
-from faithful_decide._contract import filled
 from faithful_decide._image import ImageLimits
+from faithful_decide._schema import filled
 from faithful_decide.backends._hidden import hidden_places, refuse_hidden
 from faithful_decide.backends._regular import regex_of_rest
 from faithful_decide.errors import BackendError, MissingExtraError, UnsupportedError, UsageError

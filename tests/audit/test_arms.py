@@ -2,10 +2,11 @@
 
 import pytest
 
-from faithful_decide._audit._arms import ARMS, disclosed, run_arms
+from faithful_decide._audit._arms import ARMS, run_arms
 from faithful_decide._audit._case import Case
 from faithful_decide._audit._compare import Comparer
 from faithful_decide._audit._evidence import Answer, Edit, Evidence
+from faithful_decide._audit._trials import disclosed
 from faithful_decide._backend import Capabilities
 from faithful_decide._contract import Content, Verified
 from faithful_decide._image import grey, load_image, prepare

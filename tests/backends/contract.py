@@ -12,9 +12,10 @@ import pytest
 
 from faithful_decide import Question
 from faithful_decide._backend import Backend, Hidden, Request
-from faithful_decide._contract import schema, verify
+from faithful_decide._contract import verify
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM, user_text
+from faithful_decide._schema import schema
 from faithful_decide.errors import UnsupportedError, UsageError
 
 QUESTION = Question("Does this image show anything funny?")

@@ -9,8 +9,8 @@ from contract import BackendContract
 
 from faithful_decide import Decider, decide
 from faithful_decide._backend import Request
-from faithful_decide._contract import schema
 from faithful_decide._image import load_image, prepare
+from faithful_decide._schema import schema
 from faithful_decide.backends import load_backend
 from faithful_decide.errors import (
     AuthError,

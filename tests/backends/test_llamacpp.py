@@ -23,8 +23,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from faithful_decide._backend import Request
-from faithful_decide._contract import Content, filled, render, schema
+from faithful_decide._contract import Content, render
 from faithful_decide._image import PreparedImage, load_image, prepare
+from faithful_decide._schema import filled, schema
 from faithful_decide._types import Observation
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._regular import regex_of_rest

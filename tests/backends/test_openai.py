@@ -15,8 +15,8 @@ from contract import REPLY, BackendContract
 from benchmarks._faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 from faithful_decide import Decider, adecide, decide
 from faithful_decide._backend import Request
-from faithful_decide._contract import schema
 from faithful_decide._image import load_image, prepare
+from faithful_decide._schema import schema
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._chat import chat_body
 from faithful_decide.backends._presets import PRESETS

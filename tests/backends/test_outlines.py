@@ -14,9 +14,9 @@ from contract import REPLY, BackendContract
 
 from faithful_decide import Decider, decide
 from faithful_decide._backend import Hidden, Request
-from faithful_decide._contract import schema
 from faithful_decide._image import load_image, prepare
 from faithful_decide._prompt import SYSTEM
+from faithful_decide._schema import schema
 from faithful_decide.backends import load_backend
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 

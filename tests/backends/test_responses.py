@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from benchmarks._faulty import FAULTS, Answer, FaultyServer, other, truth, written
 from faithful_decide import decide
 from faithful_decide._backend import Request
-from faithful_decide._contract import schema
 from faithful_decide._image import load_image, prepare
+from faithful_decide._schema import schema
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._chat import chat_body
 from faithful_decide.backends._presets import PRESETS
