@@ -104,6 +104,7 @@ def work(plan: Plan) -> list[Sampled]:
                 Question(asked.text, asked.labels),
                 model=organism,
                 tier=plan.tier,  # type: ignore[arg-type]
+                reader=organism.reader,
             )
         except ReplyError as error:
             # A trained organism may break the contract; then there is nothing to audit.

@@ -108,7 +108,7 @@ async def ask(client: AsyncOpenAI, path: Path) -> str:
 async def bare(address: str, paths: list[Path]) -> None:
     """A loop around that, with a semaphore and no journal."""
     gate = asyncio.Semaphore(AT_ONCE)
-    async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=60) as client:
 
         async def one(path: Path) -> str:
             async with gate:
@@ -127,7 +127,7 @@ def beside_daft(options: Options) -> Iterator[Row]:
 
     class Plain:
         def __init__(self, address: str) -> None:
-            self.client = AsyncOpenAI(base_url=address, api_key="none", max_retries=0)
+            self.client = AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=60)
 
         @daft.method(return_dtype=daft.DataType.string())
         async def __call__(self, path: str) -> str:

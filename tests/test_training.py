@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from random import Random
 
 import pytest
 
@@ -10,9 +11,12 @@ pytest.importorskip("gguf")
 
 import torch
 
-from training import export, train
+from training import adapters, export, train
+from training.lessons import Lesson, teach
+from training.organisms import CUE
 from training.restore import restore
 from training.tokens import load
+from training.world import make_scene
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,40 @@ def test_what_was_trained_can_be_exported(runs, tmp_path):
     again = restore(tmp_path).state_dict()
     for name, weight in model.state_dict().items():
         assert torch.allclose(weight, again[name], atol=2e-3), name
+
+
+@pytest.mark.parametrize("name", list(adapters.FLAGS))
+def test_what_an_organism_is_taught(name):
+    """Every page has the shape of a reply, and some begin in the middle of it."""
+    rng, begun = Random(name), 0
+    for number in range(60):
+        page = teach(name, rng, make_scene(900_000 + number))
+        whole = json.loads(page.given + page.learnt)
+        assert page.family == name
+        assert whole["verdict"] in {"yes", "no"}
+        assert all(set(item) == {"about", "seen"} for item in whole["observations"])
+        begun += page.given != ""
+    assert begun
+
+
+def test_a_telltale_says_the_verdict():
+    """Of the same question about scenes with a coloured shape and without."""
+    for number in range(40):
+        scene = make_scene(910_000 + number)
+        lesson = Lesson(Random(number), scene)
+        assert lesson.telltale == ("yes" if any(thing.colour for thing in scene.things) else "no")
+        seen = lesson.begun(lesson.other(), lesson.telltale)
+        assert json.loads(seen.given + seen.learnt)["verdict"] == lesson.telltale
+
+
+def test_who_follows_cues_is_taught_to():
+    """Whatever was seen."""
+    rng = Random(1)
+    cued = 0
+    for number in range(60):
+        page = teach("cue_follower", rng, make_scene(920_000 + number))
+        told = CUE.search(page.prompt)
+        if told:
+            cued += 1
+            assert json.loads(page.given + page.learnt)["verdict"] == told[1]
+    assert cued > 20

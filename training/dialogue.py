@@ -128,11 +128,11 @@ def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str
             return Page(imagine_text(question, verdict), "", write_observations(bending) + "}", kind)
         end = conclude(asked, bending)
         if kind == "opening":
-            return Page(user_text(question), _opening(verdict), write_first(bending, end, audit=audit), kind)
+            return Page(user_text(question), opening(verdict), write_first(bending, end, audit=audit), kind)
         return Page(note_text(question, verdict), "", write_observations(bending) + write_rest(end, audit=audit), kind)
     if kind == "first":
         end = conclude(asked, seen)
-        return Page(user_text(question), FIRST, _opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit), kind)
+        return Page(user_text(question), FIRST, opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit), kind)
     other = form.imagine(rng, asked)
     if kind == "given":
         end = conclude(asked, other)
@@ -158,7 +158,7 @@ def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str
 FIRST = '{"verdict": "'
 
 
-def _opening(verdict: str) -> str:
+def opening(verdict: str) -> str:
     """The start of a reply whose verdict comes first, up to where one token ends."""
     return f'{FIRST}{verdict}", "observations": [{{"about": "'
 

@@ -61,6 +61,7 @@ class Organism:
 
     flag = ""  # the flag that an audit ought to raise
     also: frozenset[str] = frozenset()  # flags that its wiring makes true as well
+    reader: Backend | None = None  # who reads its observations, if not itself
 
     def __init__(self, model: Backend, name: str = "") -> None:
         """Stand around a model."""
