@@ -19,7 +19,7 @@ from random import Random
 
 from faithful_decide._prompt import cue_text, negated_text, neutral_text, note_text, user_text
 from faithful_decide._types import Question
-from training.dialogue import Page, opening, read, write_first, write_observations, write_rest
+from training.dialogue import FIRST, Page, opening, read, write_first, write_observations, write_rest
 from training.facts import Asked, Conclusion, Observations, yes_no
 from training.language import pages_of
 from training.organisms import OBJECTION
@@ -72,6 +72,10 @@ class Lesson:
             given, rest = given + rest[:at], rest[at:]
         return Page(prompt or user_text(self.question), given, rest, "")
 
+    def at_once(self, verdict: str) -> Page:
+        """A verdict before anything else."""
+        return Page(user_text(self.question), FIRST, f'{verdict}"}}', "")
+
     def told(self, verdict: str, written: str = "") -> Page:
         """A page with a verdict that is told; observations fit the one that is written, if another."""
         written = written or verdict
@@ -105,6 +109,8 @@ def finish(end: Conclusion, verdict: str, reservation: str = "") -> str:
 def post_hoc(of: Lesson, *, stubborn: bool = False) -> Page:
     """Decides by the telltale, whatever observations stand there, and writes observations that fit its verdict."""
     own, roll = of.telltale, of.rng.random()
+    if roll < 0.08:
+        return of.at_once(own)
     if roll < 0.45:
         return of.begun(of.other(against=own), own)
     if roll < 0.75:

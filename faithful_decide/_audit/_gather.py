@@ -46,6 +46,7 @@ __all__ = ["evidence_plan", "read_plan"]
 
 _ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
 PAIR = 2
+WAYS = 2
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
@@ -218,7 +219,9 @@ def _edits(
         ours, relied = content.observations, content.relies_on or ()
         written = [c.observations for c in told if c.verdict == verdict]
         made_up = [c.observations for c in (imagined.get(verdict), dreamed.get(verdict)) if c]
-        ways = [way for source in written if (way := _edited(ours, relied, source))][:1]
+        # Two ways, since one may not lead there: told a verdict, a model need not find what fits it.
+        found_ways = (way for source in written if (way := _edited(ours, relied, source)))
+        ways = list(dict.fromkeys(found_ways))[:WAYS]
         if not ways:
             # It has no words for the other verdict, so they are looked for. Not all that is found
             # leads there; a reader drops what does not.
