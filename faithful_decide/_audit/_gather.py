@@ -47,6 +47,7 @@ __all__ = ["evidence_plan", "read_plan"]
 _ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
 PAIR = 2
 WAYS = 2
+"""How many of its own ways to see things for another verdict are put into replies."""
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
@@ -219,7 +220,7 @@ def _edits(
         ours, relied = content.observations, content.relies_on or ()
         written = [c.observations for c in told if c.verdict == verdict]
         made_up = [c.observations for c in (imagined.get(verdict), dreamed.get(verdict)) if c]
-        # Two ways, since one may not lead there: told a verdict, a model need not find what fits it.
+        # Two ways, since one may not lead there: not every model that is told finds what fits.
         found_ways = (way for source in written if (way := _edited(ours, relied, source)))
         ways = list(dict.fromkeys(found_ways))[:WAYS]
         if not ways:
