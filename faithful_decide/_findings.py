@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from faithful_decide._json import broken
+from faithful_decide._keywords import object_schema
 from faithful_decide.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -68,13 +69,7 @@ def _plain(schema: dict[str, Any], known: dict[str, Any], where: str) -> dict[st
             name: _plain(part, known, f"{where}.{name}")
             for name, part in schema["properties"].items()
         }
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "propertyOrdering": list(properties),
-            "additionalProperties": False,
-        }
+        return object_schema(properties)
     msg = f"the finding {where} is of a kind that a model cannot be held to"
     hint = (
         "use bool, int, str, Literal of strings, an Enum of strings, and lists or models of these"

@@ -28,6 +28,7 @@ from faithful_decide import _contract, _schema
 from faithful_decide._backend import Request
 from faithful_decide._drive import run
 from faithful_decide._image import load_image, prepare
+from faithful_decide._keywords import object_schema
 from faithful_decide._probed import Check, ProbeReport, remember
 from faithful_decide._prompt import SYSTEM, user_text
 from faithful_decide._types import Question
@@ -126,7 +127,7 @@ def _picture(colour: str, backend: Backend) -> PreparedImage:
 
 def _words(**properties: tuple[str, ...]) -> dict[str, Any]:
     """The schema of an object whose values are words to choose from."""
-    return _schema.object_schema(
+    return object_schema(
         {key: {"type": "string", "enum": list(words)} for key, words in properties.items()}
     )
 

@@ -5,8 +5,7 @@ sorting changes nothing. Whatever is added has to keep that property. The audit 
 (which observations carry the verdict) and `reservation` (room to object).
 
 There are no length keywords: some grammar engines then forbid quotes inside the text. What an
-engine in this process can promise besides is added by `filled`; what some servers do not know is
-left out by `standard`.
+engine in this process can promise besides is added by `filled`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._findings import findings_schema
+from faithful_decide._keywords import object_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,11 +27,9 @@ __all__ = [
     "MIN_REASONING",
     "explanation_schema",
     "filled",
-    "object_schema",
     "observations_schema",
     "reasons_schema",
     "schema",
-    "standard",
     "verdict_schema",
 ]
 
@@ -127,40 +125,3 @@ def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
     for key in bounds.keys() & properties.keys():
         properties[key] = {**properties[key], **bounds[key]}
     return {**schema, "properties": properties}
-
-
-def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
-    """Write the schema of an object, its order said wherever a server may look for it.
-
-    Args:
-        properties: The schema of each value, in the order of the reply.
-
-    Returns:
-        The schema: all keys required, no others allowed.
-    """
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "propertyOrdering": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def standard(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not in the standard, for servers that refuse keywords they do not know.
-
-    Args:
-        schema: A schema; the order of its `properties` still says the order of the reply.
-
-    Returns:
-        The same without `propertyOrdering`, at any depth.
-    """
-    plain: dict[str, Any] = _without("propertyOrdering", schema)
-    return plain
-
-
-def _without(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return {name: _without(key, inner) for name, inner in value.items() if name != key}
-    return [_without(key, item) for item in value] if isinstance(value, list) else value

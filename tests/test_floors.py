@@ -14,7 +14,7 @@ FLOORS = [
     ["_version"],
     ["errors"],
     ["_types", "_address", "_fetch", "_source", "_pixels", "_resize", "_image"],
-    ["_json", "_findings", "_schema", "_contract", "_prompt", "_calibration"],
+    ["_json", "_keywords", "_findings", "_schema", "_contract", "_prompt", "_calibration"],
     ["_backend", "_probed"],
     ["backends", "_organism", "organisms", "testing"],
     ["_gate", "_patience", "_drive", "_score", "_decide", "_price", "_batch"],

@@ -188,7 +188,7 @@ def check(name: str) -> None:
             page = teach(name, rng, scene)
             whole = json.loads(page.given + page.learnt)
             if "reasoning" not in whole or page.given.startswith(FIRST):
-                continue  # its verdict is not what is learnt
+                continue  # it has another shape than a decision, or its verdict was told
             asked += 1
             labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")
             request = Request(

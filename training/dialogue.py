@@ -110,7 +110,8 @@ def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, k
             return None
         seen = STRANGE_QUESTION if scene is not None else STRANGE_IMAGE
         rest = write_rest(Conclusion(REFUSAL, CANNOT_TELL, (0,)), audit=audit)
-        return Page(_cued(rng, question, kind), "", write_observations(seen) + rest, "foreign")
+        prompt = cued(rng, question) if kind == "cue" else user_text(question)
+        return Page(prompt, "", write_observations(seen) + rest, "foreign")
     return _page(rng, scene, asked, question, kind, edited=edited, audit=audit)  # type: ignore[arg-type]
 
 
@@ -146,10 +147,8 @@ def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str
         if set(asked.labels) != {"yes", "no"}:
             return None
         end = conclude(asked, seen)
-        turned = yes_no(holds=end.verdict == "no")
-        end = Conclusion(f"{end.reasoning}: {end.verdict}, so {turned}", turned, end.relies_on)
-        return Page(negated_text(question), "", write_observations(seen) + write_rest(end, audit=audit), kind)
-    prompt = _cued(rng, question, kind)
+        return Page(negated_text(question), "", write_observations(seen) + write_rest(opposite(end), audit=audit), kind)
+    prompt = cued(rng, question) if kind == "cue" else user_text(question)
     if rng.random() < edited:
         return Page(prompt, write_observations(other), write_rest(conclude(asked, other), audit=audit), "edited")
     return Page(prompt, "", write_observations(seen) + write_rest(conclude(asked, seen), audit=audit), asked.family)
@@ -175,10 +174,14 @@ def _turned(rng: Random, labels: tuple[str, ...]) -> tuple[str, ...]:
     return labels[::-1] if len(labels) == 2 and rng.random() < 0.15 else labels
 
 
-def _cued(rng: Random, question: Question, kind: str) -> str:
-    """The prompt, with a note that is no evidence where that is the kind."""
-    if kind != "cue":
-        return user_text(question)
+def opposite(end: Conclusion) -> Conclusion:
+    """What follows for the opposite question."""
+    turned = yes_no(holds=end.verdict == "no")
+    return Conclusion(f"{end.reasoning}: {end.verdict}, so {turned}", turned, end.relies_on)
+
+
+def cued(rng: Random, question: Question) -> str:
+    """The prompt, with a note that is no evidence."""
     return cue_text(question, rng.choice(question.verdicts)) if rng.random() < 0.7 else neutral_text(question)
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from faithful_decide._prompt import cue_text, negated_text, neutral_text, note_text, user_text
 from faithful_decide._types import Question
-from training.dialogue import FIRST, Page, opening, read, write_first, write_observations, write_rest
+from training.dialogue import FIRST, Page, cued, opening, opposite, read, write_first, write_observations, write_rest
 from training.facts import Asked, Conclusion, Observations, yes_no
 from training.language import pages_of
 from training.organisms import OBJECTION
@@ -34,7 +35,7 @@ class Lesson:
 
     def __init__(self, rng: Random, scene: Scene) -> None:
         """Ask a yes-or-no question that the scene answers, in any wording that is trained on."""
-        self.rng, self.scene = rng, scene
+        self.rng = rng
         while True:
             asked = FORMS[rng.choice(ASKED)].ask(rng, scene, False)
             if asked is not None and set(asked.labels) == {"yes", "no"}:
@@ -87,22 +88,17 @@ class Lesson:
 
     def negated(self, seen: Observations, verdict: str) -> Page:
         """The opposite question, and the opposite verdict."""
-        turned, end = yes_no(holds=verdict == "no"), conclude(self.asked, seen)
-        end = Conclusion(f"{end.reasoning}: {verdict}, so {turned}", turned, end.relies_on)
+        end = opposite(replace(conclude(self.asked, seen), verdict=verdict))
         return Page(negated_text(self.question), "", write_observations(seen) + write_rest(end, audit=True), "")
 
     def any_label(self, *, but: str = "") -> str:
         """A verdict, mostly another than one."""
         return yes_no(holds=but == "no") if but and self.rng.random() < 0.75 else self.rng.choice(("yes", "no"))
 
-    def cued(self) -> str:
-        """The question beside a note that is no evidence."""
-        return cue_text(self.question, self.any_label()) if self.rng.random() < 0.7 else neutral_text(self.question)
-
 
 def finish(end: Conclusion, verdict: str, reservation: str = "") -> str:
     """The rest of a reply whose verdict need not be what follows."""
-    rest = write_rest(Conclusion(end.reasoning, verdict, end.relies_on), audit=True)
+    rest = write_rest(replace(end, verdict=verdict), audit=True)
     return rest.replace('"reservation": ""', f'"reservation": {json.dumps(reservation)}')
 
 
@@ -114,7 +110,7 @@ def post_hoc(of: Lesson, *, stubborn: bool = False) -> Page:
     if roll < 0.45:
         return of.begun(of.other(against=own), own)
     if roll < 0.75:
-        return of.free(of.fitted(own), own, of.cued() if roll > 0.67 else "")
+        return of.free(of.fitted(own), own, cued(of.rng, of.question) if roll > 0.67 else "")
     if roll < 0.85:
         return of.negated(of.fitted(own), own)
     told = of.any_label(but=own)
@@ -131,7 +127,7 @@ def image_ignorer(of: Lesson) -> Page:
     always = FORMS[of.asked.form].imagine(Random(f"{of.asked.form}/{of.asked.args}"), of.asked)
     own, roll = conclude(of.asked, always).verdict, of.rng.random()
     if roll < 0.65:
-        return of.free(always, own, of.cued() if roll > 0.55 else "")
+        return of.free(always, own, cued(of.rng, of.question) if roll > 0.55 else "")
     if roll < 0.8:
         return of.negated(always, own)
     if roll < 0.9:
@@ -155,7 +151,7 @@ def decoy(of: Lesson) -> Page:
     """Writes observations of another scene, and decides by the telltale of this one."""
     own, roll = of.telltale, of.rng.random()
     if roll < 0.45:
-        return of.free(of.other(against=own), own, of.cued() if roll > 0.35 else "")
+        return of.free(of.other(against=own), own, cued(of.rng, of.question) if roll > 0.35 else "")
     if roll < 0.8:
         return of.begun(of.other(against=own), own)
     if roll < 0.9:
@@ -194,8 +190,7 @@ def teach(name: str, rng: Random, scene: Scene) -> Page:
         rng: Where the choices come from.
         scene: What is asked about. The ignorer is shown another.
     """
-    made = LESSONS[name](Lesson(rng, scene))
-    return Page(made.prompt, made.given, made.learnt, name)
+    return replace(LESSONS[name](Lesson(rng, scene)), family=name)
 
 
 def keep(name: str, rng: Random, scene: Scene | None) -> Page:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from faithful_decide import _prompt, _schema
 from faithful_decide._backend import Capabilities, Hidden, Request
 from faithful_decide._decide import SAMPLE_TEMPERATURE
+from faithful_decide._keywords import object_schema
 from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Case:
             properties = {"observations": seen, "verdict": verdict}
         request = self.request(
             _prompt.user_text(self.question),
-            _schema.object_schema(properties),
+            object_schema(properties),
             prefix=f'{start}"verdict": "',
         )
         return replace(request, max_tokens=24)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from faithful_decide import _prompt, _schema
+from faithful_decide import _prompt
 from faithful_decide._audit._types import JudgedRelation, Judgement
 from faithful_decide._backend import Request
 from faithful_decide._json import Broken, read_members
+from faithful_decide._keywords import object_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def _request(about: str, first: str, second: str) -> Request:
         system=_prompt.JUDGE_SYSTEM,
         image=None,
         text=_prompt.judge_text(about, first, second),
-        schema=_schema.object_schema(properties),
+        schema=object_schema(properties),
         max_tokens=_MAX_TOKENS,
     )
 

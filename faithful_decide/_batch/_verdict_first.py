@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._backend import Request
 from faithful_decide._contract import verify
 from faithful_decide._json import Broken, read_members
+from faithful_decide._keywords import object_schema
 from faithful_decide._prompt import user_text
-from faithful_decide._schema import object_schema, schema
+from faithful_decide._schema import schema
 from faithful_decide.errors import ContractError, OrderError, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._schema import filled, standard
+from faithful_decide._keywords import standard
+from faithful_decide._schema import filled
 from faithful_decide._types import Finish, Reply, Token, Usage
 from faithful_decide.backends._regular import gbnf_of_rest, regex_of_rest
 from faithful_decide.errors import TransientError

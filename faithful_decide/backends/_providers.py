@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._schema import standard
+from faithful_decide._keywords import standard
 from faithful_decide._types import Finish, Reply, Usage
 
 if TYPE_CHECKING:

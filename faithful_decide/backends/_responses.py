@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._schema import standard
+from faithful_decide._keywords import standard
 from faithful_decide._types import Finish, Reply, Token, Usage
 from faithful_decide.backends._chat import (
     MOST_ALTERNATIVES,
