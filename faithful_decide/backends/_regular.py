@@ -44,7 +44,7 @@ class _Words:
 
 @dataclass(frozen=True, slots=True)
 class _Class:
-    """One character of a class, in the notation that Python and llguidance share."""
+    """One character of a class, in the notation that Python, llguidance and llama.cpp share."""
 
     pattern: str
 
@@ -118,7 +118,7 @@ _INTEGER = _sequence(
 _PLAIN = re.compile(f"{_ORDINARY.pattern}+")
 _LINE = "\n"
 _MANY = 32
-_SPECIAL = "\\.+*?()|[]{}^$/"
+_SPECIAL = "\\.+*?()|[]{}^$"
 
 # Keywords that say nothing about which texts are valid, or repeat what the layout fixes anyway.
 _SILENT = {"title", "description", "propertyOrdering", "$schema", "additionalProperties"}
@@ -295,7 +295,7 @@ def _pattern(node: _Node) -> str:
         case _Words(words):
             return _alternatives(words)
         case _Class(pattern):
-            return pattern.replace("/", r"\/")
+            return pattern
         case _Choice(options):
             return f"({'|'.join(map(_pattern, options))})"
         case _Many(inner, least):
