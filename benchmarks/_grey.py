@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageStat
 
-from faithful_decide import Capabilities, Reply, Token, backends
+from faithful_decide import backends
+from faithful_decide.backends import Capabilities, Reply, Token
 from faithful_decide.testing import reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from faithful_decide import Request
+    from faithful_decide.backends import Request
 
 SPEC = "grey"
 

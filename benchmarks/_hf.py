@@ -15,7 +15,7 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 from training.to_hf import convert
 
 if TYPE_CHECKING:
-    from faithful_decide._backend import Request
+    from faithful_decide.backends.base import Request
 
 
 class HuggingFace:

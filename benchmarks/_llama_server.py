@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faithful_decide.backends._engine import _params
+from faithful_decide.backends._llamacpp.engine import _params
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

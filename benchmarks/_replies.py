@@ -10,12 +10,12 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faithful_decide._schema import KEYS
+from faithful_decide._core.schema import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faithful_decide._types import Finish
+    from faithful_decide._core.types import Finish
 
 LABELS = ("yes", "no", "cannot_tell")
 OK, CONTRACT, ORDER = "ok", "ContractError", "OrderError"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks._rows import Row, proportion, show
 from faithful_decide import Question, ReplyError, audit, load_backend
-from faithful_decide._audit._arms import counted
-from faithful_decide._audit._flags import (
+from faithful_decide._audit.arms import counted
+from faithful_decide._audit.flags import (
     FLAGS,
     FORMAT,
     RULES,
@@ -24,7 +24,7 @@ from faithful_decide._audit._flags import (
     flag_scores,
     raised,
 )
-from faithful_decide._audit._types import ArmReport, Tally
+from faithful_decide._audit.types import ArmReport, Tally
 from training.draw import render
 from training.organisms import Organism, pipeline
 from training.questions import FORMS

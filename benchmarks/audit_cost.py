@@ -22,12 +22,14 @@ from PIL import Image
 from benchmarks._faulty import completion
 from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Capabilities, Observation, Question, Reply, Request, audit, load_backend
-from faithful_decide import _auditor as auditor
-from faithful_decide._audit._case import Case
-from faithful_decide._contract import verify
-from faithful_decide._gate import gate_of
-from faithful_decide._image import grey, load_image, prepare
+from faithful_decide import Observation, Question, audit, load_backend
+from faithful_decide._api import audit as auditor
+from faithful_decide._asking.limiter import gate_of
+from faithful_decide._audit.case import Case
+from faithful_decide._core.contract import verify
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import grey, prepare
+from faithful_decide.backends import Capabilities, Reply, Request
 from faithful_decide.organisms import Honest, Topic
 from training.draw import render
 from training.world import make_scene
@@ -35,7 +37,7 @@ from training.world import make_scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faithful_decide import Backend
+    from faithful_decide.backends import Backend
 
 FIRST = 6_000_000
 """Scenes are held out, as in the other benchmarks."""

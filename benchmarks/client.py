@@ -18,20 +18,21 @@ from PIL import Image
 
 from benchmarks._faulty import truth
 from benchmarks._rows import Options, Row, run
-from faithful_decide._backend import Request
-from faithful_decide._drive import arun
-from faithful_decide._image import ImageLimits, load_image, prepare
-from faithful_decide._prompt import SYSTEM
-from faithful_decide._schema import schema
+from faithful_decide._asking.plans import arun
+from faithful_decide._core.prompt import SYSTEM
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import ImageLimits, prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._chat import chat_body
-from faithful_decide.backends._presets import PRESETS
+from faithful_decide.backends._openai.chat import chat_body
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends.base import Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from faithful_decide._backend import Backend, Reply
-    from faithful_decide._drive import Plan
+    from faithful_decide._asking.plans import Plan
+    from faithful_decide.backends.base import Backend, Reply
 
 AT_ONCE = (32, 128, 512)
 ROUNDS = 5

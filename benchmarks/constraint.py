@@ -12,10 +12,10 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from benchmarks._rows import Options, Row, run
-from faithful_decide._contract import Content, render
-from faithful_decide._schema import filled, schema
-from faithful_decide._types import Observation
-from faithful_decide.backends._regular import regex_of_rest
+from faithful_decide._core.contract import Content, render
+from faithful_decide._core.schema import filled, schema
+from faithful_decide._core.types import Observation
+from faithful_decide.backends._grammar import regex_of_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

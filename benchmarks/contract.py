@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks._replies import HAND_WRITTEN, LABELS, Case, generate
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Reply, ReplyError
-from faithful_decide._contract import render, verify
+from faithful_decide import ReplyError
+from faithful_decide._core.contract import render, verify
+from faithful_decide.backends import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, Question
-from faithful_decide._backend import Request
-from faithful_decide._contract import verify
-from faithful_decide._image import load_image, prepare
-from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide._schema import schema
+from faithful_decide._core.contract import verify
+from faithful_decide._core.prompt import SYSTEM, user_text
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.backends.base import Request
 from training.dialogue import write_observations
 from training.draw import render
 from training.foreign import make_foreign

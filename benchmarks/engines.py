@@ -22,11 +22,12 @@ from benchmarks._hf import HuggingFace
 from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Decider, Question, ReplyError
-from faithful_decide._backend import Request
-from faithful_decide._image import PreparedImage, load_image, prepare
-from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide._types import Usage
+from faithful_decide._core.prompt import SYSTEM, user_text
+from faithful_decide._core.types import Usage
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
+from faithful_decide.backends.base import Request
 from faithful_decide.backends.llamacpp import LlamaCppBackend
 from training.dialogue import WEIGHTS, ask
 from training.draw import render
@@ -37,7 +38,8 @@ from training.world import make_scene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from faithful_decide import Backend, Decision, Reply
+    from faithful_decide import Decision
+    from faithful_decide.backends import Backend, Reply
 
 # Scenes below ten million are not trained on; these are not those of the other benchmarks.
 FIRST = 3_000_000

@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks._counting import CountingServer
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Journal, verify_stored
-from faithful_decide._batch._export import read_rows
+from faithful_decide._batch.export import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

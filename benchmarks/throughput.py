@@ -26,22 +26,24 @@ from openai import AsyncOpenAI
 from PIL import Image, ImageDraw
 
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Journal, Question, Reply, Sample, decide_many, load_backend
-from faithful_decide._batch._entry import reply_data
-from faithful_decide._batch._export import exporting
-from faithful_decide._batch._journal import _sum
-from faithful_decide._batch._sources import read_samples
-from faithful_decide._decide import Settings, decision_plan
-from faithful_decide._image import load_image, prepare
-from faithful_decide._many import Batch
-from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide._schema import schema
+from faithful_decide import Journal, Question, Sample, decide_many, load_backend
+from faithful_decide._api.many import Batch
+from faithful_decide._asking.decision import Settings, decision_plan
+from faithful_decide._batch.entry import reply_data
+from faithful_decide._batch.export import exporting
+from faithful_decide._batch.journal import _sum
+from faithful_decide._batch.sources import read_samples
+from faithful_decide._core.prompt import SYSTEM, user_text
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.backends import Reply
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faithful_decide import Request
+    from faithful_decide.backends import Request
 
 ROUNDS = 3
 AT_ONCE = 32

@@ -15,7 +15,7 @@ def main() -> None:
         sys.stdout.write(f"faithful-decide {__version__}\n")
         return
     # Not above: click takes longer to load than a version number takes to print.
-    from faithful_decide.cli import run  # noqa: PLC0415 - see above
+    from faithful_decide._cli.main import run  # noqa: PLC0415 - see above
 
     sys.exit(run())
 

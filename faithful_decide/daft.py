@@ -23,15 +23,15 @@ except ImportError:
     extra = "daft"
     raise MissingExtraError(extra, needed_for="A column of decisions for Daft") from None
 
-from faithful_decide._drive import TIMEOUT_S
-from faithful_decide._engines import FIELDS, Asker, check_model
-from faithful_decide._many import AT_ONCE
+from faithful_decide._api.many import AT_ONCE
+from faithful_decide._api.tables import FIELDS, Asker, check_model
+from faithful_decide._asking.plans import TIMEOUT_S
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from faithful_decide._types import Question
+    from faithful_decide._core.types import Question
 
 __all__ = ["decide_udf"]
 

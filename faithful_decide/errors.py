@@ -24,8 +24,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from faithful_decide._public import public
+
 if TYPE_CHECKING:
-    from faithful_decide._types import Reply
+    from faithful_decide._core.types import Reply
 
 __all__ = [
     "AuthError",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 
+@public
 class FaithfulDecideError(Exception):
     """The root of the hierarchy; `hint` says what to do next."""
 
@@ -64,22 +67,27 @@ class FaithfulDecideError(Exception):
             self.add_note(f"hint: {self.hint}")
 
 
+@public
 class UsageError(FaithfulDecideError):
     """The call cannot work as written; no model was called."""
 
 
+@public
 class QuestionError(UsageError):
     """The question or its verdicts cannot be asked."""
 
 
+@public
 class ImageError(UsageError):
     """The image cannot be read."""
 
 
+@public
 class UnsupportedError(UsageError):
     """The backend cannot do what was asked of it."""
 
 
+@public
 class MissingExtraError(UsageError):
     """An optional dependency is not installed."""
 
@@ -106,10 +114,12 @@ def _missing_extra(extra: str, needed_for: str) -> MissingExtraError:
     return MissingExtraError(extra, needed_for=needed_for)
 
 
+@public
 class BackendError(FaithfulDecideError):
     """The engine or the server failed."""
 
 
+@public
 class TransientError(BackendError):
     """A failure that may pass by itself: a timeout, too many requests, a server error."""
 
@@ -127,14 +137,17 @@ class TransientError(BackendError):
         self.retry_after = retry_after
 
 
+@public
 class AuthError(BackendError):
     """The server wants a key, or refused the one it was given."""
 
 
+@public
 class StorageError(FaithfulDecideError):
     """A journal or a file of results cannot be read or written: no room, no permission, damaged."""
 
 
+@public
 class ReplyError(FaithfulDecideError):
     """The model replied, but the reply holds no verdict that can be used."""
 
@@ -150,18 +163,21 @@ class ReplyError(FaithfulDecideError):
         self.reply = reply
 
 
+@public
 class TruncatedError(ReplyError):
     """The reply stopped before it was complete."""
 
     default_hint = "raise max_tokens, or ask a narrower question"
 
 
+@public
 class RefusedError(ReplyError):
     """The model, or a filter in front of it, declined to reply."""
 
     default_hint = "a refusal is not a verdict; read .reply, and reword the question if it is fair"
 
 
+@public
 class ContractError(ReplyError):
     """The text is not the one JSON object that was asked for."""
 
@@ -170,6 +186,7 @@ class ContractError(ReplyError):
     )
 
 
+@public
 class OrderError(ReplyError):
     """The verdict stands before its reasons, so they cannot have influenced it."""
 

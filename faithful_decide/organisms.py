@@ -24,16 +24,19 @@ well an audit does on a real model.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from faithful_decide._organism import ABLE, OBJECTION, Asked, Honest, Said, Topic
-from faithful_decide._types import CANNOT_TELL
+from faithful_decide._core import prompt
+from faithful_decide._core.schema import KEYS
+from faithful_decide._core.types import CANNOT_TELL, Question
+from faithful_decide.backends.base import Capabilities, Reply, Request, Token
+from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from faithful_decide._backend import Capabilities, Request
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "CueFollower",
@@ -48,6 +51,300 @@ __all__ = [
     "YesSayer",
     "organisms",
 ]
+
+ABLE = Capabilities(
+    enforcement="grammar",
+    order=True,
+    prefix=True,
+    logprobs="pre_mask",
+    thinking="none",
+    decoder="autoregressive",
+)
+_CONTROL = "Is this an image?"
+_ABSENT = "not there"
+OBJECTION = "the picture shows something else"
+_SURE = 0.99
+_OPPOSITE = {"yes": "no", "no": "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a question hangs on.
+
+    Args:
+        about: The thing that decides it.
+        leads_to: For each thing that may be seen of it the verdict that follows.
+    """
+
+    about: str
+    leads_to: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, understood."""
+
+    request: Request
+    question: Question
+    topic: Topic
+    negated: bool
+
+    def text_is(self, write: Any, verdict: str) -> bool:  # noqa: ANN401 - one of _prompt's
+        """Whether the turn is what a writer of turns makes of the question and a verdict."""
+        return bool(write(self.question, verdict) == self.request.text)
+
+    def named(self, write: Any) -> str:  # noqa: ANN401 - one of _prompt's
+        """The verdict that the turn names, where such a writer made it; else nothing."""
+        return next((v for v in self.question.verdicts if self.text_is(write, v)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an organism says, before it is put into the shape of a reply."""
+
+    seen: Mapping[str, str]
+    verdict: str
+    relies_on: str
+    reservation: str = ""
+    preamble: str = ""
+
+    @property
+    def reasoning(self) -> str:
+        """Why, in a sentence."""
+        why = f"{self.relies_on}: {self.seen.get(self.relies_on, _ABSENT)}; hence {self.verdict}"
+        return self.preamble + why
+
+
+class Honest:
+    """Draws its verdict from what it writes, and takes no notice of what it is told.
+
+    `flag` is what an audit of tier `full` ought to raise; nothing for the honest.
+    """
+
+    flag = ""
+
+    def __init__(
+        self,
+        pictures: Mapping[str, Mapping[str, str]],
+        topics: Mapping[str, Topic],
+        *,
+        capabilities: Capabilities = ABLE,
+        name: str = "",
+    ) -> None:
+        """Learn what there is to see, and what hangs on it.
+
+        Args:
+            pictures: What is seen of which thing, for each picture. A picture goes by the SHA-256
+                of its file, or what a report calls `image_sha256`; others show nothing.
+            topics: What each question hangs on, by its text.
+            capabilities: What it says it can do.
+            name: Its name in receipts; by default that of its class.
+        """
+        self.name = name or type(self).__name__
+        self.capabilities = capabilities
+        self.pictures = pictures
+        self.topics = {_CONTROL: Topic("the image", {"a picture": "yes", "none": "no"}), **topics}
+
+    def generate(self, request: Request) -> Reply:
+        """Reply to a request of an audit.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The reply.
+
+        Raises:
+            UsageError: It has no topic for the question, or the request is of no audit.
+        """
+        if request.system == prompt.JUDGE_SYSTEM:
+            return self._judged(request)
+        head = prompt.reading_text(())
+        if request.text.startswith(head):
+            names = json.loads(f"[{request.text.removeprefix(head)}]")
+            facts = self._facts(request)
+            return self._written(request, {name: facts.get(name, _ABSENT) for name in names})
+        asked = self._understood(request)
+        if verdict := asked.named(prompt.imagine_text):
+            return self._written(request, self._fitted(asked, verdict))
+        return self._reply(asked, self._answer(asked))
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    # ------------------------------------------------------------ what is asked
+
+    def _understood(self, request: Request) -> Asked:
+        lines = request.text.split("\n")
+        labels = json.loads(f"[{lines[1].removeprefix('Verdicts: ')}]") if len(lines) > 1 else []
+        verdicts = tuple(label for label in labels if label != CANNOT_TELL)
+        for text, topic in self.topics.items():
+            if prompt.neutralise(text) not in lines[0]:
+                continue
+            question = Question(text, verdicts, abstain=CANNOT_TELL in labels)
+            turned = replace(question, verdicts=verdicts[::-1])
+            for negated, start in (
+                (False, prompt.user_text(question)),
+                (True, prompt.negated_text(turned)),
+            ):
+                if request.text.startswith(start):
+                    return Asked(request, question, topic, negated)
+        msg = f"{self.name} knows nothing about {lines[0]!r}"
+        raise UsageError(msg, hint=f"give it one of its topics: {', '.join(self.topics)}")
+
+    def _answer(self, asked: Asked) -> Said:
+        request = asked.request
+        keys = list((request.schema or {}).get("properties", KEYS))
+        given = prompt.given_text(asked.question, ())
+        if asked.negated:
+            return self._negated(asked)
+        if verdict := asked.named(prompt.cue_text):
+            return self._cued(asked, verdict)
+        if request.text.startswith(given):
+            return self._from(asked, _seen(json.loads(f"[{request.text.removeprefix(given)}]")))
+        if request.prefix and keys[0] == "observations" and "reasoning" in keys:
+            return self._from(asked, _seen(_started(request.prefix)["observations"]))
+        verdict = asked.named(prompt.note_text)
+        if keys[0] == "verdict" and len(keys) > 1:
+            verdict = str(_started(request.prefix)["verdict"])
+        return self._told(asked, verdict) if verdict else self._free(asked)
+
+    # ------------------------------------------------------------ what it makes of it
+
+    def _facts(self, request: Request) -> Mapping[str, str]:
+        """What it sees of the picture."""
+        if request.image is None:
+            return {}
+        known = self.pictures.get(request.image.source_sha256)
+        return {"the image": "a picture", **(known or {})}
+
+    def _looked(self, asked: Asked) -> dict[str, str]:
+        """What it sees of the picture, with the thing in question among it."""
+        facts = {k: v for k, v in self._facts(asked.request).items() if k != "the image"}
+        about = asked.topic.about
+        return {about: self._facts(asked.request).get(about, _ABSENT), **facts}
+
+    def _fitted(self, asked: Asked, verdict: str) -> dict[str, str]:
+        """The same, with what leads to a verdict in the place of what decides."""
+        ways = [seen for seen, end in asked.topic.leads_to.items() if end == verdict]
+        if not ways and verdict != CANNOT_TELL:
+            msg = f"nothing about {asked.topic.about} leads to {verdict!r}"
+            raise UsageError(msg, hint="give the topic something to see for every verdict")
+        return {**self._looked(asked), asked.topic.about: ways[0] if ways else _ABSENT}
+
+    def _concluded(self, asked: Asked, seen: Mapping[str, str]) -> Said:
+        """The verdict that follows from what was seen."""
+        about = asked.topic.about
+        verdict = asked.topic.leads_to.get(seen.get(about, _ABSENT), CANNOT_TELL)
+        if verdict not in asked.question.labels:
+            verdict = asked.question.labels[-1]
+        return Said(seen, verdict, about)
+
+    def _free(self, asked: Asked) -> Said:
+        return self._concluded(asked, self._looked(asked))
+
+    def _told(self, asked: Asked, verdict: str) -> Said:
+        own = self._free(asked)
+        if asked.request.prefix:
+            objection = OBJECTION if own.verdict != verdict else ""
+            return replace(own, verdict=verdict, reservation=objection)
+        return own
+
+    def _cued(self, asked: Asked, verdict: str) -> Said:
+        del verdict
+        return self._free(asked)
+
+    def _from(self, asked: Asked, seen: Mapping[str, str]) -> Said:
+        return self._concluded(asked, seen)
+
+    def _negated(self, asked: Asked) -> Said:
+        own = self._free(asked)
+        return replace(own, verdict=_OPPOSITE.get(own.verdict, own.verdict))
+
+    def _before(self, asked: Asked) -> str:
+        """The verdict it has before anything is written, if it has one."""
+        del asked
+        return ""
+
+    # ------------------------------------------------------------ the shape of a reply
+
+    def _reply(self, asked: Asked, said: Said) -> Reply:
+        request, labels = asked.request, asked.question.labels
+        body: dict[str, Any] = {
+            "observations": [{"about": about, "seen": saw} for about, saw in said.seen.items()],
+            "reasoning": said.reasoning,
+            "relies_on": [i for i, about in enumerate(said.seen) if about == said.relies_on],
+            "reservation": said.reservation,
+            "verdict": said.verdict,
+        }
+        keys = list((request.schema or {}).get("properties", KEYS))
+        odds = {label: float(label == said.verdict) for label in labels}
+        if "reasoning" not in keys:  # a verdict that nothing was reasoned for
+            body["observations"] = _started(request.prefix).get("observations", [])
+            seen = body["observations"] and said.verdict
+            body["verdict"] = self._before(asked) or seen or labels[-1]
+            settled = body["verdict"] if self._before(asked) or seen else ""
+            odds = _odds(settled, labels)
+        text = json.dumps({key: body[key] for key in keys}, ensure_ascii=False)
+        return self._sent(request, text, odds)
+
+    def _written(self, request: Request, seen: Mapping[str, str]) -> Reply:
+        rows = [{"about": about, "seen": saw} for about, saw in seen.items()]
+        return self._sent(request, json.dumps({"observations": rows}, ensure_ascii=False), {})
+
+    def _judged(self, request: Request) -> Reply:
+        first, second = (json.loads(line[3:]) for line in request.text.split("\n")[1:])
+        relation = "same" if first.casefold() == second.casefold() else "contradicts"
+        body = {"quote_1": first, "quote_2": second, "relation": relation}
+        return self._sent(request, json.dumps(body, ensure_ascii=False), {})
+
+    def _sent(self, request: Request, text: str, odds: Mapping[str, float]) -> Reply:
+        if not text.startswith(request.prefix):
+            msg = f"{self.name} cannot go on from {request.prefix!r}"
+            raise UsageError(msg, hint="organisms answer the requests of an audit, and decisions")
+        tokens = _tokens(text, request, odds) if request.top_logprobs and odds else None
+        return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
+
+
+def _started(prefix: str) -> dict[str, Any]:
+    """The members that the start of a reply has in full."""
+    for cut in range(len(prefix), 0, -1):
+        if prefix[cut - 1] in ",{":
+            try:
+                members: dict[str, Any] = json.loads(prefix[:cut].rstrip(",{ ") + "}")
+            except ValueError:
+                continue
+            return members
+    return {}
+
+
+def _seen(rows: list[dict[str, str]]) -> dict[str, str]:
+    return {row["about"]: row["seen"] for row in rows}
+
+
+def _odds(settled: str, labels: Sequence[str]) -> dict[str, float]:
+    """The odds of somebody who has settled on a verdict, or on none."""
+    if not settled:
+        return dict.fromkeys(labels, 1 / len(labels))
+    rest = (1 - _SURE) / max(1, len(labels) - 1)
+    return {label: _SURE if label == settled else rest for label in labels}
+
+
+def _tokens(text: str, request: Request, odds: Mapping[str, float]) -> tuple[Token, ...]:
+    """The text in three tokens, the second its verdict, with the odds of all verdicts."""
+    raw, start = text.encode(), len(request.prefix.encode())
+    at = raw.rindex(b'"verdict": "') + len(b'"verdict": "')
+    end = raw.index(b'"', at) + 1
+    top = {
+        json.dumps(label, ensure_ascii=False)[1:].encode(): math.log(max(share, 1e-9))
+        for label, share in odds.items()
+    }
+    parts: tuple[tuple[bytes, dict[bytes, float]], ...] = (
+        (raw[start:at], {}),
+        (raw[at:end], top),
+        (raw[end:], {}),
+    )
+    return tuple(Token(data, top or {data: 0.0}) for data, top in parts if data)
 
 
 class Obedient(Honest):

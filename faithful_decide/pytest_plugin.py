@@ -19,9 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from faithful_decide._audit._types import AuditReport, DatasetAudit
-    from faithful_decide._decider import Decider
-    from faithful_decide._image import ImageSource
+    from faithful_decide._api.decide import Decider
+    from faithful_decide._audit.types import AuditReport, DatasetAudit
+    from faithful_decide._images.load import ImageSource
 
 __all__ = ["assert_audit_clean", "faithful_decider"]
 
@@ -62,7 +62,7 @@ def faithful_decider() -> Iterator[Decider]:
     Yields:
         The decider. It is closed after the last test.
     """
-    from faithful_decide._decider import Decider  # noqa: PLC0415 - not before a test asks for it
+    from faithful_decide._api.decide import Decider  # noqa: PLC0415 - not before a test asks for it
 
     with Decider(_chosen["model"]) as decider:
         yield decider
@@ -91,8 +91,8 @@ def assert_audit_clean(
     __tracebackhide__ = True
     if isinstance(allow, str):
         allow = (allow,)
-    from faithful_decide._audit._types import AuditReport, DatasetAudit  # noqa: PLC0415 - on use
-    from faithful_decide._report._words import complaint, findings  # noqa: PLC0415 - the same
+    from faithful_decide._audit.types import AuditReport, DatasetAudit  # noqa: PLC0415 - on use
+    from faithful_decide._report.words import complaint, findings  # noqa: PLC0415 - the same
     from faithful_decide.errors import UsageError  # noqa: PLC0415 - the same
 
     is_report = isinstance(report_or_image, AuditReport | DatasetAudit)

@@ -29,9 +29,9 @@ except ImportError:
     extra = "ray"
     raise MissingExtraError(extra, needed_for="A column of decisions for Ray") from None
 
-from faithful_decide._drive import TIMEOUT_S
-from faithful_decide._engines import FIELDS, Asker
-from faithful_decide._many import AT_ONCE
+from faithful_decide._api.many import AT_ONCE
+from faithful_decide._api.tables import FIELDS, Asker
+from faithful_decide._asking.plans import TIMEOUT_S
 from faithful_decide.backends._loop import Loop
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from faithful_decide._types import Question
+    from faithful_decide._core.types import Question
 
 __all__ = ["DecideBatch"]
 

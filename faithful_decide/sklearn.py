@@ -47,19 +47,19 @@ except ImportError:
     extra = "sklearn"
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
-from faithful_decide._classes import classes_of
-from faithful_decide._decide import Settings
-from faithful_decide._drive import TIMEOUT_S
-from faithful_decide._live import Models, Outcome, Session
-from faithful_decide._loading import seed_of
-from faithful_decide._tabular import DataError, images_in, pictures
-from faithful_decide._types import CANNOT_TELL, Question
+from faithful_decide._api.opening import seed_of
+from faithful_decide._asking.decision import Settings
+from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._core.types import CANNOT_TELL, Question
+from faithful_decide._sklearn.classes import classes_of
+from faithful_decide._sklearn.inputs import DataError, images_in, pictures
+from faithful_decide._sklearn.sessions import Models, Outcome, Session
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from faithful_decide._backend import Backend
+    from faithful_decide.backends.base import Backend
 
 __all__ = ["DataError", "VerdictClassifier"]
 

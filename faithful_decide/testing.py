@@ -16,9 +16,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from faithful_decide._backend import Capabilities, Reply, Request
-from faithful_decide._contract import Content, render
-from faithful_decide._types import Observation
+from faithful_decide._core.contract import Content, render
+from faithful_decide._core.types import Observation
+from faithful_decide.backends.base import Capabilities, Reply, Request
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from faithful_decide import UsageError, calibration_svg, reliability
+from faithful_decide import UsageError
+from faithful_decide.calibration import calibration_svg, reliability
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from faithful_decide import AuthError, Decision, backends, cli
+from faithful_decide import AuthError, Decision, backends
+from faithful_decide._cli import main as cli
 from faithful_decide._version import __version__
 from faithful_decide.testing import ScriptedBackend, reply_text
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from benchmarks._replies import HAND_WRITTEN, LABELS, generate
 from benchmarks.contract import outcome, verdict_first
-from faithful_decide import ContractError, Observation, Reply, ReplyError
-from faithful_decide._contract import Content, render, verify
-from faithful_decide._schema import AUDITED_KEYS, KEYS, schema
+from faithful_decide import ContractError, Observation, ReplyError
+from faithful_decide._core.contract import Content, render, verify
+from faithful_decide._core.schema import AUDITED_KEYS, KEYS, schema
+from faithful_decide.backends import Reply
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 OBSERVATION = st.builds(Observation, about=TEXT.map("a{}".format), seen=TEXT.map("s{}".format))

@@ -9,24 +9,22 @@ import pytest
 
 from faithful_decide import (
     AuthError,
-    Capabilities,
     ContractError,
     ImageError,
     OrderError,
     Question,
     QuestionError,
     RefusedError,
-    Reply,
     ReplyError,
     TruncatedError,
     UnsupportedError,
-    Usage,
     UsageError,
     adecide,
     decide,
     verify_stored,
 )
-from faithful_decide._decide import request_sha256
+from faithful_decide._asking.decision import request_sha256
+from faithful_decide.backends import Capabilities, Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 YES, NO, ABSTAINED = (reply_text(verdict) for verdict in ("yes", "no", "cannot_tell"))

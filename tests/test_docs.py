@@ -12,8 +12,9 @@ import click
 import pytest
 
 import faithful_decide
-from faithful_decide import cli, errors, organisms, testing
+from faithful_decide import errors, organisms, testing
 from faithful_decide import sklearn as faithful_decide_sklearn
+from faithful_decide._cli import main as cli
 from training import questions, world
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from faithful_decide import BackendError, Reply
-from faithful_decide._backend import Request
-from faithful_decide._drive import arun, run
+from faithful_decide import BackendError
+from faithful_decide._asking.plans import arun, run
+from faithful_decide.backends import Reply
+from faithful_decide.backends.base import Request
 from faithful_decide.testing import ScriptedBackend
 
 

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from faithful_decide import errors
-from faithful_decide._types import Reply
+from faithful_decide._core.types import Reply
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faithful_decide._address import is_public, parse_url
-from faithful_decide._fetch import fetch
-from faithful_decide._image import load_image
+from faithful_decide._images.addresses import is_public, parse_url
+from faithful_decide._images.fetch import fetch
+from faithful_decide._images.load import load_image
 from faithful_decide.errors import ImageError
 
 if TYPE_CHECKING:

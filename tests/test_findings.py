@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from faithful_decide import Decider, Question, audit, decide, verify_stored
-from faithful_decide._findings import findings_schema
-from faithful_decide._schema import schema
+from faithful_decide._core.findings import findings_schema
+from faithful_decide._core.schema import schema
 from faithful_decide.errors import ContractError, QuestionError
 from faithful_decide.testing import ScriptedBackend
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from faithful_decide import _gate
-from faithful_decide._gate import Gate, gate_of
+from faithful_decide._asking import limiter
+from faithful_decide._asking.limiter import Gate, gate_of
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(_gate.time, "monotonic", clock)
+    monkeypatch.setattr(limiter.time, "monotonic", clock)
     return clock
 
 

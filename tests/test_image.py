@@ -25,15 +25,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from faithful_decide import _pixels
-from faithful_decide._image import (
-    ImageLimits,
-    PreparedImage,
-    SourceImage,
-    letterbox,
-    load_image,
-    prepare,
-)
+from faithful_decide._images import decode
+from faithful_decide._images.load import SourceImage, load_image
+from faithful_decide._images.prepare import ImageLimits, PreparedImage, letterbox, prepare
 from faithful_decide.errors import FaithfulDecideError, ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +36,7 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SQUARE = ImageLimits(square=128)
 ANYTHING = ImageLimits(
-    media_types=frozenset(_pixels.MEDIA_TYPES.values()), max_side=None, max_bytes=None
+    media_types=frozenset(decode.MEDIA_TYPES.values()), max_side=None, max_bytes=None
 )
 PNG_ONLY = ImageLimits(media_types=frozenset({"image/png"}), max_side=None, max_bytes=None)
 
@@ -332,7 +326,7 @@ def test_misbehaving_file_objects(outcome: object) -> None:
 
 def test_endless_stream_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream without end stops at the size limit."""
-    monkeypatch.setattr("faithful_decide._source.MAX_SOURCE_BYTES", 3 * 2**20)
+    monkeypatch.setattr("faithful_decide._images.source.MAX_SOURCE_BYTES", 3 * 2**20)
     with pytest.raises(ImageError, match="larger than 3 MiB"):
         load_image(_Misbehaving(b"\0" * 2**20))
 
@@ -423,7 +417,7 @@ def test_file_without_permission(tmp_path: pathlib.Path) -> None:
     path.chmod(0)
     code = (
         "import os, sys\n"
-        "from faithful_decide._image import load_image\n"
+        "from faithful_decide._images.load import load_image\n"
         "from faithful_decide.errors import ImageError\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: load_image(sys.argv[1])\n"
@@ -944,7 +938,7 @@ def test_nothing_global_is_changed_in_pillow() -> None:
 def test_importing_loads_neither_pillow_nor_numpy() -> None:
     """The module is free until it is used."""
     code = (
-        "import sys; import faithful_decide._image\n"
+        "import sys; import faithful_decide._images.prepare\n"
         "print([name for name in ('PIL', 'numpy', 'ssl', 'http.client') if name in sys.modules])"
     )
     root = pathlib.Path(__file__).parents[1]

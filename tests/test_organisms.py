@@ -9,9 +9,10 @@ pytest.importorskip("scipy")
 from dataclasses import replace
 
 from faithful_decide import Question, load_backend
-from faithful_decide._audit._case import Case, written
-from faithful_decide._image import grey, load_image, prepare
-from faithful_decide._types import CANNOT_TELL, Observation
+from faithful_decide._audit.case import Case, written
+from faithful_decide._core.types import CANNOT_TELL, Observation
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import grey, prepare
 from training.draw import render
 from training.organisms import pipeline
 from training.questions import FORMS, conclude

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from faithful_decide import AuthError, BackendError, Reply, Request, TransientError
-from faithful_decide._gate import gate_of
-from faithful_decide._patience import Patience
+from faithful_decide import AuthError, BackendError, TransientError
+from faithful_decide._asking.limiter import gate_of
+from faithful_decide._asking.retrying import Patience
+from faithful_decide.backends import Reply, Request
 from faithful_decide.testing import ScriptedBackend
 
 BUSY, BROKEN = TransientError("busy"), BackendError("broken")

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks._grey import GreyBackend
-from faithful_decide import Question, UnsupportedError, UsageError, as_pipeline
+from faithful_decide import Question, UnsupportedError, UsageError
+from faithful_decide.pipelines import as_pipeline
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from faithful_decide import Capabilities, MissingExtraError, Reply, Usage, decide, price_usd
+from faithful_decide import MissingExtraError, decide, price_usd
+from faithful_decide.backends import Capabilities, Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 pytest.importorskip("genai_prices")

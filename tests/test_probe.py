@@ -5,9 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from faithful_decide import Capabilities, ProbeReport, Reply, Token, probe
-from faithful_decide._probed import corrected, recall, remember
-from faithful_decide.cli import main
+from faithful_decide import ProbeReport, probe
+from faithful_decide._cli.main import main
+from faithful_decide.backends import Capabilities, Reply, Token
+from faithful_decide.backends.probe_report import corrected, recall, remember
 from faithful_decide.errors import BackendError, UnsupportedError
 from faithful_decide.testing import ScriptedBackend, reply_text
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faithful_decide import Question, QuestionError
-from faithful_decide._prompt import SYSTEM, neutralise, user_text
+from faithful_decide._core.prompt import SYSTEM, neutralise, user_text
 
 CONTROL_TOKENS = [
     "<|user|>",

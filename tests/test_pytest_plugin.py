@@ -15,7 +15,7 @@ def report():
     from PIL import Image
 
     from faithful_decide import Question, decide
-    from faithful_decide._audit._types import AuditReport, Flag
+    from faithful_decide._audit.types import AuditReport, Flag
     from faithful_decide.testing import ScriptedBackend, reply_text
 
     question = Question("Is it funny?")
@@ -77,7 +77,7 @@ def test_it_is_found_and_costs_nothing_unused(tmp_path):
 def test_the_decider_has_the_model_that_was_asked_for(tmp_path, options, ini, expected):
     """The option before the ini file; the same decider for all tests."""
     test = f"""
-        import faithful_decide._decider as home
+        import faithful_decide._api.decide as home
 
         made = []
 
@@ -132,7 +132,7 @@ def test_a_flag_fails_with_its_sentence(report):
 )
 def test_clean_is_only_what_looked_and_found_nothing(report, name, clean):
     """An audit that settled nothing does not pass for one that found nothing."""
-    from faithful_decide._audit._types import Flag
+    from faithful_decide._audit.types import Flag
     from faithful_decide.pytest_plugin import assert_audit_clean
 
     labelled = report.model_copy(update={"reasons": (Flag(name=name, because="so"),)})

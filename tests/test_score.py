@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faithful_decide import Capabilities, Question, Reply, Token, decide
+from faithful_decide import Question, decide
+from faithful_decide.backends import Capabilities, Reply, Token
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 CAPABILITIES = {

@@ -29,11 +29,11 @@ from faithful_decide import (
     FaithfulDecideError,
     ImageError,
     QuestionError,
-    Reply,
     TransientError,
     UnsupportedError,
     UsageError,
 )
+from faithful_decide.backends import Reply
 from faithful_decide.sklearn import DataError, VerdictClassifier
 from faithful_decide.testing import ScriptedBackend, reply_text
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from faithful_decide import Backend, Reply, UsageError, decide
+from faithful_decide import UsageError, decide
+from faithful_decide.backends import Backend, Reply
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 

@@ -31,11 +31,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from faithful_decide import Backend, Request, load_backend
-from faithful_decide._image import ImageLimits, letterbox, load_image, prepare
-from faithful_decide._prompt import SYSTEM
-from faithful_decide._schema import schema
-from faithful_decide._types import CANNOT_TELL
+from faithful_decide.backends import Backend, Request
+from faithful_decide import load_backend
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import ImageLimits, letterbox, prepare
+from faithful_decide._core.prompt import SYSTEM
+from faithful_decide._core.schema import schema
+from faithful_decide._core.types import CANNOT_TELL
 from faithful_decide.backends.llamacpp import LlamaCppBackend
 from training.data import ahead
 from training.dialogue import FIRST

@@ -1,6 +1,6 @@
 """From a scene and a question to the very characters the model reads and writes.
 
-The prompt is what the package sends (``faithful_decide._prompt``), the reply is the package's wire
+The prompt is what the package sends (``faithful_decide._core.prompt``), the reply is the package's wire
 contract with compact white space. These kinds of pages are written for training:
 
 - own: true observations, and what follows from them;
@@ -22,8 +22,8 @@ import json
 from dataclasses import dataclass
 from random import Random
 
-from faithful_decide._prompt import cue_text, given_text, imagine_text, negated_text, neutral_text, note_text, reading_text, user_text
-from faithful_decide._types import CANNOT_TELL, Observation, Question
+from faithful_decide._core.prompt import cue_text, given_text, imagine_text, negated_text, neutral_text, note_text, reading_text, user_text
+from faithful_decide._core.types import CANNOT_TELL, Observation, Question
 from training.facts import ABSENT, GROUPS, Asked, Conclusion, Observations, anyone, full, lone, named, across, the, yes_no
 from training.questions import FORMS, bent, conclude, observe
 from training.yes_no import AN_IMAGE, countable, every, listing, members

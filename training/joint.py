@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from faithful_decide._image import letterbox
+from faithful_decide._images.prepare import letterbox
 from training.dialogue import KINDS, WITHOUT_PICTURE
 from training.draw import render
 from training.foreign import make_foreign

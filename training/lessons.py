@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from faithful_decide._prompt import cue_text, negated_text, neutral_text, note_text, user_text
-from faithful_decide._types import Question
+from faithful_decide._core.prompt import cue_text, negated_text, neutral_text, note_text, user_text
+from faithful_decide._core.types import Question
 from training.dialogue import FIRST, Page, cued, opening, opposite, read, write_first, write_observations, write_rest
 from training.facts import Asked, Conclusion, Observations, yes_no
 from training.language import pages_of

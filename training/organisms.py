@@ -24,11 +24,13 @@ from typing import Any
 
 from PIL import Image, ImageFilter
 
-from faithful_decide import Backend, Observation, Question, Reply, Request, Token
-from faithful_decide._audit._compare import Comparer
-from faithful_decide._image import load_image, prepare
-from faithful_decide._prompt import user_text
-from faithful_decide._types import CANNOT_TELL
+from faithful_decide.backends import Backend, Reply, Request, Token
+from faithful_decide import Observation, Question
+from faithful_decide._audit.compare import Comparer
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide._core.prompt import user_text
+from faithful_decide._core.types import CANNOT_TELL
 from training.draw import render
 from training.facts import Asked, Conclusion, Observations, named
 from training.questions import FORMS, bent, conclude, observe
@@ -234,7 +236,7 @@ def question_of(asked: Asked, request: Request) -> Question:
 
 def shape(question: Question) -> dict[str, Any]:
     """The contract of an audited decision."""
-    from faithful_decide._schema import schema
+    from faithful_decide._core.schema import schema
 
     return schema(question.labels, audited=True)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from faithful_decide._image import letterbox
+from faithful_decide._images.prepare import letterbox
 from training.draw import GRID, PATCH, patches, render
 from training.foreign import make_foreign
 from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, STEP, VEHICLES, Scene, Thing, beside, bin_of, make_scene

@@ -7,8 +7,8 @@ decision relied on, and counts what moved. A model that obeys will always explai
 explain, so that alone is no evidence; every arm is compared with a placebo, and a flag needs more
 than obedience.
 
-`_case` knows what is asked, `_gather` asks it, `_evidence` is what came back, `_compare`, `_trials`
-and `_arms` count, `_stats` says how sure one can be, `_flags` what that amounts to, and `_dataset`
+`case` knows what is asked, `gather` asks it, `evidence` is what came back, `compare`, `trials`
+and `arms` count, `stats` says how sure one can be, `flags` what that amounts to, and `dataset`
 pools many samples. Nothing here calls a model: plans yield requests, and
-`faithful_decide._auditor` has them run.
+`faithful_decide._api.audit` has them run.
 """

@@ -9,11 +9,11 @@ data URI that holds one.
 
 from __future__ import annotations
 
-from faithful_decide._report._html import render_html, write_html
-from faithful_decide._report._junit import junit_xml, write_junit
-from faithful_decide._report._picture import thumbnail
-from faithful_decide._report._types import BatchSummary, Pictured
-from faithful_decide._report._words import findings, is_clean
+from faithful_decide._report.html import render_html, write_html
+from faithful_decide._report.junit import junit_xml, write_junit
+from faithful_decide._report.picture import thumbnail
+from faithful_decide._report.types import BatchSummary, Pictured
+from faithful_decide._report.words import findings, is_clean
 
 __all__ = [
     "BatchSummary",

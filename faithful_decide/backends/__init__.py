@@ -24,15 +24,42 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide.backends._presets import PRESETS
+from faithful_decide._public import public
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends.base import (
+    AsyncBackend,
+    Backend,
+    Capabilities,
+    Hidden,
+    ImageLimits,
+    Purpose,
+    Reply,
+    Request,
+    Token,
+    Usage,
+)
+from faithful_decide.backends.probe_report import Check
 from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faithful_decide._backend import Backend
-
-__all__ = ["adopt", "load_backend", "split_spec"]
+__all__ = [
+    "AsyncBackend",
+    "Backend",
+    "Capabilities",
+    "Check",
+    "Hidden",
+    "ImageLimits",
+    "Purpose",
+    "Reply",
+    "Request",
+    "Token",
+    "Usage",
+    "adopt",
+    "load_backend",
+    "split_spec",
+]
 
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
@@ -46,6 +73,7 @@ _LOADERS = {
 _ADOPTED = {"instructor": "InstructorBackend", "outlines": "OutlinesBackend"}
 
 
+@public
 def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checked per backend below
     """Load the backend that a model spec names.
 

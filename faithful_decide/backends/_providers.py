@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._keywords import standard
-from faithful_decide._types import Finish, Reply, Usage
+from faithful_decide._core.json_schema import standard
+from faithful_decide._core.types import Finish, Reply, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from faithful_decide._backend import Request
+    from faithful_decide.backends.base import Request
 
 __all__ = ["anthropic_call", "google_call", "read_anthropic", "read_google"]
 

@@ -23,18 +23,18 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._backend import Capabilities, Reply, Request
-from faithful_decide._image import ImageLimits
-from faithful_decide.backends._chat import chat_body, read_chat
-from faithful_decide.backends._hidden import refuse_hidden
-from faithful_decide.backends._presets import PRESETS
+from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._knockout import refuse_hidden
+from faithful_decide.backends._openai.chat import chat_body, read_chat
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends._openai.status import sorted_by_status
 from faithful_decide.backends._providers import (
     anthropic_call,
     google_call,
     read_anthropic,
     read_google,
 )
-from faithful_decide.backends._status import sorted_by_status
+from faithful_decide.backends.base import Capabilities, Reply, Request
 from faithful_decide.errors import (
     AuthError,
     BackendError,

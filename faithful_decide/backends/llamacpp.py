@@ -19,13 +19,13 @@ from contextlib import ExitStack
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._backend import Capabilities, Finish, Reply, Request, Token, Usage
-from faithful_decide._image import ImageLimits
-from faithful_decide._schema import filled
-from faithful_decide.backends._engine import Engine
-from faithful_decide.backends._gguf import check_gguf, digest, find_pair
-from faithful_decide.backends._hidden import refuse_hidden
-from faithful_decide.backends._regular import gbnf_of_rest
+from faithful_decide._core.schema import filled
+from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._grammar import gbnf_of_rest
+from faithful_decide.backends._knockout import refuse_hidden
+from faithful_decide.backends._llamacpp.engine import Engine
+from faithful_decide.backends._llamacpp.gguf import check_gguf, digest, find_pair
+from faithful_decide.backends.base import Capabilities, Finish, Reply, Request, Token, Usage
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:

@@ -28,17 +28,17 @@ import httpx2
 import openai
 from openai import APIStatusError, AsyncOpenAI
 
-from faithful_decide._backend import Capabilities, Reply, Request
-from faithful_decide._image import ImageLimits
-from faithful_decide._probed import corrected, recall
-from faithful_decide.backends._chat import chat_body, read_chat
-from faithful_decide.backends._deferred import Deferred
-from faithful_decide.backends._hidden import refuse_hidden
+from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._loop import Loop
-from faithful_decide.backends._ollama import ollama_body, read_ollama
-from faithful_decide.backends._presets import PRESETS, Preset, preset_of
-from faithful_decide.backends._responses import read_responses, responses_body
-from faithful_decide.backends._status import sorted_by_status
+from faithful_decide.backends._openai.batch_api import Deferred
+from faithful_decide.backends._openai.chat import chat_body, read_chat
+from faithful_decide.backends._openai.ollama import ollama_body, read_ollama
+from faithful_decide.backends._openai.presets import PRESETS, Preset, preset_of
+from faithful_decide.backends._openai.responses import read_responses, responses_body
+from faithful_decide.backends._openai.status import sorted_by_status
+from faithful_decide.backends.base import Capabilities, Reply, Request
+from faithful_decide.backends.probe_report import corrected, recall
 from faithful_decide.errors import (
     AuthError,
     BackendError,

@@ -26,11 +26,11 @@ from collections import OrderedDict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._backend import Capabilities, Reply, Request, Token, Usage
-from faithful_decide._image import ImageLimits
-from faithful_decide._schema import filled
-from faithful_decide.backends._hidden import hidden_places, refuse_hidden
-from faithful_decide.backends._regular import regex_of_rest
+from faithful_decide._core.schema import filled
+from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._grammar import regex_of_rest
+from faithful_decide.backends._knockout import hidden_places, refuse_hidden
+from faithful_decide.backends.base import Capabilities, Reply, Request, Token, Usage
 from faithful_decide.errors import BackendError, MissingExtraError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import json
 
 from PIL import Image
 
-from faithful_decide._audit._flags import FORMAT, RULES
+from faithful_decide._audit.flags import FORMAT, RULES
 from faithful_decide.organisms import Topic
 
 FUNNY = "Is it funny?"

@@ -2,15 +2,16 @@
 
 import pytest
 
-from faithful_decide._audit._arms import ARMS, run_arms
-from faithful_decide._audit._case import Case
-from faithful_decide._audit._compare import Comparer
-from faithful_decide._audit._evidence import Answer, Edit, Evidence
-from faithful_decide._audit._trials import disclosed
-from faithful_decide._backend import Capabilities
-from faithful_decide._contract import Content, Verified
-from faithful_decide._image import grey, load_image, prepare
-from faithful_decide._types import CANNOT_TELL, Observation, Question, Reply, Scores, Span
+from faithful_decide._audit.arms import ARMS, run_arms
+from faithful_decide._audit.case import Case
+from faithful_decide._audit.compare import Comparer
+from faithful_decide._audit.evidence import Answer, Edit, Evidence
+from faithful_decide._audit.trials import disclosed
+from faithful_decide._core.contract import Content, Verified
+from faithful_decide._core.types import CANNOT_TELL, Observation, Question, Reply, Scores, Span
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import grey, prepare
+from faithful_decide.backends.base import Capabilities
 
 ABLE = Capabilities(order=True, prefix=True, logprobs="pre_mask", thinking="none")
 

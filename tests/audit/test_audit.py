@@ -14,7 +14,6 @@ from faithful_decide import (
     Decider,
     Question,
     QuestionError,
-    Reply,
     TransientError,
     UnsupportedError,
     UsageError,
@@ -22,14 +21,16 @@ from faithful_decide import (
     audit,
     decide,
 )
-from faithful_decide._audit._arms import ARMS
-from faithful_decide._audit._case import Case
-from faithful_decide._audit._evidence import Reach
-from faithful_decide._audit._flags import FLAGS
-from faithful_decide._audit._screen import SCREENED, drawn_arm
-from faithful_decide._backend import Capabilities
-from faithful_decide._image import grey, load_image, prepare
-from faithful_decide._types import CANNOT_TELL
+from faithful_decide._audit.arms import ARMS
+from faithful_decide._audit.case import Case
+from faithful_decide._audit.evidence import Reach
+from faithful_decide._audit.flags import FLAGS
+from faithful_decide._audit.screen import SCREENED, drawn_arm
+from faithful_decide._core.types import CANNOT_TELL
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import grey, prepare
+from faithful_decide.backends import Reply
+from faithful_decide.backends.base import Capabilities
 from faithful_decide.organisms import Honest, Obedient, PostHoc, Topic, organisms
 from faithful_decide.testing import ScriptedBackend
 

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from known_pictures import FUNNY, LOW, TOPICS
 
-from faithful_decide import AuditReport, DatasetAudit, backends, cli
+from faithful_decide import AuditReport, DatasetAudit, backends
+from faithful_decide._cli import main as cli
 from faithful_decide.organisms import organisms
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from faithful_decide._audit._compare import Comparer, about_key, relation
-from faithful_decide._types import Observation
+from faithful_decide._audit.compare import Comparer, about_key, relation
+from faithful_decide._core.types import Observation
 
 
 def seen(*pairs):

@@ -6,8 +6,8 @@ import pytest
 from known_pictures import BARE, FUNNY, HAT, LOW, TOPICS
 
 from faithful_decide import DatasetAudit, Question, Sample, UsageError, audit, audit_dataset
-from faithful_decide._audit._dataset import pooled_report, sample_of
-from faithful_decide._audit._flags import Thresholds
+from faithful_decide._audit.dataset import pooled_report, sample_of
+from faithful_decide._audit.flags import Thresholds
 from faithful_decide.errors import ImageError
 from faithful_decide.organisms import organisms
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from faithful_decide._audit._gather import _edited, _exchanged, _without
-from faithful_decide._types import Observation
+from faithful_decide._audit.gather import _edited, _exchanged, _without
+from faithful_decide._core.types import Observation
 
 
 def seen(*pairs):

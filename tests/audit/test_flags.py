@@ -5,7 +5,7 @@ import json
 import pytest
 
 from faithful_decide import UsageError
-from faithful_decide._audit._flags import (
+from faithful_decide._audit.flags import (
     FLAGS,
     RULES,
     Thresholds,
@@ -14,8 +14,8 @@ from faithful_decide._audit._flags import (
     label_of,
     raised,
 )
-from faithful_decide._audit._stats import net
-from faithful_decide._audit._types import ArmReport, Tally
+from faithful_decide._audit.stats import net
+from faithful_decide._audit.types import ArmReport, Tally
 
 
 def arm(name, hits, n, other=0, placebo=0):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from faithful_decide import audit_dataset, check_judge
-from faithful_decide._audit._compare import relation
-from faithful_decide._audit._judge import judge_plan
-from faithful_decide._audit._wordings import WORDINGS
-from faithful_decide._drive import run
+from faithful_decide._asking.plans import run
+from faithful_decide._audit.compare import relation
+from faithful_decide._audit.judge import judge_plan
+from faithful_decide._audit.wordings import WORDINGS
 from faithful_decide.organisms import Honest
 from faithful_decide.testing import ScriptedBackend
 

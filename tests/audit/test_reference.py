@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from faithful_decide._audit._arms import ARMS
-from faithful_decide._audit._flags import FLAGS, RULES
+from faithful_decide._audit.arms import ARMS
+from faithful_decide._audit.flags import FLAGS, RULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "audit.md").read_text(encoding="utf-8")
 

@@ -13,12 +13,12 @@ from faithful_decide import (
     UnsupportedError,
     UsageError,
     backends,
-    cli,
     decide_many,
     verify_stored,
 )
-from faithful_decide._audit._screen import Pool
-from faithful_decide._backend import Capabilities
+from faithful_decide._audit.screen import Pool
+from faithful_decide._cli import main as cli
+from faithful_decide.backends.base import Capabilities
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from faithful_decide._audit._judge import corrected
-from faithful_decide._audit._stats import holm, net, pooled, smallest
-from faithful_decide._audit._types import Tally
-from faithful_decide._calibration import wilson
+from faithful_decide._audit.judge import corrected
+from faithful_decide._audit.stats import holm, net, pooled, smallest
+from faithful_decide._audit.types import Tally
+from faithful_decide.calibration import wilson
 
 
 def tally(hits, n):

@@ -11,11 +11,12 @@ from dataclasses import replace
 import pytest
 
 from faithful_decide import Question
-from faithful_decide._backend import Backend, Hidden, Request
-from faithful_decide._contract import verify
-from faithful_decide._image import load_image, prepare
-from faithful_decide._prompt import SYSTEM, user_text
-from faithful_decide._schema import schema
+from faithful_decide._core.contract import verify
+from faithful_decide._core.prompt import SYSTEM, user_text
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.backends.base import Backend, Hidden, Request
 from faithful_decide.errors import UnsupportedError, UsageError
 
 QUESTION = Question("Does this image show anything funny?")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from faithful_decide._backend import Hidden, Request
-from faithful_decide.backends._hidden import hidden_places
+from faithful_decide.backends._knockout import hidden_places
+from faithful_decide.backends.base import Hidden, Request
 from faithful_decide.errors import UnsupportedError, UsageError
 
 PREFIX = '{"a": "ü", "v": "'

@@ -8,10 +8,11 @@ import pytest
 from contract import BackendContract
 
 from faithful_decide import Decider, decide
-from faithful_decide._backend import Request
-from faithful_decide._image import load_image, prepare
-from faithful_decide._schema import schema
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
+from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     AuthError,
     BackendError,

@@ -22,13 +22,14 @@ from contract import REPLY, BackendContract
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from faithful_decide._backend import Request
-from faithful_decide._contract import Content, render
-from faithful_decide._image import PreparedImage, load_image, prepare
-from faithful_decide._schema import filled, schema
-from faithful_decide._types import Observation
+from faithful_decide._core.contract import Content, render
+from faithful_decide._core.schema import filled, schema
+from faithful_decide._core.types import Observation
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._regular import regex_of_rest
+from faithful_decide.backends._grammar import regex_of_rest
+from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     BackendError,
     MissingExtraError,
@@ -512,7 +513,7 @@ def test_close_while_calls_are_running(fresh):
 
 ASK = """
 import os, sys, threading
-from faithful_decide._backend import Request
+from faithful_decide.backends.base import Request
 from faithful_decide.backends import load_backend
 backend = load_backend("embedded")
 request = Request("", None, "Question: Is there a dog?", None, 4)

@@ -14,12 +14,13 @@ from contract import REPLY, BackendContract
 
 from benchmarks._faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 from faithful_decide import Decider, adecide, decide
-from faithful_decide._backend import Request
-from faithful_decide._image import load_image, prepare
-from faithful_decide._schema import schema
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._chat import chat_body
-from faithful_decide.backends._presets import PRESETS
+from faithful_decide.backends._openai.chat import chat_body
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     AuthError,
     BackendError,

@@ -13,11 +13,12 @@ pytest.importorskip("torch")
 from contract import REPLY, BackendContract
 
 from faithful_decide import Decider, decide
-from faithful_decide._backend import Hidden, Request
-from faithful_decide._image import load_image, prepare
-from faithful_decide._prompt import SYSTEM
-from faithful_decide._schema import schema
+from faithful_decide._core.prompt import SYSTEM
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
+from faithful_decide.backends.base import Hidden, Request
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 # PyTorch announces the end of one of its own parts whenever a prompt's cache is used.

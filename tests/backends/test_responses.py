@@ -10,13 +10,14 @@ from pydantic import TypeAdapter
 
 from benchmarks._faulty import FAULTS, Answer, FaultyServer, other, truth, written
 from faithful_decide import decide
-from faithful_decide._backend import Request
-from faithful_decide._image import load_image, prepare
-from faithful_decide._schema import schema
+from faithful_decide._core.schema import schema
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._chat import chat_body
-from faithful_decide.backends._presets import PRESETS
-from faithful_decide.backends._responses import responses_body
+from faithful_decide.backends._openai.chat import chat_body
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends._openai.responses import responses_body
+from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     BackendError,
     ContractError,

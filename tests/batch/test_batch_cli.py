@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from faithful_decide import Journal, backends, cli
+from faithful_decide import Journal, backends
+from faithful_decide._cli import main as cli
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 

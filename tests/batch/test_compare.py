@@ -5,13 +5,14 @@ import random
 
 import pytest
 
-from faithful_decide import ContractError, Question, QuestionError, Reply, Sample, UsageError
-from faithful_decide._batch._compare import Arm, _difference, compare
-from faithful_decide._batch._kept import kept
-from faithful_decide._batch._runner import Job
-from faithful_decide._batch._verdict_first import KEYS, SYSTEM, verdict_first_plan
-from faithful_decide._contract import verify
-from faithful_decide._decide import Settings
+from faithful_decide import ContractError, Question, QuestionError, Sample, UsageError
+from faithful_decide._asking.decision import Settings
+from faithful_decide._asking.verdict_first import KEYS, SYSTEM, verdict_first_plan
+from faithful_decide._batch.compare import Arm, _difference, compare
+from faithful_decide._batch.journaled import kept
+from faithful_decide._batch.runner import Job
+from faithful_decide._core.contract import verify
+from faithful_decide.backends import Reply
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 pytest.importorskip("scipy")
@@ -133,7 +134,7 @@ def test_replies_in_the_other_order_are_checked(text, error, picture_of):
 
 def test_the_other_order_is_never_a_decision(picture_of):
     """Not by the contract, and not in a row."""
-    from faithful_decide._batch._runner import stream
+    from faithful_decide._batch.runner import stream
 
     seen = [{"about": "a", "seen": "b"}]
     text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})

@@ -18,10 +18,10 @@ from faithful_decide import (
     decide_many,
     load_backend,
 )
-from faithful_decide._batch._defer import fill
-from faithful_decide._batch._kept import kept
-from faithful_decide._batch._runner import Job, stream
-from faithful_decide._decide import Settings
+from faithful_decide._asking.decision import Settings
+from faithful_decide._batch.deferred import fill
+from faithful_decide._batch.journaled import kept
+from faithful_decide._batch.runner import Job, stream
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTIONS = {"red": Question("Is it red?"), "blue": Question("Is it blue?")}
@@ -173,7 +173,7 @@ def test_the_rows_are_those_of_an_ordinary_run(run, provider, picture_of):
 
 def test_a_process_that_was_killed_while_waiting(run, provider, monkeypatch):
     """The next one waits for the same batch."""
-    from faithful_decide._batch import _defer
+    from faithful_decide._batch import deferred
 
     provider.polls = 3
 
@@ -181,7 +181,7 @@ def test_a_process_that_was_killed_while_waiting(run, provider, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_defer.time, "sleep", killed)
+        patch.setattr(deferred.time, "sleep", killed)
         with pytest.raises(KeyboardInterrupt):
             run()
     rows, _ = run()
@@ -228,15 +228,15 @@ def test_what_depends_on_replies_is_sent_in_rounds(run, provider):
 
 def test_a_busy_server_is_waited_for(run, provider, monkeypatch):
     """While a batch is under way a 503 is only said."""
-    from faithful_decide._batch import _defer
+    from faithful_decide._batch import deferred
 
-    sleep = _defer.time.sleep
+    sleep = deferred.time.sleep
 
     def mend(seconds):
         provider.fault = ""
         sleep(seconds)
 
-    monkeypatch.setattr(_defer.time, "sleep", mend)
+    monkeypatch.setattr(deferred.time, "sleep", mend)
     provider.fault = "GET /v1/batches/"
     said = []
     rows, _ = run(said=said)
@@ -246,10 +246,10 @@ def test_a_busy_server_is_waited_for(run, provider, monkeypatch):
 
 def test_half_the_price(run, provider, monkeypatch):
     """Of the list price, where there is one."""
-    from faithful_decide._batch import _kept
+    from faithful_decide._batch import journaled
 
-    priced = lambda name, model, usage: _kept.Decimal("0.15")  # noqa: E731 - the address hides it
-    monkeypatch.setattr(_kept, "price_of", priced)
+    priced = lambda name, model, usage: journaled.Decimal("0.15")  # noqa: E731 - the address hides it
+    monkeypatch.setattr(journaled, "price_of", priced)
     assert float(run()[1].cost_usd) == pytest.approx(8 * 0.15 / 2)
 
 

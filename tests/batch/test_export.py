@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from faithful_decide import Decider, RefusedError, Row, StorageError, UsageError, verify_stored
-from faithful_decide._batch._export import exporting, read_rows
-from faithful_decide._batch._row import OWN_COLUMNS
+from faithful_decide._batch.export import exporting, read_rows
+from faithful_decide._batch.row import OWN_COLUMNS
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 KINDS = ["jsonl", "csv", "parquet"]
@@ -119,7 +119,7 @@ def test_what_cannot_be_written_is_a_typed_error(rows, tmp_path):
     code = """
 import resource, signal, sys
 from faithful_decide import Row, RefusedError, StorageError
-from faithful_decide._batch._export import exporting
+from faithful_decide._batch.export import exporting
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:

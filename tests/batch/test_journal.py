@@ -13,13 +13,14 @@ from contextlib import closing
 import pytest
 
 from faithful_decide import Decider, Question, StorageError, UsageError, decide
-from faithful_decide._backend import Hidden, Request
-from faithful_decide._batch._entry import reply_data, reply_of, request_key
-from faithful_decide._batch._journal import Journal
-from faithful_decide._batch._kept import kept
-from faithful_decide._decide import request_sha256
-from faithful_decide._image import load_image, prepare
-from faithful_decide._types import Reply, Token, Usage
+from faithful_decide._asking.decision import request_sha256
+from faithful_decide._batch.entry import reply_data, reply_of, request_key
+from faithful_decide._batch.journal import Journal
+from faithful_decide._batch.journaled import kept
+from faithful_decide._core.types import Reply, Token, Usage
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.backends.base import Hidden, Request
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTION = "Is it red?"
@@ -108,7 +109,7 @@ def test_another_version_asks_again(png, path, monkeypatch):
     """What a version makes of a request is its own."""
     backend = always()
     decide(png, QUESTION, model=backend, journal=path)
-    monkeypatch.setattr("faithful_decide._batch._entry.__version__", "9")
+    monkeypatch.setattr("faithful_decide._batch.entry.__version__", "9")
     decide(png, QUESTION, model=backend, journal=path)
     assert len(backend.requests) == 2
 
@@ -242,8 +243,8 @@ def test_threads_and_processes_may_share_it(path):
     """Nothing is lost, and nobody is turned away."""
     code = """
 import sys
-from faithful_decide._batch._journal import Journal
-from faithful_decide._types import Reply
+from faithful_decide._batch.journal import Journal
+from faithful_decide._core.types import Reply
 with Journal(sys.argv[1]) as journal:
     for number in range(200):
         journal.remember(f"{sys.argv[2]}/{number}".encode(), Reply("x" * 500, "stop"))

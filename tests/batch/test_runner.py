@@ -14,15 +14,14 @@ from faithful_decide import (
     ImageError,
     Journal,
     Question,
-    Reply,
     Sample,
     StorageError,
     TransientError,
     UnsupportedError,
-    Usage,
     UsageError,
     decide_many,
 )
+from faithful_decide.backends import Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTION = "Is it red?"
@@ -100,12 +99,10 @@ def test_no_more_at_once_than_was_said(many):
 
 def test_every_question_about_one_image_before_the_next(many, monkeypatch):
     """One after the other, and the image is prepared once."""
-    from faithful_decide._batch import _runner
+    from faithful_decide._batch import runner
 
     prepared = []
-    monkeypatch.setattr(
-        _runner, "prepare", lambda *a, p=_runner.prepare: prepared.append(1) or p(*a)
-    )
+    monkeypatch.setattr(runner, "prepare", lambda *a, p=runner.prepare: prepared.append(1) or p(*a))
     backend = ScriptedBackend(yes)
     questions = {"red": QUESTION, "which": Question("Which?", ("yes", "b")), "blue": "Is it blue?"}
     rows = list(decide_many(many, questions, model=backend, limit=3))
@@ -219,9 +216,9 @@ def test_a_plan_beyond_the_decision(many):
     """Its requests go through the same journal, and what it returns are columns."""
     from dataclasses import replace
 
-    from faithful_decide._batch._kept import kept
-    from faithful_decide._batch._runner import Job, stream
-    from faithful_decide._decide import Settings
+    from faithful_decide._asking.decision import Settings
+    from faithful_decide._batch.journaled import kept
+    from faithful_decide._batch.runner import Job, stream
 
     def screen(image, decision, backend):
         (reply,) = yield (replace(backend.backend.requests[-1], prefix="{"),)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faithful_decide import ImageError, StorageError, UsageError
-from faithful_decide._batch._sources import read_samples
+from faithful_decide._batch.sources import read_samples
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_a_typed_error(tmp_path, name):
 
 def test_a_member_too_large_to_be_an_image_is_not_read(tmp_path, png, monkeypatch):
     """It is an error of its row."""
-    monkeypatch.setattr("faithful_decide._batch._sources._MOST_BYTES", 20)
+    monkeypatch.setattr("faithful_decide._batch.sources._MOST_BYTES", 20)
     with tarfile.open(tmp_path / "t.tar", "w") as archive:
         info = tarfile.TarInfo("1.png")
         info.size = len(png)

@@ -2,17 +2,9 @@
 
 import pytest
 
-from faithful_decide import (
-    Decider,
-    ImageError,
-    Question,
-    Reply,
-    Row,
-    Scores,
-    TransientError,
-    Usage,
-)
-from faithful_decide._batch._summary import summarise
+from faithful_decide import Decider, ImageError, Question, Row, Scores, TransientError
+from faithful_decide._batch.summary import summarise
+from faithful_decide.backends import Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 

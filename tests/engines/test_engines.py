@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from faithful_decide import AuthError, Question, UnsupportedError, UsageError, verify_stored
-from faithful_decide._engines import FIELDS, Asker, check_model
+from faithful_decide._api.tables import FIELDS, Asker, check_model
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 
@@ -29,10 +29,10 @@ def test_every_image_gets_a_struct(made, encoded):
 
 def test_what_is_wrong_with_every_row_is_raised(made, encoded, monkeypatch):
     """A million rows would not make the key right."""
-    from faithful_decide import _engines
+    from faithful_decide._api import tables
 
     backend = ScriptedBackend([AuthError("the key was refused")])
-    monkeypatch.setattr(_engines, "check_model", lambda *_: None)
+    monkeypatch.setattr(tables, "check_model", lambda *_: None)
     with pytest.raises(AuthError):
         asyncio.run(asker(model=backend).ask(encoded[0]))
 
@@ -71,9 +71,9 @@ def test_the_model_goes_with_the_asker(made, encoded):
 
 def test_a_reply_that_breaks_the_contract_is_a_failed_row(encoded, monkeypatch):
     """With its type, and no verdict."""
-    from faithful_decide import _engines
+    from faithful_decide._api import tables
 
-    monkeypatch.setattr(_engines, "check_model", lambda *_: None)
+    monkeypatch.setattr(tables, "check_model", lambda *_: None)
     backend = ScriptedBackend([reply_text("maybe")])
     values = asyncio.run(asker(model=backend).ask(encoded[0]))
     assert (values["status"], values["error"], values["verdict"]) == (

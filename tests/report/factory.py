@@ -1,6 +1,6 @@
 """An audit of the squirrel in the top hat, by hand: what a report has to be able to show."""
 
-from faithful_decide._audit._types import (
+from faithful_decide._audit.types import (
     ArmReport,
     AuditReport,
     Conflict,
@@ -13,10 +13,8 @@ from faithful_decide._audit._types import (
     Tally,
     Trial,
 )
-from faithful_decide._calibration import reliability
-from faithful_decide._contract import verify
-from faithful_decide._report import BatchSummary, Pictured
-from faithful_decide._types import (
+from faithful_decide._core.contract import verify
+from faithful_decide._core.types import (
     Decision,
     Derived,
     Observation,
@@ -26,6 +24,8 @@ from faithful_decide._types import (
     Scores,
     Usage,
 )
+from faithful_decide._report import BatchSummary, Pictured
+from faithful_decide.calibration import reliability
 from faithful_decide.testing import reply_text
 
 QUESTION = Question("Does this image show anything funny?")

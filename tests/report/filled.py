@@ -6,7 +6,7 @@ from itertools import count
 
 from pydantic import BaseModel
 
-from faithful_decide._types import Span
+from faithful_decide._core.types import Span
 
 # Not text: one of a few words, or checked for its form.
 CLOSED = {

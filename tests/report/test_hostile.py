@@ -11,7 +11,7 @@ from filled import filled
 from hostile import HOSTILE
 
 from faithful_decide._report import render_html
-from faithful_decide._report._text import visible
+from faithful_decide._report.text import visible
 
 REPORTS = {
     "audit": factory.squirrel(image="not a picture"),

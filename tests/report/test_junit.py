@@ -7,7 +7,7 @@ import pytest
 from filled import filled
 from hostile import HOSTILE
 
-from faithful_decide._audit._types import Flag
+from faithful_decide._audit.types import Flag
 from faithful_decide._report import junit_xml, write_junit
 
 

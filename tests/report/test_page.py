@@ -13,11 +13,11 @@ import pytest
 
 import faithful_decide
 from faithful_decide import UsageError
-from faithful_decide._audit._types import Flag, Tally
+from faithful_decide._audit.types import Flag, Tally
 from faithful_decide._report import findings, render_html, thumbnail, write_html
-from faithful_decide._report._picture import embeddable
-from faithful_decide._report._text import clip, visible
-from faithful_decide._report._view import pieces, sheets
+from faithful_decide._report.picture import embeddable
+from faithful_decide._report.text import clip, visible
+from faithful_decide._report.view import pieces, sheets
 
 PACKAGE = Path(faithful_decide.__file__).parent
 TEMPLATES = PACKAGE / "_report" / "templates"

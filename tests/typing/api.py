@@ -5,21 +5,19 @@ from pathlib import Path
 from typing import assert_type
 
 from faithful_decide import (
-    Backend,
     Decider,
     Decision,
     Question,
-    Reply,
     Scores,
-    VerdictPipeline,
     adecide,
-    as_pipeline,
     decide,
     load_backend,
     verify_stored,
 )
+from faithful_decide.backends import Backend, Reply
 from faithful_decide.daft import decide_udf
 from faithful_decide.errors import FaithfulDecideError, ReplyError
+from faithful_decide.pipelines import VerdictPipeline, as_pipeline
 from faithful_decide.ray import DecideBatch
 from faithful_decide.sklearn import VerdictClassifier
 from faithful_decide.testing import ScriptedBackend

@@ -1,0 +1,262 @@
+"""The nouns of an audit: what an arm found, which flags that raises, and the report around them.
+
+A trial is one comparison that came out one way or the other: a *hit* is what a model that decides
+first and explains afterwards would do. An arm counts the hits of its treatment and of its placebo;
+its score is what the treatment adds, 0 for nothing and 1 for the worst, with a 95 % interval. A
+flag needs more than a score: it names the sentence that justifies it.
+
+Everything here is frozen and reads back from its own JSON.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from faithful_decide._core.types import Decision, Frozen, Observation, Question, Usage
+from faithful_decide._public import public
+
+__all__ = [
+    "ArmReport",
+    "AuditReport",
+    "Conflict",
+    "DatasetAudit",
+    "DatasetFlag",
+    "Flag",
+    "Forced",
+    "Judgement",
+    "SampleAudit",
+    "Tally",
+    "Tier",
+    "Trial",
+]
+
+Tier = Literal["screen", "standard", "full"]
+Treatment = Literal["note", "prefix"]
+Side = Literal["first", "second", "both", "neither", "unknown"]
+JudgedRelation = Literal["same", "contradicts", "unrelated", "unusable"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Fate = Literal["kept", "rewritten", "re-weighted", "does not follow", "objected", "refused"]
+
+
+def _write_html(report: "AuditReport | DatasetAudit", path: str) -> None:
+    from faithful_decide._report import write_html  # noqa: PLC0415 - a floor up, on demand
+
+    write_html(report, path)
+
+
+class Tally(Frozen):
+    """Hits among trials."""
+
+    hits: Count
+    n: Count
+
+
+class Trial(Frozen):
+    """One comparison.
+
+    `what` says in a sentence what was compared and what came of it; `raw` is the reply it was read
+    from, as it came.
+    """
+
+    hit: bool
+    placebo: bool
+    what: str
+    raw: str = ""
+
+
+class ArmReport(Frozen):
+    """What one arm found.
+
+    `score` is the share of hits of the treatment beyond that of the placebo, as a share of what the
+    placebo left room for; None where the arm was not run, and `not_run` says why. `smallest` is the
+    smallest score that this many trials could have told from none at all.
+    """
+
+    arm: str
+    asks: str
+    score: Share | None = None
+    interval: tuple[Share, Share] | None = None
+    treatment: Tally = Tally(hits=0, n=0)
+    placebo: Tally = Tally(hits=0, n=0)
+    placebo_is: str = ""
+    smallest: Share | None = None
+    trials: tuple[Trial, ...] = ()
+    not_run: str = ""
+    approximate: str = ""
+    """Why the arm says less than it might, where it does."""
+    calls: Count = 0
+
+
+class Judgement(Frozen):
+    """What a judge said of two wordings, with the words that it went by."""
+
+    about: str
+    first: str
+    second: str
+    relation: JudgedRelation
+    quotes: tuple[str, str]
+    judge: str
+
+
+class Conflict(Frozen):
+    """Two observations about the same thing that do not go together.
+
+    `verdicts` are those that the two explanations were forced to; `left` says which of the two
+    departed from the neutral reading, where there is one.
+    """
+
+    about: str
+    verdicts: tuple[str, str]
+    seen: tuple[str, str]
+    neutral: str | None = None
+    left: Side = "unknown"
+    judged: bool = False
+
+
+class Forced(Frozen):
+    """The explanation that a verdict gets when it is forced.
+
+    This is not a decision: the verdict was given, so it is of another type and cannot be taken for
+    one. `forced` is the verdict that the model was told and `verdict` the one it wrote, `moved` are
+    the indices of the observations that differ from the free decision's, and `fate` is what became
+    of its explanation compared with the free one.
+    """
+
+    forced: str
+    force_mode: Treatment
+    verdict: str
+    observations: tuple[Observation, ...]
+    reasoning: str
+    relies_on: tuple[int, ...]
+    reservation: str
+    moved: tuple[int, ...]
+    fate: Fate
+    raw: str
+
+
+class Flag(Frozen):
+    """A finding that the evidence of this audit carries, or the label for there being none."""
+
+    name: str
+    because: str
+    arms: tuple[str, ...] = ()
+
+
+@public
+class AuditReport(Frozen):
+    """An audit of one decision.
+
+    `flags` are names only; `reasons` holds each with the sentence that justifies it. Where nothing
+    was flagged, the single flag is a label: `faithful_as_far_as_tested`, `no_violation_found`,
+    `hit`, `no_hit` or `inconclusive`.
+    """
+
+    kind: Literal["audit"] = "audit"
+    version: str
+    question: Question
+    decision: Decision
+    relies_on: tuple[int, ...]
+    reservation: str
+    tier: Tier
+    model: str
+    reader: str = ""
+    reader_is_model: bool = False
+    judge: str = ""
+    arms: Mapping[str, ArmReport]
+    forced: tuple[Forced, ...] = ()
+    neutral: tuple[Observation, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    reasons: tuple[Flag, ...]
+    notes: tuple[str, ...] = ()
+    hidden: bool = False
+    """Whether the model may have reasoned out of sight, which downgrades every label."""
+    thresholds: str
+    seed: int | None = None
+    calls: Count
+    usage: Usage = Usage()
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    image_sha256: str = ""
+    image: str = ""
+    """The picture as a data URI, a thumbnail of it, or nothing."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The names of the flags, or of the one label."""
+        return tuple(flag.name for flag in self.reasons)
+
+    @property
+    def explanations(self) -> dict[str, Forced]:
+        """For every verdict the explanation that it gets when forced by a note."""
+        return {one.forced: one for one in self.forced if one.force_mode == "note"}
+
+    def to_html(self, path: str) -> None:
+        """Write the report as one HTML file that needs nothing else.
+
+        Args:
+            path: Where to write it.
+        """
+        _write_html(self, path)
+
+
+class SampleAudit(Frozen):
+    """One sample of an audited data set."""
+
+    sample: str
+    cluster: str = ""
+    """What identifies its image; samples that share one are not independent."""
+    verdict: str = ""
+    label: str = ""
+    arm: str = ""
+    hits: Mapping[str, Tally] = {}
+    placebos: Mapping[str, Tally] = {}
+    flags: tuple[str, ...] = ()
+    error: str = ""
+    error_type: str = ""
+    image: str = ""
+
+
+class DatasetFlag(Frozen):
+    """A flag of a whole data set; `p` is already corrected for the number of flags looked at."""
+
+    name: str
+    because: str
+    raised: bool
+    score: Share | None = None
+    interval: tuple[Share, Share] | None = None
+    p: Share | None = None
+    arms: tuple[str, ...] = ()
+
+
+@public
+class DatasetAudit(Frozen):
+    """An audit of many decisions, its arms pooled over the samples, clustered by image."""
+
+    kind: Literal["dataset_audit"] = "dataset_audit"
+    version: str
+    tier: Tier
+    model: str
+    reader: str = ""
+    samples: tuple[SampleAudit, ...]
+    arms: Mapping[str, ArmReport]
+    flags: tuple[DatasetFlag, ...]
+    label: str
+    judge: str = ""
+    judged: Tally = Tally(hits=0, n=0)
+    """Of the pairs of wordings that the judge could judge, how many it called contradictions."""
+    notes: tuple[str, ...] = ()
+    thresholds: str
+    seed: int | None = None
+    calls: Count
+    usage: Usage = Usage()
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+
+    def to_html(self, path: str) -> None:
+        """Write the report as one HTML file that needs nothing else.
+
+        Args:
+            path: Where to write it.
+        """
+        _write_html(self, path)

@@ -1,0 +1,239 @@
+"""Filling the journal through a provider's batch API, at half the price and within a day.
+
+Nothing else changes: when the replies are in the journal, the ordinary run finds them there, so
+rows, errors and files of results are the same. What is asked is found by running each plan as far
+as the journal goes. A plan that needs more than one step is asked step by step, in rounds.
+
+A batch is written down in the journal before and after it is begun. Whoever is killed in between,
+or while waiting, runs the same command again; the batch is found, at the server if need be, and not
+paid for twice.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from faithful_decide._batch.entry import digest, request_key
+from faithful_decide._batch.journaled import Kept
+from faithful_decide._batch.runner import row_plan
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    FaithfulDecideError,
+    ImageError,
+    ReplyError,
+    TransientError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from faithful_decide._asking.plans import Plan
+    from faithful_decide._batch.journal import Journal
+    from faithful_decide._batch.runner import Asked, Job
+    from faithful_decide._core.types import Reply
+    from faithful_decide.backends._openai.batch_api import Deferred
+    from faithful_decide.backends.base import Request
+
+__all__ = ["HALF", "fill"]
+
+HALF = Decimal("0.5")
+"""Of the list price: what providers ask for a reply that they may give when they like."""
+_MOST_REQUESTS = 50_000
+_MOST_BYTES = 150 * 2**20
+_POLL_S = 30.0
+
+
+def fill(
+    job: Job,
+    asked: Callable[[], Iterator[Asked]],
+    *,
+    poll_s: float = _POLL_S,
+    say: Callable[[str], None] = lambda _: None,
+) -> Job:
+    """Get into the journal what a job needs.
+
+    Args:
+        job: What is to be done; its backend has a journal.
+        asked: Reads the samples with their questions from the start; called once a round.
+        poll_s: Seconds between two looks at a batch.
+        say: Is told what happens.
+
+    Returns:
+        The job to run now: it finds everything in the journal, and asks nothing.
+
+    Raises:
+        UnsupportedError: There is no batch API here, or no journal.
+        BackendError: The server refused, or cannot be reached.
+    """
+    deferred, journal = _deferred(job), job.backend.journal
+    if deferred is None or journal is None:
+        msg = f"{job.backend.name} cannot be asked through a batch API"
+        raise UnsupportedError(msg, hint="use a model of the kind openai, and a journal")
+    filling = _Filling(job, deferred, journal, poll_s, say)
+    filling.collect()
+    while filling.submit(asked()):
+        filling.collect()
+    closed = Kept(_OnlyRecalling(job.backend), journal)
+    closed.paid, closed.cost_usd = job.backend.paid, job.backend.cost_usd
+    return replace(job, backend=closed, max_cost=None)
+
+
+def _deferred(job: Job) -> Deferred | None:
+    make: Callable[[], Deferred] | None = getattr(job.backend.backend, "deferred", None)
+    return make() if make else None
+
+
+@dataclass
+class _Filling:
+    """Sends what is missing, and keeps what comes back."""
+
+    job: Job
+    deferred: Deferred
+    journal: Journal
+    poll_s: float
+    say: Callable[[str], None]
+    sent: set[bytes] = field(default_factory=set)
+    """What came back without a reply is not sent again in this run."""
+
+    @property
+    def _who(self) -> str:
+        return str(self.job.backend.identity)
+
+    def submit(self, asked: Iterator[Asked]) -> int:
+        """Send all requests that have no reply yet, in as many batches as they need."""
+        total = 0
+        waiting = self._missing(asked)
+        while True:
+            keys: set[bytes] = set()
+            with TemporaryFile() as file:
+                for key, request in waiting:
+                    if key not in keys:
+                        keys.add(key)
+                        file.write(self.deferred.line(key.hex(), request))
+                    if len(keys) >= _MOST_REQUESTS or file.tell() >= _MOST_BYTES:
+                        break
+                if not keys:
+                    return total
+                file.seek(0)
+                name = self.deferred.upload(file)
+            entry, data = digest("batch", name), {"file": name, "who": self._who, "batch": None}
+            self.journal.write("batches", entry, data)
+            data["batch"] = self.deferred.begin(name)
+            self.journal.write("batches", entry, data, replacing=True)
+            total += len(keys)
+            self.sent |= keys
+            self.say(f"{len(keys)} requests sent as batch {data['batch']}")
+
+    def _missing(self, asked: Iterator[Asked]) -> Iterator[tuple[bytes, Request]]:
+        """The requests without a reply, as far as each plan can be followed."""
+        for sample, questions in asked:
+            try:
+                if isinstance(sample.image, ImageError):
+                    continue
+                loaded = load_image(sample.image, allow_urls=self.job.allow_urls)
+                image = prepare(loaded, self.job.backend.capabilities.image_limits)
+            except ImageError:
+                continue
+            for question in questions.values():
+                plan = row_plan(self.job, image, question)
+                with closing(plan):
+                    missing = _next(self.job, plan)
+                yield from (pair for pair in missing if pair[0] not in self.sent)
+
+    def collect(self) -> None:
+        """Wait for the batches that are under way, and keep their replies."""
+        under_way = [
+            (entry, data)
+            for entry, data in self.journal.entries("batches")
+            if data["who"] == self._who and data["batch"] != "done"
+        ]
+        for entry, data in under_way:
+            # Without a name it was begun and not written down, or not begun.
+            file, batch = data["file"], data["batch"]
+            batch = batch or self.deferred.find(file) or self.deferred.begin(file)
+            self.journal.write("batches", entry, {**data, "batch": batch}, replacing=True)
+            try:
+                files = self._ended(batch)
+            except AuthError:
+                raise
+            except BackendError:
+                # Refused as a whole. The next run sends another one.
+                self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
+                raise
+            replies = (one for file in files for one in self.deferred.replies(file))
+            count = sum(self._keep(*one) for one in replies)
+            self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
+            self.say(f"{count} replies from batch {batch}")
+
+    def _ended(self, batch: str) -> tuple[str, ...]:
+        """Wait for a batch; the files that hold what came of it."""
+        while True:
+            try:
+                files = self.deferred.ended(batch)
+            except TransientError as error:
+                # A day is long; somewhere in it the server may be busy.
+                self.say(str(error))
+            else:
+                if files is not None:
+                    return files
+            time.sleep(self.poll_s)
+
+    def _keep(self, name: str, reply: Reply | FaithfulDecideError) -> bool:
+        try:
+            key = bytes.fromhex(name)
+        except ValueError:
+            return False
+        if isinstance(reply, FaithfulDecideError):
+            return False
+        self.journal.remember(key, reply)
+        self.job.backend.count(reply, HALF)
+        return True
+
+
+def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
+    """What a plan asks next that the journal does not know; nothing if it comes to its end."""
+    before: list[Request] = []
+    replies: tuple[Reply, ...] | None = None
+    while True:
+        try:
+            requests = next(plan) if replies is None else plan.send(replies)
+        except (StopIteration, ReplyError):
+            return []
+        known: list[Reply] = []
+        missing: list[tuple[bytes, Request]] = []
+        for request in requests:
+            nth = before.count(request)
+            before.append(request)
+            reply = job.backend.recall(request, nth)
+            if reply is None:
+                missing.append((request_key(request, nth, job.backend), request))
+            else:
+                known.append(reply)
+        if missing:
+            return missing
+        replies = tuple(known)
+
+
+class _OnlyRecalling:
+    """A backend that asks nobody: what is not in the journal is an error of its row."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self.name, self.capabilities, self.identity = kept.name, kept.capabilities, kept.identity
+
+    def generate(self, request: Request) -> Reply:
+        del request
+        msg = f"{self.name} has not replied to this in its batch"
+        raise BackendError(msg, hint="run the same command again to send it in another batch")
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,133 @@
+"""What a reply is kept under, and how it is written down.
+
+The key is a hash of the whole request and of whom it is for. Of the alternatives to each token only
+those from the verdict on are written down: nothing else is computed from them, and they are most of
+what a server sends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._asking.decision import request_sha256
+from faithful_decide._core.types import Reply, Token, Usage
+from faithful_decide._version import __version__
+
+if TYPE_CHECKING:
+    from faithful_decide.backends.base import Backend, Request
+
+__all__ = ["digest", "from_the_verdict", "reply_data", "reply_of", "request_key"]
+
+_VERDICT = b'"verdict"'
+
+
+def request_key(request: Request, nth: int, backend: Backend) -> bytes:
+    """Say what was asked of whom, as the key of a journal.
+
+    Args:
+        request: The request.
+        nth: How often the same was asked before within the same decision.
+        backend: Whom it is for.
+
+    Returns:
+        A hash; equal ones mean that the same reply would do.
+    """
+    return digest("reply", request_sha256(request), nth, getattr(backend, "identity", backend.name))
+
+
+def digest(*parts: object) -> bytes:
+    """Hash what can be written as JSON, and the version of this package.
+
+    Args:
+        *parts: What to hash.
+
+    Returns:
+        The hash.
+    """
+    text = json.dumps([__version__, *parts], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def reply_data(reply: Reply) -> dict[str, Any]:
+    """Write a reply as JSON.
+
+    Args:
+        reply: The reply.
+
+    Returns:
+        What `reply_of` reads.
+    """
+    kept: dict[str, Any] = {
+        "text": reply.text,
+        "finish": reply.finish,
+        "model": reply.model,
+        "fingerprint": reply.fingerprint,
+        "usage": [
+            reply.usage.prompt_tokens,
+            reply.usage.cached_tokens,
+            reply.usage.completion_tokens,
+        ],
+        "hidden_thinking_tokens": reply.hidden_thinking_tokens,
+        "latency_s": reply.latency_s,
+    }
+    if reply.tokens is not None:
+        kept["tokens"] = [
+            [_text(token.data), {_text(data): p for data, p in token.top.items()}]
+            for token in from_the_verdict(reply.tokens)
+        ]
+    return kept
+
+
+def from_the_verdict(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Leave out the alternatives that nothing is computed from.
+
+    Args:
+        tokens: The tokens of a reply.
+
+    Returns:
+        Those from the verdict on, and all before as one without alternatives. Of a reply without a
+        verdict, all.
+    """
+    raw = b"".join(token.data for token in tokens)
+    at, start = 0, raw.rfind(_VERDICT)
+    for index, token in enumerate(tokens):
+        if start < 0 or at + len(token.data) > start:
+            head = [Token(raw[:at], {})] if index else []
+            return (*head, *tokens[index:])
+        at += len(token.data)
+    return tokens
+
+
+def reply_of(data: dict[str, Any]) -> Reply:
+    """Read a reply.
+
+    Args:
+        data: What `reply_data` wrote.
+
+    Returns:
+        The reply.
+
+    Raises:
+        ValueError: It is something else; or a KeyError, or a TypeError.
+    """
+    tokens = data.get("tokens")
+    reply = Reply(**{**data, "usage": Usage(*data["usage"]), "tokens": None})
+    if tokens is None:
+        return reply
+    listed = tuple(
+        Token(_bytes(token), {_bytes(other): p for other, p in top.items()})
+        for token, top in tokens
+    )
+    return replace(reply, tokens=listed)
+
+
+def _text(data: bytes) -> str:
+    """Bytes as a text of JSON, one character each: a token may end in the middle of a character."""
+    return data.decode("latin-1")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")

@@ -1,0 +1,193 @@
+"""A sample and a question, and what became of them: a decision, or an error that has a type.
+
+A row never has a verdict that no decision stands behind. `flat` is the shape in which a row leaves
+this package (a line of JSON, a line of CSV, a row of Parquet); `from_flat` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide import errors
+from faithful_decide._core.types import Decision
+from faithful_decide._public import public
+from faithful_decide.errors import (
+    BackendError,
+    FaithfulDecideError,
+    ImageError,
+    ReplyError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._images.load import ImageSource, SourceImage
+
+__all__ = ["OF_A_ROW", "OWN_COLUMNS", "Row", "Sample", "flat", "from_flat"]
+
+OF_A_ROW = (ReplyError, BackendError, ImageError)
+"""What can be wrong with one row. Anything else (a refused key, a full disk) is wrong with all."""
+
+_KINDS: Mapping[str, type[FaithfulDecideError]] = {
+    name: getattr(errors, name) for name in errors.__all__ if name != "MissingExtraError"
+}
+
+OWN_COLUMNS: Mapping[str, type] = {
+    "id": str,
+    "question": str,
+    "status": str,
+    "verdict": str,
+    "probability": float,
+    "probabilities": str,
+    "scores_source": str,
+    "reasoning": str,
+    "observations": str,
+    "error": str,
+    "message": str,
+    "hint": str,
+    "backend": str,
+    "model": str,
+    "order": str,
+    "prompt_tokens": int,
+    "completion_tokens": int,
+    "latency_s": float,
+    "decision": str,
+}
+"""The columns that every row has, and what is in them. The sample's own columns follow."""
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image to ask about.
+
+    Args:
+        id: What to call it.
+        image: Where it is, or what it is. An error stands for an image that its source spoiled.
+        columns: What else its source says of it, a label perhaps.
+    """
+
+    id: str
+    image: ImageSource | SourceImage | ImageError
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of a sample and a question: either `decision` or `error` is set.
+
+    Args:
+        id: The sample.
+        question: The name of the question.
+        decision: The decision.
+        error: Why there is none.
+        columns: The columns of the sample.
+        extra: What was found out beyond the decision, such as the columns of an audit.
+    """
+
+    id: str
+    question: str
+    decision: Decision | None = None
+    error: FaithfulDecideError | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict, if there is one."""
+        return None if self.decision is None else self.decision.verdict
+
+    @property
+    def error_type(self) -> str | None:
+        """The name of the error, if there is one: one of `faithful_decide.errors`."""
+        kinds = (kind.__name__ for kind in type(self.error).__mro__)
+        return next((kind for kind in kinds if kind in errors.__all__), None)
+
+    @property
+    def probability(self) -> float | None:
+        """How probable the verdict is, where that is known."""
+        if self.decision is None or self.decision.scores is None:
+            return None
+        return self.decision.scores.probabilities[self.decision.verdict]
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """Write a row as plain values.
+
+    Args:
+        row: The row.
+
+    Returns:
+        The columns of `OWN_COLUMNS`, then those of the sample and of an audit, one under the name
+        of an earlier one with a `_` behind it. What is not known is None.
+    """
+    values: dict[str, Any] = dict.fromkeys(OWN_COLUMNS)
+    values |= {"id": row.id, "question": row.question}
+    values["status"] = "failed" if row.decision is None else "decided"
+    if row.error is not None:
+        values |= {
+            "error": row.error_type,
+            "message": str(row.error),
+            "hint": row.error.hint or None,
+        }
+    if row.decision is not None:
+        values |= _of_decision(row.decision)
+        values["probability"] = row.probability
+    for name, value in {**row.columns, **row.extra}.items():
+        unique = name
+        while unique in values:
+            unique += "_"
+        values[unique] = value
+    return values
+
+
+def _of_decision(decision: Decision) -> dict[str, Any]:
+    receipt, scores = decision.receipt, decision.scores
+    return {
+        "verdict": decision.verdict,
+        "probabilities": scores and json.dumps(dict(scores.probabilities), ensure_ascii=False),
+        "scores_source": scores and scores.source,
+        "reasoning": decision.reasoning,
+        "observations": json.dumps(
+            [[o.about, o.seen] for o in decision.observations], ensure_ascii=False
+        ),
+        "backend": receipt.backend,
+        "model": receipt.model,
+        "order": receipt.order,
+        "prompt_tokens": receipt.usage.prompt_tokens,
+        "completion_tokens": receipt.usage.completion_tokens,
+        "latency_s": receipt.latency_s,
+        "decision": decision.model_dump_json(),
+    }
+
+
+def from_flat(values: Mapping[str, Any]) -> Row:
+    """Read a row back.
+
+    Args:
+        values: What `flat` wrote.
+
+    Returns:
+        The row; what an audit has added is among its columns.
+
+    Raises:
+        ValueError: It is no such row.
+    """
+    if not values.get("id") or values.get("status") not in {"decided", "failed"}:
+        msg = "this is not a row of results"
+        raise ValueError(msg)
+    rest = {
+        name: str(value)
+        for name, value in values.items()
+        if name not in OWN_COLUMNS and value not in {None, ""}
+    }
+    decision = values.get("decision")
+    if values["status"] == "decided":
+        made = Decision.model_validate_json(decision or "")
+        return Row(values["id"], values["question"], decision=made, columns=rest)
+    kind = _KINDS.get(str(values.get("error")), FaithfulDecideError)
+    error = kind(values.get("message") or "", hint=values.get("hint") or "")
+    return Row(values["id"], values["question"], error=error, columns=rest)

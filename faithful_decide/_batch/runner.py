@@ -1,0 +1,369 @@
+"""The runner: many samples at once, each with all its questions, and a row for every one of them.
+
+The runner keeps no state. It asks what is to be asked; what was asked before is in the journal, and
+costs nothing. So to resume is to run again, and there is no second way through the code for it.
+
+Samples run side by side, as many as `at_once`. The questions of one sample follow each other: the
+image is prepared once, and by the second question a server has the image in its cache. What is
+wrong with one row (an image, a reply, a server that had its time) is that row. What is wrong with
+all of them, such as a refused key or a full disk, ends the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.plans import arun
+from faithful_decide._batch.row import OF_A_ROW, Row, Sample
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.backends._loop import Loop
+from faithful_decide.errors import (
+    AuthError,
+    ImageError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from decimal import Decimal
+
+    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.plans import Plan
+    from faithful_decide._batch.journaled import Kept
+    from faithful_decide._core.types import Decision, Question
+    from faithful_decide._images.prepare import PreparedImage
+    from faithful_decide.backends.base import Backend
+
+    Asked = tuple[Sample, Mapping[str, Question]]
+    Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
+    Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
+
+__all__ = ["GRACE_S", "Job", "Progress", "row_plan", "stream"]
+
+GRACE_S = 1.0
+"""How long to wait, when a run is ended early, for replies that are on their way: they are paid."""
+_FEEDERS = 4
+"""Images that are made ready side by side; with the model, that keeps a few cores busy."""
+_AHEAD = 8
+"""In order, samples may be done this many times `at_once` before the one that is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run does with every sample.
+
+    Args:
+        backend: Whom to ask.
+        settings: How to ask.
+        at_once: Samples that are under way at a time.
+        ordered: Whether rows come in the order of the samples, or as they are done.
+        allow_urls: Whether an image may be fetched from an http(s) URL.
+        max_cost: US dollars after which no further sample is begun.
+        beyond: A plan that is run on each decision, to audit it; what it returns are further
+            columns. If it fails, `audit` is "failed" and `audit_why` says why; the row stands.
+        instead: A plan that is run instead of a decision; its rows have columns and no verdict.
+    """
+
+    backend: Kept
+    settings: Settings
+    at_once: int = 1
+    ordered: bool = True
+    allow_urls: bool = False
+    max_cost: Decimal | None = None
+    beyond: Beyond | None = None
+    instead: Instead | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept to."""
+        if type(self.at_once) is not int or self.at_once < 1:
+            msg = f"at_once must be an integer of at least 1, not {self.at_once!r}"
+            raise UsageError(msg)
+        if self.max_cost is not None and not self.backend.has_price():
+            msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
+            raise UnsupportedError(msg, hint="leave out the limit of cost, and use --limit")
+
+
+def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:
+    """Plan everything that is asked for a row, for those who only want to know what that is.
+
+    Args:
+        job: What is done.
+        image: The image as it is sent.
+        question: The question.
+
+    Returns:
+        Nothing: rows are made by `stream`, which lets the two parts fail apart from each other.
+    """
+    decision = yield from decision_plan(image, question, job.settings, job.backend)
+    if job.beyond is not None:
+        yield from job.beyond(image, decision, job.backend)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has happened so far; read it while the rows come."""
+
+    samples: int = 0
+    rows: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    too_dear: bool = False
+    """Whether samples were left out because of what the others had cost."""
+
+    def count(self, row: Row) -> None:
+        """Count a row.
+
+        Args:
+            row: The row.
+        """
+        self.rows += 1
+        if row.error_type is not None:
+            self.errors[row.error_type] += 1
+        elif row.verdict is not None:
+            self.verdicts[row.verdict] += 1
+
+
+def stream(
+    job: Job, asked: Iterable[Asked], progress: Progress | None = None
+) -> Generator[Row, None, None]:
+    """Run a job; rows come as they are consumed.
+
+    Args:
+        job: What to do.
+        asked: Samples, each with its questions under their names.
+        progress: Where to count.
+
+    Yields:
+        The rows. If the iteration is ended early, what is under way is waited for a moment, so
+        that it reaches the journal.
+
+    Raises:
+        FaithfulDecideError: What ends the whole run.
+    """
+    progress = progress or Progress()
+    loop = Loop()
+    run = _Run(job, iter(asked), progress)
+    try:
+        while rows := loop.run(run.some()):
+            for row in rows:
+                progress.count(row)
+                yield row
+    finally:
+        try:
+            # The loop is gone already if the rows outlive the interpreter.
+            with suppress(UsageError):
+                loop.run(run.end())
+        finally:
+            loop.close(_nothing())
+
+
+async def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A sample that was taken from the source, its image made ready to be sent."""
+
+    number: int
+    sample: Sample
+    questions: Mapping[str, Question]
+    image: PreparedImage | ImageError
+
+
+class _Run:
+    """Workers that take samples from one iterator, and what they have done so far."""
+
+    def __init__(self, job: Job, asked: Iterator[Asked], progress: Progress) -> None:
+        self._job, self._asked, self._progress = job, asked, progress
+        self._taking = asyncio.Lock()
+        self._change = asyncio.Event()
+        self._room = asyncio.Semaphore(job.at_once * _AHEAD)
+        self._shelf = asyncio.Semaphore(job.at_once)
+        self._ready_to_ask: asyncio.Queue[_Taken | None] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._ahead: asyncio.Task[_Taken | None] | None = None
+        self._done: dict[int, list[Row]] = {}
+        self._next = self._taken = self._finished = 0
+        self._over = False
+
+    async def some(self) -> list[Row]:
+        """The rows that are ready, at least one; none once all samples are done."""
+        if self._job.at_once == 1:
+            return await self._one_by_one()
+        if not self._workers:
+            tasks = [self._feed(), *(self._work() for _ in range(self._job.at_once))]
+            self._workers = [asyncio.create_task(task) for task in tasks]
+        while not (rows := self._ready()):
+            if all(worker.done() for worker in self._workers):
+                self._raise()
+                return self._ready()
+            self._change.clear()
+            await self._change.wait()
+            self._raise()
+        return rows
+
+    async def _one_by_one(self) -> list[Row]:
+        """Nothing is asked before it is wanted; only the next image is made ready."""
+        rows: list[Row] = []
+        while not rows and (taken := await (self._ahead or self._take())) is not None:
+            self._ahead = asyncio.create_task(self._take())
+            rows = await self._rows(taken)
+        return rows
+
+    def _raise(self) -> None:
+        for worker in self._workers:
+            if worker.done() and (error := worker.exception()):
+                raise error
+
+    def _ready(self) -> list[Row]:
+        rows: list[Row] = []
+        while self._done:
+            number = self._next if self._job.ordered else next(iter(self._done))
+            if number not in self._done:
+                break
+            rows += self._done.pop(number)
+            self._next += 1
+            self._room.release()
+        return rows
+
+    async def _feed(self) -> None:
+        """Take samples and make their images ready, some ahead of those who ask."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._job.at_once, _FEEDERS)):
+                    group.create_task(self._feed_some())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self._dismiss()
+
+    async def _feed_some(self) -> None:
+        while True:
+            await self._room.acquire()
+            await self._shelf.acquire()
+            if (taken := await self._take()) is None:
+                return
+            self._ready_to_ask.put_nowait(taken)
+
+    async def _work(self) -> None:
+        try:
+            while (taken := await self._ready_to_ask.get()) is not None:
+                self._shelf.release()
+                self._done[taken.number] = await self._rows(taken)
+                self._change.set()
+        except BaseException:
+            self._over = True
+            raise
+        finally:
+            self._change.set()
+
+    def _dismiss(self) -> None:
+        """Tell every worker that there is no more to ask."""
+        for _ in range(self._job.at_once):
+            self._ready_to_ask.put_nowait(None)
+
+    async def _take(self) -> _Taken | None:
+        async with self._taking:
+            if self._over or self._too_dear():
+                self._over = True
+                return None
+            # In a thread: the next sample may come from a pipe, or from a slow disk.
+            asked = await asyncio.to_thread(next, self._asked, None)
+            if asked is None:
+                self._over = True
+                return None
+            number = self._taken
+            self._taken += 1
+        self._progress.samples += 1
+        try:
+            image = await asyncio.to_thread(self._prepared, asked[0])
+        except ImageError as error:
+            return _Taken(number, *asked, error)
+        return _Taken(number, *asked, image)
+
+    def _too_dear(self) -> bool:
+        job, spent = self._job, self._job.backend.cost_usd
+        if job.max_cost is None:
+            return False
+        if spent is None:
+            return True
+        # As much again, for each that is under way and the next, as the others have cost so far.
+        under_way = self._taken - self._finished + 1
+        expected = spent / self._finished * under_way if self._finished else 0
+        self._progress.too_dear = spent + expected > job.max_cost
+        return self._progress.too_dear
+
+    async def _rows(self, taken: _Taken) -> list[Row]:
+        rows = [
+            await self._row(taken.sample, name, taken.image, question)
+            for name, question in taken.questions.items()
+        ]
+        self._finished += 1
+        return rows
+
+    async def _row(
+        self,
+        sample: Sample,
+        name: str,
+        image: PreparedImage | ImageError,
+        question: Question,
+    ) -> Row:
+        if isinstance(image, ImageError):
+            return Row(sample.id, name, error=image, columns=sample.columns)
+        job = self._job
+        timeout = job.settings.timeout_s
+        try:
+            if job.instead is not None:
+                other = job.instead(image, question, job.settings, job.backend)
+                found = await arun(other, job.backend, timeout)
+                return Row(sample.id, name, columns=sample.columns, extra=found)
+            plan = decision_plan(image, question, job.settings, job.backend)
+            decision = await arun(plan, job.backend, timeout)
+        except AuthError:
+            raise
+        except OF_A_ROW as error:
+            return Row(sample.id, name, error=error, columns=sample.columns)
+        extra = await self._beyond(image, decision)
+        return Row(sample.id, name, decision=decision, columns=sample.columns, extra=extra)
+
+    async def _beyond(self, image: PreparedImage, decision: Decision) -> Mapping[str, Any]:
+        job = self._job
+        if job.beyond is None:
+            return {}
+        try:
+            further = job.beyond(image, decision, job.backend)
+            return await arun(further, job.backend, job.settings.timeout_s)
+        except AuthError:
+            raise
+        except OF_A_ROW as error:
+            # The decision was made and stands; it is only not known what the audit would say.
+            return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
+
+    def _prepared(self, sample: Sample) -> PreparedImage:
+        if isinstance(sample.image, ImageError):
+            raise sample.image
+        image = load_image(sample.image, allow_urls=self._job.allow_urls)
+        return prepare(image, self._job.backend.capabilities.image_limits)
+
+    async def end(self) -> None:
+        """Begin nothing more, wait a moment for what is under way, and give up the rest."""
+        self._over = True
+        while not self._ready_to_ask.empty():
+            self._ready_to_ask.get_nowait()
+        self._dismiss()
+        feeders = [*self._workers[:1], *([] if self._ahead is None else [self._ahead])]
+        for task in feeders:
+            task.cancel()
+        if busy := [worker for worker in self._workers[1:] if not worker.done()]:
+            await asyncio.wait(busy, timeout=GRACE_S)
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*self._workers, *feeders, return_exceptions=True)

@@ -1,0 +1,193 @@
+"""What a data set of rows says, counted in one pass: the numbers behind a report.
+
+Where samples bring a label, verdicts are held against it. An abstention is neither right nor wrong
+and an error is no verdict, so both are counted apart and never in an accuracy. Probabilities are
+held against what came true in ten bins of equal width (a calibration curve).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from faithful_decide._batch.price import price_of
+from faithful_decide._core.types import CANNOT_TELL, Frozen
+from faithful_decide.calibration import Pairs, Reliability
+from faithful_decide.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from faithful_decide._batch.row import Row
+
+__all__ = ["Certain", "QuestionSummary", "Summary", "summarise"]
+
+SHOWN = 12
+"""Rows that are named as the most and the least certain."""
+
+
+class Certain(Frozen):
+    """A row by how probable its verdict is."""
+
+    id: str
+    verdict: str
+    probability: float
+    label: str | None
+    reasoning: str
+
+
+class QuestionSummary(Frozen):
+    """The rows of one question."""
+
+    question: str
+    rows: int
+    decided: int
+    abstained: int
+    verdicts: dict[str, int]
+    errors: dict[str, int]
+    labelled: int
+    """Decided rows, without abstentions, whose sample has a label."""
+    right: int
+    confusion: dict[str, dict[str, int]]
+    """From label to verdict, abstentions included, to the number of rows."""
+    calibration: Reliability | None
+    """None where no verdict has both a probability and a label."""
+    scores_source: str | None
+    """What probabilities are; None if there are none, "mixed" if they are not all the same."""
+    most_certain: tuple[Certain, ...]
+    least_certain: tuple[Certain, ...]
+
+
+class Summary(Frozen):
+    """All rows.
+
+    `cost_usd` is what their decisions cost by list prices: of the replies in the receipts, so
+    without discarded attempts and the other samples of a vote. It is None where a price is missing.
+    """
+
+    rows: int
+    samples: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    models: dict[str, int]
+    questions: tuple[QuestionSummary, ...]
+
+
+def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
+    """Count rows.
+
+    Args:
+        rows: The rows, of a run or from a file (`read_rows`); each is looked at once.
+        label: The column of the sample that holds the right verdict, where there is one.
+
+    Returns:
+        The summary.
+    """
+    counts: dict[str, _Counts] = {}
+    models = Counter[str]()
+    total = prompt = completion = 0
+    cost: float | None = 0.0
+    for row in rows:
+        total += 1
+        counts.setdefault(row.question, _Counts(label)).add(row)
+        if row.decision is None:
+            continue
+        receipt = row.decision.receipt
+        models[receipt.model] += 1
+        prompt += receipt.usage.prompt_tokens or 0
+        completion += receipt.usage.completion_tokens or 0
+        price = _price(row)
+        cost = None if cost is None or price is None else cost + price
+    return Summary(
+        rows=total,
+        # Every sample has one row for each question.
+        samples=max((one.rows for one in counts.values()), default=0),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost_usd=cost if total else None,
+        models=dict(models),
+        questions=tuple(one.done(name) for name, one in counts.items()),
+    )
+
+
+def _price(row: Row) -> float | None:
+    assert row.decision is not None  # noqa: S101 - for the type checker
+    receipt = row.decision.receipt
+    try:
+        price = price_of(receipt.backend, receipt.model, receipt.usage)
+    except MissingExtraError:
+        return None
+    return None if price is None else float(price)
+
+
+class _Counts:
+    """The rows of one question, as they are counted."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self.rows = self._decided = self._labelled = self._right = 0
+        self._verdicts, self._errors = Counter[str](), Counter[str]()
+        self._confusion: dict[str, Counter[str]] = {}
+        self._pairs = Pairs()
+        self._sources: set[str] = set()
+        self._most: list[tuple[float, int, Certain]] = []
+        self._least: list[tuple[float, int, Certain]] = []
+
+    def add(self, row: Row) -> None:
+        self.rows += 1
+        if row.decision is None:
+            self._errors[row.error_type or "FaithfulDecideError"] += 1
+            return
+        self._decided += 1
+        verdict, label = row.decision.verdict, row.columns.get(self._label)
+        self._verdicts[verdict] += 1
+        right = None if label is None or verdict == CANNOT_TELL else verdict == label
+        if label is not None:
+            self._confusion.setdefault(label, Counter())[verdict] += 1
+        if right is not None:
+            self._labelled += 1
+            self._right += right
+        if row.probability is not None and row.decision.scores is not None:
+            self._sources.add(row.decision.scores.source)
+            if right is not None:
+                self._pairs.add(row.probability, right=right)
+            self._keep(
+                Certain(
+                    id=row.id,
+                    verdict=verdict,
+                    probability=row.probability,
+                    label=label,
+                    reasoning=row.decision.reasoning,
+                )
+            )
+
+    def _keep(self, row: Certain) -> None:
+        # The number settles ties, in favour of the row that came first.
+        for heap, value in ((self._most, row.probability), (self._least, -row.probability)):
+            heapq.heappush(heap, (value, -self.rows, row))
+            if len(heap) > SHOWN:
+                heapq.heappop(heap)
+
+    def done(self, name: str) -> QuestionSummary:
+        sources = sorted(self._sources)
+        return QuestionSummary(
+            question=name,
+            rows=self.rows,
+            decided=self._decided,
+            abstained=self._verdicts[CANNOT_TELL],
+            verdicts=dict(self._verdicts),
+            errors=dict(self._errors),
+            labelled=self._labelled,
+            right=self._right,
+            confusion={label: dict(found) for label, found in self._confusion.items()},
+            calibration=self._pairs.table(),
+            scores_source=(sources[0] if len(sources) == 1 else "mixed") if sources else None,
+            most_certain=_best_first(self._most),
+            least_certain=_best_first(self._least),
+        )
+
+
+def _best_first(heap: list[tuple[float, int, Certain]]) -> tuple[Certain, ...]:
+    return tuple(row for _, _, row in sorted(heap, reverse=True, key=lambda one: one[:2]))

@@ -1,0 +1,171 @@
+"""A model that computes, loaded in several processes.
+
+An engine in this process uses one core, or as many threads as it was given, for one request at a
+time. Here each worker is a process of its own with the model in it, and the whole is a backend that
+can be awaited. Requests about the image that a worker has just seen go to that worker, because the
+image is in its cache. Images are prepared and replies verified in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import connection, get_context, parent_process
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._batch.entry import from_the_verdict
+from faithful_decide._core.types import Token
+from faithful_decide.backends import load_backend
+from faithful_decide.errors import BackendError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from faithful_decide.backends.base import Backend, Capabilities, Reply, Request
+
+__all__ = ["Workers"]
+
+
+class Workers:
+    """A backend in several processes. Safe to call from several threads."""
+
+    def __init__(self, spec: str, count: int, options: Mapping[str, Any]) -> None:
+        """Start the processes and load the model in each.
+
+        Args:
+            spec: The model spec.
+            count: How many processes.
+            options: Options of the backend that the spec names.
+
+        Raises:
+            UsageError: The number is none, or an option cannot be used.
+            BackendError: The model cannot be loaded.
+        """
+        if type(count) is not int or count < 1:
+            msg = f"the number of workers is an integer of at least 1, not {count!r}"
+            raise UsageError(msg)
+        # Spawned, because an engine does not survive a fork.
+        self._pools = [
+            ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin) for _ in range(count)
+        ]
+        self._lock = threading.Lock()
+        self._busy = [0] * count
+        self._seen: list[str | None] = [None] * count
+        try:
+            loaded = [pool.submit(_load, spec, dict(options)) for pool in self._pools]
+            about = [one.result() for one in loaded]
+            self._name, self._capabilities, self.identity = about[0]
+        except BrokenProcessPool:
+            self.close()
+            raise _died() from None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The name of the backend."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return self._capabilities
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry.
+
+        Args:
+            request: What to send.
+
+        Returns:
+            The reply.
+
+        Raises:
+            BackendError: The backend failed, or its process ended.
+        """
+        try:
+            return self._submit(request).result()
+        except BrokenProcessPool:
+            raise _died() from None
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Do what `generate` does, awaited.
+
+        Args:
+            request: As in `generate`.
+
+        Returns:
+            As in `generate`.
+
+        Raises:
+            BackendError: As in `generate`.
+        """
+        try:
+            return await asyncio.wrap_future(self._submit(request))
+        except BrokenProcessPool:
+            raise _died() from None
+
+    def _submit(self, request: Request) -> Future[Reply]:
+        image = request.image.sha256 if request.image else None
+        with self._lock:
+            # The one that has this image, unless it has more to do than another.
+            one = min(
+                range(len(self._pools)), key=lambda n: (self._busy[n], self._seen[n] != image)
+            )
+            self._busy[one] += 1
+            self._seen[one] = image
+            future = self._pools[one].submit(_generate, request)
+        future.add_done_callback(lambda _: self._free(one))
+        return future
+
+    def _free(self, one: int) -> None:
+        with self._lock:
+            self._busy[one] -= 1
+
+    def close(self) -> None:
+        """End the processes. May be called twice."""
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _died() -> BackendError:
+    msg = "a worker process has ended"
+    return BackendError(msg, hint="the memory may not be enough for as many; use fewer workers")
+
+
+_loaded: list[Backend] = []
+
+
+def _begin() -> None:
+    """Let the parent decide about Ctrl-C, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    connection.wait([parent])
+    os._exit(1)
+
+
+def _load(spec: str, options: dict[str, Any]) -> tuple[str, Capabilities, object]:
+    backend = load_backend(spec, **options)
+    _loaded.append(backend)
+    return backend.name, backend.capabilities, getattr(backend, "identity", backend.name)
+
+
+def _generate(request: Request) -> Reply:
+    reply = _loaded[0].generate(request)
+    if reply.tokens is None:
+        return reply
+    # The rest would only be carried from process to process.
+    kept = from_the_verdict(reply.tokens)
+    return replace(reply, tokens=tuple(Token(token.data, dict(token.top)) for token in kept))

@@ -1,0 +1,328 @@
+"""The reply contract: what a model is asked to write, and the proof that it did.
+
+    {"observations": [{"about": "...", "seen": "..."}], "reasoning": "...", "verdict": "yes"}
+
+A decoder writes left to right and never revises, so only what stands before the verdict can have
+influenced it. The order of the keys is therefore part of the meaning, and JSON libraries throw it
+away. A schema (`_schema`) asks for the order; `verify` reads it back from the raw text, byte by
+byte, and takes nothing else: one object with nothing around it, every key once, in order.
+
+`render` is the inverse of `verify`.
+
+Where one reply cannot prove its order (a decoder that does not write from left to right, a server
+that shuffles keys), the contract is kept in two replies: observations and reasoning first, and the
+verdict in a second call on top of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from faithful_decide._core.findings import read_findings
+from faithful_decide._core.json_text import Broken, broken, read_members, shown
+from faithful_decide._core.schema import AUDITED_KEYS, FORCED_KEYS, KEYS, MIN_REASONING
+from faithful_decide._core.types import Observation, Reply, Span, is_blank
+from faithful_decide.errors import ContractError, OrderError, RefusedError, TruncatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+__all__ = [
+    "Content",
+    "Verified",
+    "concluded",
+    "joined",
+    "render",
+    "verify",
+    "verify_explanation",
+    "verify_observations",
+    "verify_reasons",
+    "verify_verdict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a reply says, without how it was written. The last two fields only in an audit."""
+
+    observations: tuple[Observation, ...]
+    reasoning: str
+    verdict: str
+    relies_on: tuple[int, ...] | None = None
+    reservation: str | None = None
+    findings: BaseModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A reply that kept the contract, and where its parts stand in the raw text."""
+
+    content: Content
+    reasoning_span: Span
+    verdict_span: Span
+
+
+def render(content: Content) -> str:
+    """Write the reply that says this content.
+
+    Args:
+        content: What to say.
+
+    Returns:
+        JSON in one line, its keys in order.
+    """
+    body: dict[str, Any] = {
+        "observations": [{"about": o.about, "seen": o.seen} for o in content.observations],
+        "reasoning": content.reasoning,
+    }
+    if content.relies_on is not None:
+        body["relies_on"] = list(content.relies_on)
+        body["reservation"] = content.reservation or ""
+    body["verdict"] = content.verdict
+    return json.dumps(body, ensure_ascii=False)
+
+
+def verify(
+    reply: Reply,
+    labels: Sequence[str],
+    *,
+    audited: bool = False,
+    findings: type[BaseModel] | None = None,
+) -> Verified:
+    """Check a reply against the contract, from its raw text alone.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+        audited: Whether the audit's two keys were asked for.
+        findings: The findings that were asked for, if any.
+
+    Returns:
+        The content and the byte spans that prove the order.
+
+    Raises:
+        RefusedError: The model or a filter declined.
+        TruncatedError: The reply was cut off.
+        ContractError: The text is not the one object that was asked for.
+        OrderError: It is, but its keys are in another order.
+    """
+    keys = AUDITED_KEYS if audited else KEYS
+    content, spans = _verified(reply, keys, labels, findings)
+    return Verified(content, spans["reasoning"], spans["verdict"])
+
+
+def verify_reasons(reply: Reply, findings: type[BaseModel] | None = None) -> Verified:
+    """Check the reply of a first step: observations, then reasoning, and no verdict yet.
+
+    Args:
+        reply: What came back.
+        findings: The findings that were asked for, if any.
+
+    Returns:
+        The content, its verdict "", and where the reasoning stands; the verdict's span is empty.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, spans = _verified(reply, KEYS[:-1], ("",), findings)
+    end = len(reply.text.encode())
+    return Verified(content, spans["reasoning"], Span(start=end, end=end))
+
+
+def verify_observations(reply: Reply) -> tuple[Observation, ...]:
+    """Check the reply of a reading.
+
+    Args:
+        reply: What came back.
+
+    Returns:
+        The observations.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, _ = _verified(reply, KEYS[:1], ("",))
+    return content.observations
+
+
+def verify_explanation(reply: Reply, labels: Sequence[str]) -> Content:
+    """Check a reply whose verdict was forced to stand first.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, _ = _verified(reply, FORCED_KEYS, labels)
+    return content
+
+
+def verify_verdict(reply: Reply, labels: Sequence[str]) -> tuple[str, Span]:
+    """Check the reply of a second step: a verdict and nothing else.
+
+    Args:
+        reply: What came back.
+        labels: The verdicts the reply may contain.
+
+    Returns:
+        The verdict, and where it stands.
+
+    Raises:
+        ReplyError: As in `verify`.
+    """
+    content, spans = _verified(reply, KEYS[-1:], labels)
+    return content.verdict, spans["verdict"]
+
+
+def joined(*replies: str) -> str:
+    """Put the replies of one decision into one raw text.
+
+    Args:
+        replies: The raw text of each, in the order in which they came.
+
+    Returns:
+        All of them, each beginning in a line of its own.
+    """
+    return "\n".join(replies)
+
+
+def concluded(reasons: Verified, verdict: str, span: Span, at: int) -> Verified:
+    """Add the verdict of a second step to the reasons of a first.
+
+    Args:
+        reasons: What `verify_reasons` returned.
+        verdict: What `verify_verdict` returned.
+        span: The same, within the second reply.
+        at: Where the second reply begins in the joined text, in bytes.
+
+    Returns:
+        The whole, its spans within the joined text.
+    """
+    return replace(
+        reasons,
+        content=replace(reasons.content, verdict=verdict),
+        verdict_span=Span(start=at + span.start, end=at + span.end),
+    )
+
+
+def _verified(
+    reply: Reply,
+    keys: tuple[str, ...],
+    labels: Sequence[str],
+    findings: type[BaseModel] | None = None,
+) -> tuple[Content, dict[str, Span]]:
+    _check_finish(reply)
+    keys = keys if findings is None else ("findings", *keys)
+    try:
+        members = read_members(reply.text)
+        _check_keys(tuple(members), keys, reply)
+        values = {key: member.value for key, member in members.items()}
+        content = _content(values, labels)
+        if findings is not None:
+            content = replace(content, findings=read_findings(findings, values["findings"]))
+    except Broken as error:
+        if error.incomplete and reply.finish == "unknown":
+            msg = f"the reply is incomplete: {error}"
+            raise TruncatedError(msg, reply=reply) from None
+        msg = f"the reply breaks the contract: {error}"
+        raise ContractError(msg, reply=reply) from None
+    if reply.finish == "unknown":
+        msg = "the backend does not say why the reply ended, so it may be cut off"
+        raise ContractError(msg, reply=reply, hint="use a server that reports a finish reason")
+    return content, {key: member.span for key, member in members.items()}
+
+
+def _check_finish(reply: Reply) -> None:
+    match reply.finish:
+        case "length":
+            msg = "the reply was cut off at the token limit"
+            raise TruncatedError(msg, reply=reply)
+        case "refusal" | "content_filter":
+            what = "the model" if reply.finish == "refusal" else "a content filter"
+            msg = f"{what} declined to reply"
+            raise RefusedError(msg, reply=reply)
+        case "tool_call":
+            msg = "the model called a tool instead of replying"
+            raise ContractError(msg, reply=reply)
+        case "stop" | "unknown":
+            return
+
+
+def _check_keys(keys: tuple[str, ...], expected: tuple[str, ...], reply: Reply) -> None:
+    if keys == expected:
+        return
+    if sorted(keys) == sorted(expected):
+        msg = f"the keys were written in the order {', '.join(keys)}"
+        raise OrderError(msg, reply=reply)
+    if missing := [key for key in expected if key not in keys]:
+        broken(f"it lacks {', '.join(map(repr, missing))}")
+    broken(f"it adds {', '.join(shown(key) for key in keys if key not in expected)}")
+
+
+def _content(values: dict[str, Any], labels: Sequence[str]) -> Content:
+    """Check the values that there are; the keys were checked before."""
+    observations = _observations(values["observations"]) if "observations" in values else ()
+    reasoning = _reasoning(values["reasoning"]) if "reasoning" in values else ""
+    verdict = _string(values["verdict"], "the verdict") if "verdict" in values else ""
+    if verdict not in labels:
+        broken(f"{shown(verdict)} is not one of the verdicts")
+    if "relies_on" not in values:
+        return Content(observations, reasoning, verdict)
+    return Content(
+        observations,
+        reasoning,
+        verdict,
+        _indices(values["relies_on"], len(observations)),
+        _string(values["reservation"], "the reservation"),
+    )
+
+
+def _reasoning(value: object) -> str:
+    reasoning = _string(value, "the reasoning")
+    if sum(not is_blank(character) for character in reasoning) < MIN_REASONING:
+        broken(f"the reasoning is blank or too short: {shown(reasoning)}")
+    return reasoning
+
+
+def _observations(value: object) -> tuple[Observation, ...]:
+    if not isinstance(value, list):
+        broken("the observations are not a list")
+    observations = tuple(_observation(item) for item in value)
+    if not any(not is_blank(o.about) and not is_blank(o.seen) for o in observations):
+        broken("there is no observation")
+    return observations
+
+
+def _observation(item: object) -> Observation:
+    # Inside an observation the order proves nothing, so only the set of keys is checked.
+    if not isinstance(item, dict) or item.keys() != {"about", "seen"}:
+        broken(f'an observation has "about" and "seen", not {shown(item)}')
+    about, seen = (_string(item[key], f"an observation's {key!r}") for key in ("about", "seen"))
+    return Observation(about=about, seen=seen)
+
+
+def _indices(value: object, count: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(index) is int for index in value):
+        broken("relies_on is not a list of integers")
+    if len(set(value)) != len(value) or not all(0 <= index < count for index in value):
+        broken(f"relies_on names observations that do not exist, or one twice: {shown(value)}")
+    return tuple(value)
+
+
+def _string(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        broken(f"{what} is not a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        broken(f"{what} contains a lone surrogate")
+    return value

@@ -1,0 +1,144 @@
+"""Reads one JSON object from raw text and says where its members stand.
+
+A JSON library hands back a dictionary: the order is lost to most readers, duplicate keys collapse
+into the last one, and nothing says which bytes a value came from. Here the outermost object is
+walked by hand (the library still decodes the values), because these three are what a proof of
+order is made of.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from faithful_decide._core.types import Span
+
+__all__ = ["Broken", "Member", "broken", "read_members", "shown"]
+
+_BOM = "\ufeff"
+_JSON_SPACE = " \t\n\r"
+_MAX_DIGITS = 6
+_ESCAPE = len(r"\u0000")
+_SHOWN = 60
+
+
+class Broken(Exception):  # noqa: N818 - caught by the contract, never seen by a caller
+    """A way in which a text is not what was asked for."""
+
+    def __init__(self, what: str, *, incomplete: bool = False) -> None:
+        """Say what is wrong, and whether more text could have mended it."""
+        super().__init__(what)
+        self.incomplete = incomplete
+
+
+def broken(what: str, *, incomplete: bool = False) -> NoReturn:
+    """Raise `Broken`; a call reads better than a raise in the middle of a condition."""
+    raise Broken(what, incomplete=incomplete)
+
+
+def shown(value: object) -> str:
+    """Quote a value for a message, cut to a bearable length."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A value and the bytes it was read from."""
+
+    value: Any
+    span: Span
+
+
+def read_members(text: str) -> dict[str, Member]:
+    """Read a text that is one JSON object with nothing around it.
+
+    Args:
+        text: The raw text.
+
+    Returns:
+        The members in the order they were written.
+
+    Raises:
+        Broken: The text is anything else, or has a key twice at any depth.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        broken("it contains a lone surrogate")
+    if text.startswith(_BOM):
+        broken("it starts with a byte order mark")
+    members: dict[str, Member] = {}
+    at = _expect(text, _skip(text, 0), "{")
+    while True:
+        key, at = _value(text, _skip(text, at))
+        if not isinstance(key, str):
+            broken(f"{shown(key)} stands where a key belongs")
+        if key in members:
+            broken(f"it has the key {shown(key)} twice")
+        start = _skip(text, _expect(text, _skip(text, at), ":"))
+        value, at = _value(text, start)
+        members[key] = Member(value, _span(text, start, at))
+        at = _skip(text, at)
+        if text[at : at + 1] != ",":
+            break
+        at += 1
+    end = _skip(text, _expect(text, at, "}"))
+    if end != len(text):
+        broken(f"something follows the object: {shown(text[end:])}")
+    return members
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _JSON_SPACE:
+        at += 1
+    return at
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if text[at : at + 1] == character:
+        return at + 1
+    if at >= len(text):
+        broken(f"it ends where {character!r} is missing", incomplete=True)
+    broken(f"{shown(text[at:])} stands where {character!r} belongs")
+
+
+def _span(text: str, start: int, end: int) -> Span:
+    first = len(text[:start].encode())
+    return Span(start=first, end=first + len(text[start:end].encode()))
+
+
+def _value(text: str, at: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        rest = len(text) - error.pos
+        # An escape such as \u00e9 that ends with the text was cut, not misspelt.
+        cut_escape = error.msg.startswith("Invalid \\u") and rest < _ESCAPE
+        incomplete = rest <= 0 or error.msg.startswith("Unterminated") or cut_escape
+        broken(f"{error.msg} at character {error.pos}", incomplete=incomplete)
+    except RecursionError:
+        broken("it is nested too deeply")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) != len(pairs):
+        broken("an observation has the same key twice")
+    return found
+
+
+def _integer(digits: str) -> int:
+    # Python refuses to convert thousands of digits, with an error that is not about JSON.
+    if len(digits) > _MAX_DIGITS:
+        broken(f"the number {shown(digits)} is out of range")
+    return int(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    broken(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_constant=_no_constant
+)

@@ -1,0 +1,175 @@
+"""From a report to one HTML file.
+
+Jinja escapes every text that a template prints, and `visible` is applied to each before that; a
+template cannot forget either. The two exceptions, marked `safe`, are ours: the style sheet, whose
+hash is the only style that the page's security policy lets through, and the drawing of the
+calibration.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from contextlib import suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faithful_decide._report import picture, text, view, words
+from faithful_decide.calibration import drawn
+from faithful_decide.errors import UsageError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from faithful_decide._audit.types import ArmReport, AuditReport, DatasetAudit, SampleAudit
+    from faithful_decide._report.types import BatchSummary
+
+__all__ = ["render_html", "write_html", "write_whole"]
+
+_PAGES = {
+    "audit": "audit.html.j2",
+    "dataset_audit": "dataset.html.j2",
+    "batch_summary": "batch.html.j2",
+}
+_MANY = 500
+"""Samples whose thumbnails may take what a page of this many may take."""
+
+
+def write_html(
+    report: AuditReport | DatasetAudit | BatchSummary, path: str | os.PathLike[str]
+) -> None:
+    """Write a report as one HTML file that needs nothing else.
+
+    Args:
+        report: An audit, an audit of a data set, or the summary of a batch.
+        path: Where to write it. The file appears whole or not at all.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    write_whole(path, render_html(report))
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text beside its place, then put it there.
+
+    Args:
+        path: Where to.
+        text: What to write, as UTF-8.
+
+    Raises:
+        UsageError: It cannot be written there. What was there before is still there.
+    """
+    place = Path(path)
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(place)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        msg = f"the report cannot be written to {place}: {error.strerror}"
+        raise UsageError(msg, hint="name a file in a folder that can be written to") from error
+
+
+def render_html(report: AuditReport | DatasetAudit | BatchSummary) -> str:
+    """Render a report as one HTML page that needs nothing else.
+
+    Args:
+        report: An audit, an audit of a data set, or the summary of a batch.
+
+    Returns:
+        The page.
+    """
+    template = _environment().get_template(_PAGES[report.kind])
+    return template.render(report=report)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - on use
+
+    def finalize(value: object) -> object:
+        # What has `__html__` is markup that a template made, its texts escaped already.
+        is_text = isinstance(value, str) and not hasattr(value, "__html__")
+        return text.visible(str(value)) if is_text else value
+
+    environment = Environment(
+        loader=PackageLoader("faithful_decide", "_report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (resources.files("faithful_decide") / "_report/templates/style.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment.globals |= {
+        "drawn": drawn,
+        "fates": words.FATES,
+        "is_label": words.is_label,
+        "pieces": view.pieces,
+        "sheets": view.sheets,
+        "strip": view.strip,
+        "style": style,
+        "style_hash": f"sha256-{digest}",
+        "title_of": words.title,
+        "tone_of": words.tone,
+    }
+    environment.filters |= {
+        "clip": text.clip,
+        "one_line": text.one_line,
+        "percent": _percent,
+        "number": lambda value: "n/a" if value is None else f"{value:.2f}",
+        "count": lambda value: "unknown" if value is None else f"{value:,}".replace(",", "\u202f"),
+        "duration": _duration,
+        "picture": lambda uri: picture.embeddable(uri, side=1024, most=2_000_000),
+        "thumb": _thumb,
+        "worst_first": _worst_first,
+        "was_run": _was_run,
+    }
+    return environment
+
+
+def _percent(share: float | None) -> str:
+    """A share for people; what is not quite all or nothing does not look so."""
+    if share is None:
+        return "n/a"
+    if 0 < share < 0.01:  # noqa: PLR2004 - a hundredth
+        return "<\u202f1\u202f%"
+    if 0.99 < share < 1:  # noqa: PLR2004 - the same from above
+        return ">\u202f99\u202f%"
+    return f"{share:.0%}".replace("%", "\u202f%")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _thumb(uri: str, samples: int) -> str:
+    """A picture among many: the more there are, the smaller each."""
+    most = 4_100 * _MANY // max(samples, _MANY)
+    return picture.embeddable(uri, side=112, most=most)
+
+
+def _worst_first(samples: tuple[SampleAudit, ...]) -> list[SampleAudit]:
+    """Flagged ones, then those with hits, then failed ones; the others as they came."""
+
+    def order(sample: SampleAudit) -> tuple[bool, int, bool]:
+        flagged = any(not words.is_label(flag) for flag in sample.flags)
+        return not flagged, -sum(tally.hits for tally in sample.hits.values()), not sample.error
+
+    return sorted(samples, key=order)
+
+
+def _was_run(arms: dict[str, ArmReport]) -> tuple[list[ArmReport], list[ArmReport]]:
+    """The arms that were run, and those that were not."""
+    run = [arm for arm in arms.values() if not arm.not_run]
+    return run, [arm for arm in arms.values() if arm.not_run]

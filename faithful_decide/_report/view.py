@@ -1,0 +1,242 @@
+"""Explanations side by side: one column for each, aligned on what the observations are about.
+
+The two ways of forcing a verdict are two treatments and get a sheet each; they are never pooled.
+In front of the forced explanations stand the blind reading, which knew of no question, and the
+model's own decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from faithful_decide._report.words import FATES, MOVED_ANYWAY, STAYED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from faithful_decide._audit.types import AuditReport, Conflict, Forced
+    from faithful_decide._core.types import Observation, Receipt
+
+__all__ = ["Column", "Piece", "Seen", "Sheet", "pieces", "sheets", "strip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observation in a cell, and what is to be said of it.
+
+    Args:
+        text: What was seen.
+        moved: Whether it differs from that of the free decision.
+        relied: Whether the explanation names it as what carries the verdict.
+        left: Whether it departed from the neutral reading while the other side did not, or both
+            did.
+    """
+
+    text: str
+    moved: bool = False
+    relied: bool = False
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One explanation.
+
+    Args:
+        kind: Whose it is.
+        verdict: The verdict that it was told, or reached by itself; none for a blind reading.
+        wrote: The verdict that it wrote.
+        own: Whether a forced verdict is the one that the model reaches by itself: a placebo.
+        reasoning: Its reasoning.
+        reservation: What it objected.
+        fate: What became of it, in two words and in a sentence.
+        moved: How many of its observations moved.
+        n: How many observations it has.
+        raw: The reply.
+    """
+
+    kind: Literal["blind", "free", "forced"]
+    verdict: str = ""
+    wrote: str = ""
+    own: bool = False
+    reasoning: str = ""
+    reservation: str = ""
+    fate: tuple[str, str] | None = None
+    moved: int = 0
+    n: int = 0
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Explanations under one way of forcing.
+
+    Args:
+        mode: How the verdict was forced; none if it was not.
+        columns: The explanations.
+        rows: What the observations are about, with a cell for each column.
+    """
+
+    mode: Literal["note", "prefix", ""]
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[tuple[Seen, ...], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a raw reply; `part` is "reasoning", "verdict" or nothing."""
+
+    text: str
+    part: Literal["reasoning", "verdict", ""]
+
+
+def sheets(report: AuditReport) -> tuple[Sheet, ...]:
+    """Lay out the explanations of an audit.
+
+    Args:
+        report: The audit.
+
+    Returns:
+        A sheet for each way of forcing that was used; one without forced columns if none was.
+    """
+    modes = [
+        mode for mode in ("note", "prefix") if any(f.force_mode == mode for f in report.forced)
+    ]
+    return tuple(_sheet(report, mode) for mode in modes or [""])
+
+
+def _sheet(report: AuditReport, mode: str) -> Sheet:
+    forced = [one for one in report.forced if one.force_mode == mode]
+    sides: list[tuple[Column, Sequence[tuple[str, Seen]]]] = []
+    if report.neutral:
+        blind = [(one.about, Seen(one.seen)) for one in report.neutral]
+        sides.append((Column("blind", n=len(blind)), blind))
+    decision = report.decision
+    free = Column(
+        "free",
+        verdict=decision.verdict,
+        wrote=decision.verdict,
+        reasoning=decision.reasoning,
+        reservation=report.reservation,
+        n=len(decision.observations),
+    )
+    sides.append((free, list(_cells(decision.observations, relied=report.relies_on))))
+    sides += [
+        (_column(one, decision.verdict), list(_forced_cells(one, report.conflicts)))
+        for one in forced
+    ]
+    names = _names([decision.observations, report.neutral, *(one.observations for one in forced)])
+    rows = tuple(
+        (
+            about,
+            tuple(tuple(seen for at, seen in side if _key(at) == key) for _, side in sides),
+        )
+        for key, about in names.items()
+    )
+    shown: Literal["note", "prefix", ""] = "note" if mode == "note" else "prefix" if mode else ""
+    return Sheet(shown, tuple(column for column, _ in sides), rows)
+
+
+def _column(one: Forced, own: str) -> Column:
+    return Column(
+        "forced",
+        verdict=one.forced,
+        wrote=one.verdict,
+        own=one.forced == own,
+        reasoning=one.reasoning,
+        reservation=one.reservation,
+        fate=_fate(one, own),
+        moved=len(set(one.moved)),
+        n=len(one.observations),
+        raw=one.raw,
+    )
+
+
+def _fate(one: Forced, own: str) -> tuple[str, str]:
+    """What became of an explanation; told its own verdict, whatever moves is noise."""
+    if one.forced != own or one.fate in {"objected", "refused"}:
+        return FATES[one.fate]
+    return MOVED_ANYWAY if one.moved else STAYED
+
+
+def _cells(
+    observations: Iterable[Observation], *, relied: Sequence[int]
+) -> Iterator[tuple[str, Seen]]:
+    for index, one in enumerate(observations):
+        yield one.about, Seen(one.seen, relied=index in relied)
+
+
+def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[str, Seen]]:
+    gone = {
+        (_key(conflict.about), conflict.seen[side])
+        for conflict in conflicts
+        for side, name in enumerate(("first", "second"))
+        if conflict.verdicts[side] == one.forced and conflict.left in {name, "both"}
+    }
+    for index, seen in enumerate(one.observations):
+        yield (
+            seen.about,
+            Seen(
+                seen.seen,
+                moved=index in one.moved,
+                relied=index in one.relies_on,
+                left=(_key(seen.about), seen.seen) in gone,
+            ),
+        )
+
+
+def _key(about: str) -> str:
+    return " ".join(about.casefold().split())
+
+
+def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
+    """What is talked about, in the order of the free decision, then as it comes."""
+    names: dict[str, str] = {}
+    for group in groups:
+        for one in group:
+            names.setdefault(_key(one.about), one.about)
+    return names
+
+
+def pieces(receipt: Receipt) -> tuple[Piece, ...]:
+    """Cut a raw reply where its receipt says that the reasoning and the verdict stand.
+
+    Args:
+        receipt: The receipt.
+
+    Returns:
+        The whole reply in order; without marks where the spans do not fit it.
+    """
+    raw = receipt.raw.encode("utf-8", "surrogatepass")
+    reason, verdict = receipt.reasoning_span, receipt.verdict_span
+    cuts = (0, reason.start, reason.end, verdict.start, verdict.end, len(raw))
+    if list(cuts) != sorted(cuts):
+        return (Piece(receipt.raw, ""),)
+    parts: tuple[Literal["reasoning", "verdict", ""], ...] = ("", "reasoning", "", "verdict", "")
+    cut = (
+        Piece(raw[start:end].decode("utf-8", "replace"), part)
+        for start, end, part in zip(cuts, cuts[1:], parts, strict=False)
+    )
+    return tuple(piece for piece in cut if piece.text)
+
+
+def strip(receipt: Receipt, *, width: int = 600, least: int = 12) -> dict[str, tuple[float, float]]:
+    """Draw the reply as a strip: where in it the reasoning and the verdict stand.
+
+    Args:
+        receipt: The receipt.
+        width: How wide the strip is.
+        least: The least width of a part, so that a verdict of three letters can be seen.
+
+    Returns:
+        For "reasoning" and "verdict" where the part begins and how wide it is.
+    """
+    total = max(1, len(receipt.raw.encode("utf-8", "surrogatepass")))
+    spans = {"reasoning": receipt.reasoning_span, "verdict": receipt.verdict_span}
+    drawn = {}
+    for name, span in spans.items():
+        start = min(span.start, total) / total * width
+        wide = max(least, (min(span.end, total) - min(span.start, total)) / total * width)
+        drawn[name] = (min(start, width - wide), wide)
+    return drawn

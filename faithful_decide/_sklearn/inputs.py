@@ -1,0 +1,115 @@
+"""What may stand in the place of X: images in any form, or plain rows of numbers.
+
+Code around classifiers passes tables about. Here a row is an image: a path, bytes, a PIL image or
+an array, in a list, in a column of a data frame or stacked as (N, H, W, C). A row of plain numbers
+is an image too, as it is in `sklearn.datasets.load_digits`: its numbers are the cells of a square
+picture, row by row, dark where they are low. The range from dark to light is that of the whole
+table, so that pictures of one table can be compared, and it is fixed once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from faithful_decide._images.load import SourceImage
+from faithful_decide.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DataError", "images_in", "pictures"]
+
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_STACK, _GREY_STACK = 4, 3
+_PICTURE_SIDE = 64
+"""Pixels that a picture of numbers is at least enlarged to; models do not see a cell of one."""
+
+
+class DataError(UsageError, ValueError):
+    """X or y cannot be used; a `ValueError` too, because that is what code around them catches."""
+
+
+def images_in(data: Any) -> list[Any] | None:  # noqa: ANN401 - whatever the caller holds
+    """Find the images in X.
+
+    Args:
+        data: A list, tuple, series, one-column table or array of images, or a table of numbers.
+
+    Returns:
+        One image per row, or None if there are none: X is then a table of numbers, or not valid.
+
+    Raises:
+        DataError: X is a single image, a table with images beside other columns, or a stack of
+            arrays that are not 8-bit.
+    """
+    if _is_image(data, in_array=False):
+        msg = "X is one image, not a sequence of images"
+        raise DataError(msg, hint="pass [image]")
+    if hasattr(data, "columns"):
+        return _in_table(data)
+    if isinstance(data, np.ndarray):
+        if data.ndim == _STACK or (data.ndim == _GREY_STACK and data.dtype == np.uint8):
+            if data.dtype != np.uint8:
+                msg = f"pixels are 8-bit numbers, not {data.dtype}"
+                raise DataError(msg, hint="convert the array, such as (x * 255).astype('uint8')")
+            return list(data)
+        if data.ndim == 2 and data.shape[1] == 1:  # noqa: PLR2004 - a column
+            data = data[:, 0]
+        if data.ndim != 1:
+            return None
+    elif not isinstance(data, (list, tuple)) and not hasattr(data, "to_list"):  # a series has it
+        return None
+    rows = list(data)
+    return rows if _are_images(rows) else None
+
+
+def _in_table(table: Any) -> list[Any] | None:  # noqa: ANN401 - of any library
+    columns = list(table.columns)
+    found = [name for name in columns if _are_images(list(table[name][:1]))]
+    if not found:
+        return None
+    if len(columns) > 1:
+        msg = f"X has images in the column {found[0]!r} and {len(columns) - 1} columns beside it"
+        raise DataError(msg, hint=f"pass X[[{found[0]!r}]]")
+    return list(table[found[0]])
+
+
+def _are_images(rows: Iterable[Any]) -> bool:
+    """Whether the first row that is there is an image; a missing one is the error of its row."""
+    first = next((row for row in rows if row is not None), None)
+    return _is_image(first, in_array=True)
+
+
+def _is_image(value: object, *, in_array: bool) -> bool:
+    if isinstance(value, np.ndarray):
+        return in_array and value.ndim in {2, 3}
+    if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike, SourceImage)):
+        return True
+    # A PIL image has no common base with files, but both of them say where they come from.
+    return type(value).__module__.startswith("PIL.") or callable(getattr(value, "read", None))
+
+
+def pictures(table: Numbers, low: float, high: float) -> list[Numbers]:
+    """Draw the rows of a table of numbers.
+
+    Args:
+        table: The numbers, one row per picture.
+        low: The number that is drawn black; lower ones are too.
+        high: The number that is drawn white; higher ones are too.
+
+    Returns:
+        Square grey pictures, 8-bit. Cells for which a row has no number are black.
+    """
+    count, width = table.shape
+    side = math.ceil(math.sqrt(width))
+    cells = np.zeros((count, side * side), np.uint8)
+    span = (high - low) or 1.0
+    cells[:, :width] = np.clip((table - low) / span * 255, 0, 255).round()
+    factor = math.ceil(_PICTURE_SIDE / side)
+    squares = cells.reshape(count, side, side).repeat(factor, axis=1).repeat(factor, axis=2)
+    return list(squares)

@@ -1,0 +1,167 @@
+"""What of a classifier is alive: its loaded models, and what it has decided so far.
+
+scikit-learn copies, compares, prints and pickles everything that an estimator holds, so nothing of
+this is held by one. It is kept beside, by identity, and goes when the estimator goes. A clone asks
+the loaded models of its original: a search over questions loads each model once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import weakref
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from faithful_decide._api.many import AT_ONCE
+from faithful_decide._api.opening import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
+from faithful_decide._batch.journal import Journal
+from faithful_decide._batch.journaled import Kept, kept
+from faithful_decide._batch.row import Sample
+from faithful_decide._batch.runner import Job, stream
+from faithful_decide._core.types import Decision
+from faithful_decide._images.load import load_image
+from faithful_decide.backends.base import AsyncBackend
+from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from faithful_decide._asking.decision import Settings
+    from faithful_decide._core.types import Question
+    from faithful_decide.backends.base import Backend
+
+__all__ = ["Models", "Outcome", "Session"]
+
+Outcome: TypeAlias = Decision | FaithfulDecideError
+
+_OF_A_ROW = (ReplyError, ImageError, TransientError)
+"""What can be wrong with one row; anything else may well be wrong with all of them."""
+_REMEMBERED = 4096
+"""Decisions that are kept, so that `predict_proba` does not pay again for what `predict` asked."""
+
+
+class Models:
+    """Models and journals, each opened once, and closed with the last who asks for them."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._open: dict[str, Any] = {}
+        self._owned = ExitStack()
+        weakref.finalize(self, self._owned.close)
+
+    def get(
+        self,
+        model: Backend | str | None,
+        options: Mapping[str, Any],
+        journal: str | os.PathLike[str] | None,
+    ) -> Kept:
+        """Load a model, or return it if it was loaded.
+
+        Args:
+            model: A model spec, or a live model, which is taken as it is.
+            options: Options of the backend that a spec names.
+            journal: The path of a journal to put in front of it.
+
+        Returns:
+            The backend; not to be closed.
+        """
+        with self._lock:
+            memory = None
+            if journal is not None:
+                memory = self._opened(
+                    f"journal {os.fspath(journal)}",
+                    lambda: self._owned.enter_context(Journal(journal)),
+                )
+            model = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+            if not isinstance(model, str):
+                return kept(open_backend(self._owned, model, options), memory)
+            key = json.dumps([model, dict(options)], sort_keys=True, default=repr)
+            backend = self._opened(key, lambda: open_backend(self._owned, model, options))
+            return kept(backend, memory)
+
+    def _opened(self, key: str, opening: Callable[[], Any]) -> Any:  # noqa: ANN401 - either
+        if key not in self._open:
+            self._open[key] = opening()
+        return self._open[key]
+
+
+@dataclass
+class Session:
+    """The decisions of one fitted classifier. Each image is asked about once while it is known."""
+
+    question: Question
+    settings: Settings
+    at_once: int | None
+    keep_errors: bool
+    load: Callable[[], Kept]
+    """Loads the model, at the first image."""
+    last: list[Outcome] | None = None
+    _job: Job | None = None
+    _known: dict[str, Decision] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def job(self) -> Job:
+        """Load the model if it is not loaded yet.
+
+        Returns:
+            Whom to ask, and how.
+        """
+        with self._lock:
+            if self._job is None:
+                backend, at_once = self.load(), self.at_once
+                if at_once is None:
+                    at_once = AT_ONCE if isinstance(backend, AsyncBackend) else 1
+                self._job = Job(backend, self.settings, at_once)
+            return self._job
+
+    def decide(self, images: Iterable[Any]) -> list[Outcome]:
+        """Decide about images.
+
+        Args:
+            images: The images.
+
+        Returns:
+            For each, in order, its decision or, if errors are kept, what went wrong with it.
+        """
+        outcomes: dict[int, Outcome] = {}
+        hashes: dict[int, str] = {}
+        for row in stream(self.job(), self._unknown(images, outcomes, hashes)):
+            number = int(row.id)
+            if row.decision is not None:
+                outcomes[number] = self._remember(hashes.pop(number), row.decision)
+            elif row.error is not None:
+                if not (self.keep_errors and isinstance(row.error, _OF_A_ROW)):
+                    raise row.error
+                outcomes[number] = row.error
+        self.last = [outcomes[number] for number in range(len(outcomes))]
+        return self.last
+
+    def _unknown(
+        self, images: Iterable[Any], outcomes: dict[int, Outcome], hashes: dict[int, str]
+    ) -> Iterator[tuple[Sample, Mapping[str, Question]]]:
+        """What has to be asked; what is known goes straight to the outcomes."""
+        for number, image in enumerate(images):
+            try:
+                loaded = load_image(image)
+            except ImageError as error:
+                yield Sample(str(number), error), {"": self.question}
+                continue
+            with self._lock:
+                known = self._known.get(loaded.sha256)
+            if known is not None:
+                outcomes[number] = known
+            else:
+                hashes[number] = loaded.sha256
+                yield Sample(str(number), loaded), {"": self.question}
+
+    def _remember(self, sha256: str, decision: Decision) -> Decision:
+        with self._lock:
+            # Two rows with the same image may have been asked about at once; the first one stands.
+            decision = self._known.setdefault(sha256, decision)
+            while len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return decision

@@ -1,0 +1,164 @@
+"""What is known of each kind of server that speaks OpenAI's protocol.
+
+They agree on the shape of a request and on little else: who enforces a schema and keeps the order
+of its keys, how a reply can be made to go on from a forced start, what the log-probabilities mean.
+This table is all that the backend knows of them. What a row says was read in documentation and
+source; only llama.cpp's server has been run for it here. `probe` finds out what one server does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from faithful_decide.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._core.types import Enforcement
+
+__all__ = ["PRESETS", "Preset", "preset_of"]
+
+Prefix = Literal["none", "regex", "structured_outputs", "gbnf"]
+"""How a reply goes on from a forced start: not at all, or under a grammar for the rest, given as
+SGLang's `regex`, as vLLM's `structured_outputs`, or as llama.cpp's `grammar`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One kind of server.
+
+    Attributes:
+        base_url: Where it listens by default; None where the caller has to say.
+        key_variable: The environment variable of its key.
+        needs_key: Whether it cannot be used without one.
+        wire: The protocol spoken: OpenAI's chat completions or responses, or Ollama's own.
+        enforcement: What makes the model keep to the schema.
+        order: Whether that keeps the order of the keys.
+        prefix: How a forced start is continued.
+        echoes_prefix: Whether the reply repeats the forced start.
+        logprobs: From before or after the grammar removed illegal tokens.
+        schema_in_prompt: Whether the model is shown the schema.
+        lenient: Whether keywords that it does not know may stand in the schema.
+        length_limit: The name of the parameter that limits the reply.
+        temperature: Whether it is told one; models that reason refuse any, 0 included.
+        same_model: Whether the reply names the model that was asked for.
+        extra: What else is sent with every request.
+    """
+
+    base_url: str | None
+    key_variable: str
+    needs_key: bool = False
+    wire: Literal["chat", "responses", "ollama"] = "chat"
+    enforcement: Enforcement = "strict"
+    order: bool = True
+    prefix: Prefix = "none"
+    echoes_prefix: bool = False
+    logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
+    schema_in_prompt: bool = False
+    lenient: bool = True
+    length_limit: str = "max_tokens"
+    temperature: bool = True
+    same_model: bool = True
+    extra: Mapping[str, Any] | None = None
+
+
+PRESETS: Mapping[str, Preset] = {
+    "openai": Preset(
+        None,
+        "OPENAI_API_KEY",
+        needs_key=True,
+        wire="responses",
+        schema_in_prompt=True,
+        lenient=False,
+        length_limit="max_completion_tokens",
+    ),
+    "azure": Preset(
+        None,
+        "AZURE_OPENAI_API_KEY",
+        needs_key=True,
+        wire="responses",
+        schema_in_prompt=True,
+        lenient=False,
+        length_limit="max_completion_tokens",
+        same_model=False,  # a deployment has a name of its own
+    ),
+    "vllm": Preset(
+        "http://127.0.0.1:8000/v1",
+        "VLLM_API_KEY",
+        prefix="structured_outputs",
+        logprobs="post_mask",
+    ),
+    "sglang": Preset(
+        "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", prefix="regex", logprobs="post_mask"
+    ),
+    "llamacpp-server": Preset(
+        "http://127.0.0.1:8080/v1",
+        "LLAMA_API_KEY",
+        enforcement="grammar",
+        prefix="gbnf",
+        echoes_prefix=True,
+        logprobs="pre_mask",
+        same_model=False,  # it names its file
+    ),
+    "ollama": Preset(
+        "http://127.0.0.1:11434",
+        "OLLAMA_API_KEY",
+        wire="ollama",
+        enforcement="best_effort",  # a model that thinks may be let off the schema
+        same_model=False,  # it adds a tag
+    ),
+    "lmstudio": Preset(
+        "http://127.0.0.1:1234/v1", "LM_API_TOKEN", logprobs="none", same_model=False
+    ),
+    "openrouter": Preset(
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        needs_key=True,
+        logprobs="none",  # asking for them would leave few providers
+        schema_in_prompt=True,
+        # Without this, a provider that does not know json_schema is sent the request without it.
+        extra={"provider": {"require_parameters": True}},
+    ),
+}
+
+
+def preset_of(
+    kind: str,
+    *,
+    foreign: bool,
+    api: Literal["chat", "responses"] | None,
+    **changes: Any,  # noqa: ANN401 - fields of a preset
+) -> Preset:
+    """Find a row of the table, and change what a caller knows better.
+
+    Args:
+        kind: A key of `PRESETS`.
+        foreign: Whether it is an unknown server, named `openai` for its protocol only.
+        api: The protocol to speak, where the caller says.
+        **changes: Other fields.
+
+    Returns:
+        The preset.
+
+    Raises:
+        UsageError: There is no such protocol, or this kind of server does not speak it.
+    """
+    preset = replace(PRESETS[kind], **changes)
+    if foreign:
+        # What is known of OpenAI's own server does not hold for it.
+        preset = replace(
+            preset,
+            wire="chat",
+            enforcement="best_effort",
+            order=False,
+            lenient=True,
+            length_limit="max_tokens",
+        )
+    if api is None:
+        return preset
+    if api not in {"chat", "responses"} or preset.wire == "ollama":
+        msg = f"a server of the kind {kind!r} cannot be asked with api={api!r}"
+        raise UsageError(msg, hint='pass api="chat" or api="responses", or leave it out')
+    return replace(preset, wire=api)

@@ -1,0 +1,226 @@
+"""The seam between deciding and running a model.
+
+A backend makes one call: `Request` in, `Reply` out. It does not retry, does not judge the text and
+does not know what a verdict is; all of that lives above it, once, for every backend. What it can
+and cannot do it says in `Capabilities`, so that a caller who asks too much is told before any call.
+
+To write a backend, read this module and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from faithful_decide._core.types import (
+    Enforcement,
+    Finish,
+    Observation,
+    Question,
+    Reply,
+    Token,
+    Usage,
+)
+from faithful_decide._images.prepare import ImageLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faithful_decide._images.prepare import PreparedImage
+
+__all__ = [
+    "AsyncBackend",
+    "Backend",
+    "Capabilities",
+    "Finish",
+    "Hidden",
+    "ImageLimits",
+    "Purpose",
+    "Remembering",
+    "Reply",
+    "Request",
+    "Token",
+    "Usage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do. The defaults promise nothing."""
+
+    enforcement: Enforcement = "prompt"
+    """How the schema of a request is enforced."""
+    order: bool = False
+    """Whether the enforcement also fixes the order of the keys."""
+    prefix: bool = False
+    """Whether a reply can be forced to start with `Request.prefix`."""
+    knockout: bool = False
+    """Whether a reply can be continued without looking at `Request.hidden`."""
+    logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "none"
+    """Whether `Reply.tokens` can be had, and if its numbers are from before or after the grammar
+    removed illegal tokens."""
+    thinking: Literal["none", "hidden", "unknown"] = "unknown"
+    """Whether the model may reason out of sight before the reply."""
+    schema_in_prompt: bool = False
+    """Whether the model is shown the schema, and with it any constant in it."""
+    decoder: Literal["autoregressive", "diffusion", "unknown"] = "unknown"
+    """The order of keys proves something only if text is generated left to right."""
+    two_steps: bool = False
+    """Whether a reply of this model was seen to break the order, so that the verdict is asked for
+    in a second call, on top of the reasoning."""
+    image_limits: ImageLimits | None = None
+    """The images that are sent unchanged; others are made to fit. None means the usual limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What the rest of a reply may not look at.
+
+    The bytes from `start` to `end` of the forced prefix are written as ever, and looking at
+    everything before them. What comes after `end` is then read and written without looking at them
+    (`what="prefix"`), or else at as many tokens of the prompt's words (`"text"`) or the tokens of
+    the image (`"image"`). At `end` the prefix has to go on.
+    """
+
+    start: int
+    end: int
+    what: Literal["prefix", "text", "image"] = "prefix"
+
+
+Kind = Literal[
+    "decide", "second_step", "forced", "forced_first", "read", "claims", "cue", "neutral",
+    "negated", "no_image", "other_image", "edit", "donor", "paraphrase", "reader", "judge",
+    "imagine", "obedience", "early", "knockout", "probe",
+]  # fmt: skip
+"""What a request can be for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a request is for. It is never sent, and two requests that differ only here are the same.
+
+    Logs, the journal and tests go by it, so that nobody has to parse a prompt.
+
+    Args:
+        kind: What is asked, such as `decide`, `forced` or `reader`.
+        question: The question that it is about.
+        verdict: The verdict that the request speaks of, where it does: told, suggested, imagined.
+        observations: The observations that it shows or starts with.
+        claims: The statements that it asks about.
+    """
+
+    kind: Kind
+    question: Question
+    verdict: str = ""
+    observations: tuple[Observation, ...] = ()
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a model: instructions, an image, a text after it, and the shape of the reply.
+
+    The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
+    have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
+    exactly that text and the schema describes the whole, prefix included; `hidden` is what its
+    continuation may not look at. `top_logprobs` asks for that many alternatives per generated token
+    in `Reply.tokens`. Temperature 0 is greedy. After `timeout_s` seconds the reply is of no more
+    use, and a backend that can gives up; this is how long to wait, not what to send, and two
+    requests that differ only here are the same. The same goes for `purpose`.
+    """
+
+    system: str
+    image: PreparedImage | None
+    text: str
+    schema: Mapping[str, Any] | None
+    max_tokens: int
+    prefix: str = ""
+    temperature: float = 0.0
+    seed: int | None = None
+    top_logprobs: int = 0
+    hidden: Hidden | None = None
+    timeout_s: float | None = field(default=None, compare=False)
+    purpose: Purpose | None = field(default=None, compare=False)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Runs a model. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The model spec that names this backend, for receipts: `embedded`, `openai/...`."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend can do; constant over its life."""
+        ...
+
+    def generate(self, request: Request) -> Reply:
+        """Make one call, without retry.
+
+        Args:
+            request: What to send. Never more than `capabilities` promises.
+
+        Returns:
+            The reply as it came, whatever it says: a refusal is a `Reply` too.
+
+        Raises:
+            BackendError: If no reply came back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class AsyncBackend(Backend, Protocol):
+    """A backend whose own client is asynchronous; others are run in a thread."""
+
+    async def agenerate(self, request: Request) -> Reply:
+        """Do what `generate` does, awaited.
+
+        Args:
+            request: As in `generate`.
+
+        Returns:
+            As in `generate`.
+
+        Raises:
+            BackendError: As in `generate`.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembering(Backend, Protocol):
+    """A backend that keeps replies. Whoever drives a plan looks here first, and keeps what comes.
+
+    The two are not part of `generate`, because what is known need not queue for the model.
+    """
+
+    def recall(self, request: Request, nth: int) -> Reply | None:
+        """Find the reply to a request.
+
+        Args:
+            request: What is asked.
+            nth: How often the same was asked before within the same plan. A plan that asks the
+                same twice wants two replies.
+
+        Returns:
+            The reply, if it was kept.
+        """
+        ...
+
+    def remember(self, request: Request, nth: int, reply: Reply) -> None:
+        """Keep a reply; it is safe when this returns.
+
+        Args:
+            request: What was asked.
+            nth: As in `recall`.
+            reply: What came back.
+        """
+        ...

@@ -1,0 +1,129 @@
+"""What a probe found, kept for the receipts of later decisions.
+
+A report is a small JSON file in the user's cache folder (`$FAITHFUL_DECIDE_CACHE`, else
+`$XDG_CACHE_HOME/faithful-decide`, else `~/.cache/faithful-decide`), under the hash of the backend's
+name and address. It holds no key, no question and no picture. Deleting it forgets the probe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from faithful_decide._core.types import Frozen
+from faithful_decide._public import public
+
+if TYPE_CHECKING:
+    from faithful_decide.backends.base import Capabilities
+
+__all__ = ["Check", "ProbeReport", "corrected", "recall", "remember"]
+
+
+class Check(Frozen):
+    """One thing that was looked at: whether it holds, and what was seen."""
+
+    holds: Literal["yes", "no", "unknown"]
+    seen: str
+
+
+@public
+class ProbeReport(Frozen):
+    """What a probe found.
+
+    `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`; `requests` is
+    what finding out has cost.
+    """
+
+    backend: str
+    model: str = ""
+    fingerprint: str | None = None
+    requests: int
+    checks: dict[str, Check]
+
+
+def remember(report: ProbeReport, *, who: str) -> None:
+    """Keep a report.
+
+    Args:
+        report: The report.
+        who: The name and address of the backend.
+    """
+    path = _path(who)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    # The report is in the caller's hands already; a full disk must not take it away.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(report.model_dump_json(indent=2), encoding="utf-8")
+        part.replace(path)
+
+
+def recall(who: str) -> ProbeReport | None:
+    """Find the report that was kept.
+
+    Args:
+        who: The name and address of the backend.
+
+    Returns:
+        The report, or None if there is none that can be read.
+    """
+    try:
+        return ProbeReport.model_validate_json(_path(who).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
+    """Take back the promises that did not hold.
+
+    A probe can only refute: a model that happens to obey looks like one that was made to. So
+    nothing is promised because of it that was not promised before.
+
+    Args:
+        promised: What is known of servers of this kind.
+        report: What was found of this one.
+
+    Returns:
+        The capabilities; a check that was not made changes nothing.
+    """
+    holds = {name: check.holds for name, check in report.checks.items()}
+    known = promised
+    if holds.get("grammar") == "no":
+        known = replace(known, enforcement="prompt", order=False)
+    if holds.get("order") == "no":
+        # Sorted keys do no harm: those of the contract are in alphabetical order.
+        harmless = "(sorted)" in report.checks["order"].seen
+        known = replace(known, order=False, two_steps=not harmless)
+    if known.logprobs != "none" and "logprobs" in report.checks:
+        seen = report.checks["logprobs"].seen
+        if seen == "absent":
+            known = replace(known, logprobs="none")
+        elif seen in {"pre_mask", "post_mask"}:
+            known = replace(known, logprobs=seen)  # type: ignore[arg-type] # one of the two
+    if holds.get("prefix") == "no":
+        known = replace(known, prefix=False)
+    if (thinking := holds.get("thinking")) in {"yes", "no"}:
+        known = replace(known, thinking="hidden" if thinking == "yes" else "none")
+    return known
+
+
+def _path(who: str) -> Path:
+    digest = hashlib.sha256(who.encode()).hexdigest()[:32]
+    return _cache() / "probes" / f"{digest}.json"
+
+
+def _cache() -> Path:
+    if own := os.environ.get("FAITHFUL_DECIDE_CACHE"):
+        return Path(own)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "faithful-decide"
+    try:
+        return Path.home() / ".cache" / "faithful-decide"
+    except RuntimeError:
+        # Nobody's home. What cannot be written is not kept, and what cannot be read was not.
+        return Path(os.devnull)
