@@ -3,19 +3,23 @@
 A plan is a generator that yields requests which do not depend on each other and receives their
 replies in the same order. It does no input or output itself, so the same plan runs blocking or
 awaited, and there is one pipeline instead of two that drift apart.
+
+Whom a request is for is its role: the model, the reader of what it wrote, or a judge. So one plan
+may speak to several backends, and what does not depend on each other is asked of all of them side
+by side.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast, get_args
 
 from faithful_decide._asking.retrying import Patience
-from faithful_decide.backends.base import AsyncBackend, Backend, Reply, Request
+from faithful_decide.backends.base import Backend, Reply, Request, Role
 
-__all__ = ["TIMEOUT_S", "Plan", "arun", "run", "together"]
+__all__ = ["TIMEOUT_S", "Backends", "Plan", "arun", "run", "together"]
 
 TIMEOUT_S = 600.0
 """How long a decision may take, where the caller does not say."""
@@ -23,67 +27,51 @@ _T = TypeVar("_T")
 Requests: TypeAlias = tuple[Request, ...]
 Replies: TypeAlias = tuple[Reply, ...]
 Plan: TypeAlias = Generator[Requests, Replies, _T]
+Backends: TypeAlias = Backend | Mapping[Role, Backend]
+"""Whom to ask: one backend for every role, or one for each that the plan has."""
+_ROLES: tuple[Role, ...] = get_args(Role)
+_Placed: TypeAlias = tuple[int, Request]
 
 
-def run(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -> _T:
-    """Run a plan, blocking.
+def run(plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S) -> _T:
+    """Run a plan, blocking; errors of a backend end the plan and are raised.
 
-    The calls of one step are made side by side where the backend waits for a server, and one after
-    the other where it computes.
-
-    Args:
-        plan: What to ask.
-        backend: Whom to ask.
-        timeout_s: Seconds for the whole plan; it does not stop a backend that computes.
-
-    Returns:
-        What the plan returns. Errors of the backend end the plan and are raised.
+    The calls of one step are made side by side where a backend waits for a server, and one after
+    the other where it computes. `timeout_s` is for the whole plan.
     """
-    patience = Patience(backend, timeout_s)
+    callers = _Callers(backends, timeout_s)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        if len(requests) > 1 and isinstance(backend, AsyncBackend):
+        lanes = callers.lanes(requests)
+        if len(lanes) <= 1:
+            replies = tuple(callers.of(request).call(request) for request in requests)
+        else:
             # In a thread, because there may be a running loop in this one.
             with ThreadPoolExecutor(1) as thread:
-                replies = thread.submit(asyncio.run, _together(patience, requests)).result()
-        else:
-            replies = tuple(map(patience.call, requests))
+                replies = thread.submit(asyncio.run, callers.side_by_side(lanes)).result()
 
 
-async def arun(plan: Plan[_T], backend: Backend, timeout_s: float = TIMEOUT_S) -> _T:
-    """Run a plan, awaited, the calls of one step side by side.
+async def arun(plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S) -> _T:
+    """Do what `run` does, awaited, all calls of one step side by side.
 
-    Args:
-        plan: What to ask.
-        backend: Whom to ask; one that cannot be awaited is called in threads.
-        timeout_s: Seconds for the whole plan; it does not stop a backend that computes.
-
-    Returns:
-        What the plan returns. Errors of the backend end the plan and are raised.
+    A backend that cannot be awaited is called in threads.
     """
-    patience = Patience(backend, timeout_s)
+    callers = _Callers(backends, timeout_s)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        replies = await _together(patience, requests)
+        replies = await callers.side_by_side([[place] for place in enumerate(requests)])
 
 
 def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
-    """Run plans that do not depend on each other side by side, as one plan.
-
-    Args:
-        plans: What to run.
-
-    Returns:
-        What each of them returns, in their order.
-    """
+    """Run plans that do not depend on each other side by side, as one plan."""
     results: dict[int, _T] = {}
     waiting: dict[int, Requests] = {}
 
@@ -108,13 +96,40 @@ def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
     return tuple(results[index] for index in range(len(plans)))
 
 
-async def _together(patience: Patience, requests: Requests) -> Replies:
-    if len(requests) == 1:
-        return (await patience.acall(requests[0]),)
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(patience.acall(request)) for request in requests]
-    except BaseExceptionGroup as errors:
-        # One failure ends the plan; the calls beside it were cancelled.
-        raise errors.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
+class _Callers:
+    """Who calls the backend of each role; roles of one backend share one."""
+
+    def __init__(self, backends: Backends, timeout_s: float) -> None:
+        roles = backends if isinstance(backends, Mapping) else dict.fromkeys(_ROLES, backends)
+        callers = {id(backend): Patience(backend, timeout_s) for backend in roles.values()}
+        self._of_role = {role: callers[id(backend)] for role, backend in roles.items()}
+
+    def of(self, request: Request) -> Patience:
+        """Who calls for a request."""
+        return self._of_role["model" if request.purpose is None else request.purpose.role]
+
+    def lanes(self, requests: Requests) -> list[list[_Placed]]:
+        """Share out a step: what computes gets one request after the other, what waits gets all."""
+        lanes: dict[object, list[_Placed]] = {}
+        for index, request in enumerate(requests):
+            caller = self.of(request)
+            lanes.setdefault(index if caller.waits else caller, []).append((index, request))
+        return list(lanes.values())
+
+    async def side_by_side(self, lanes: list[list[_Placed]]) -> Replies:
+        """Make the calls of all lanes at once; one failure cancels the others."""
+        replies: dict[int, Reply] = {}
+
+        async def drive(lane: list[_Placed]) -> None:
+            for index, request in lane:
+                replies[index] = await self.of(request).acall(request)
+
+        if len(lanes) == 1:
+            await drive(lanes[0])
+        else:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    _ = [group.create_task(drive(lane)) for lane in lanes]
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+        return tuple(replies[index] for index in range(len(replies)))

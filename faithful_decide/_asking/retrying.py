@@ -63,6 +63,8 @@ class Patience:
         self._gate = gate_of(backend.name)
         self._memory = backend if isinstance(backend, Remembering) else None
         self._asked: list[Request] = []
+        self.waits = isinstance(backend, AsyncBackend)
+        """Whether calls wait for a server, so that many may be under way."""
 
     def call(self, request: Request) -> Reply:
         """Make a call, blocking.

@@ -39,6 +39,7 @@ __all__ = [
     "Remembering",
     "Reply",
     "Request",
+    "Role",
     "Token",
     "Usage",
 ]
@@ -93,6 +94,8 @@ Kind = Literal[
     "imagine", "obedience", "early", "knockout", "probe",
 ]  # fmt: skip
 """What a request can be for."""
+Role = Literal["model", "reader", "judge"]
+"""Who answers a request: the model in question, or one of those that look at what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,11 @@ class Purpose:
     verdict: str = ""
     observations: tuple[Observation, ...] = ()
     claims: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> Role:
+        """Who is to answer."""
+        return self.kind if self.kind in {"reader", "judge"} else "model"
 
 
 @dataclass(frozen=True, slots=True)
