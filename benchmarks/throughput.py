@@ -26,13 +26,13 @@ from openai import AsyncOpenAI
 from PIL import Image, ImageDraw
 
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Journal, Question, Sample, decide_many, load_backend
+from faithful_decide import Item, Journal, Question, decide_many, load_backend
 from faithful_decide._api.many import Batch
 from faithful_decide._asking.decision import Settings, decision_plan
 from faithful_decide._batch.entry import reply_data
 from faithful_decide._batch.export import exporting
 from faithful_decide._batch.journal import _sum
-from faithful_decide._batch.sources import read_samples
+from faithful_decide._batch.sources import read_items
 from faithful_decide._core.prompt import SYSTEM, user_text
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -345,10 +345,10 @@ def embedded(options: Options) -> Iterator[Row]:
                 with Batch("embedded", journal, workers) as batch:
                     job = batch.job(Settings())
                     # The engines are warm in both.
-                    warm = [Sample("warm", Path(name) / "000000.jpg")] * workers
+                    warm = [Item("warm", Path(name) / "000000.jpg")] * workers
                     list(batch.rows(job, warm, {"": Question("Is it warm?")}))
                     started = time.perf_counter()
-                    rows = batch.rows(job, read_samples(f"{name}/*.jpg"), {"": QUESTION})
+                    rows = batch.rows(job, read_items(f"{name}/*.jpg"), {"": QUESTION})
                     decided = sum(row.decision is not None for row in rows)
                     ours = time.perf_counter() - started
                     assert batch.backend.recalled == 0  # noqa: S101

@@ -54,7 +54,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Many images": (
         "_api/many:decide_many",
-        "_batch/row:Sample",
+        "_batch/row:Item",
         "_batch/row:Row",
         "_batch/journal:Journal",
         "_batch/export:read_rows",

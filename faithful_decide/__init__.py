@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from faithful_decide._batch.export import read_rows as read_rows
     from faithful_decide._batch.journal import Journal as Journal
     from faithful_decide._batch.price import price_usd as price_usd
+    from faithful_decide._batch.row import Item as Item
     from faithful_decide._batch.row import Row as Row
-    from faithful_decide._batch.row import Sample as Sample
     from faithful_decide._core.types import CANNOT_TELL as CANNOT_TELL
     from faithful_decide._core.types import Decision as Decision
     from faithful_decide._core.types import Derived as Derived

@@ -31,7 +31,7 @@ from faithful_decide._audit.plan import (
 from faithful_decide._audit.screen import screen_plan
 from faithful_decide._audit.types import AuditReport, DatasetAudit, SampleAudit
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import OF_A_ROW, Sample
+from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
@@ -204,7 +204,7 @@ async def aaudit(
 
 @public
 def audit_dataset(
-    samples: Iterable[Sample | tuple[ImageSource | SourceImage, str | Question]],
+    samples: Iterable[Item | tuple[ImageSource | SourceImage, str | Question]],
     question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
@@ -290,16 +290,16 @@ def audit_dataset(
 
 def _item(
     index: int,
-    item: Sample | tuple[ImageSource | SourceImage, str | Question],
+    item: Item | tuple[ImageSource | SourceImage, str | Question],
     common: Question | None,
     verdicts: Sequence[str],
     *,
     abstain: bool,
-) -> tuple[Sample, Question]:
+) -> tuple[Item, Question]:
     """A sample with the question about it."""
-    if not isinstance(item, Sample):
+    if not isinstance(item, Item):
         image, own = item
-        return Sample(str(index), image), question_of(own, verdicts, abstain=abstain)
+        return Item(str(index), image), question_of(own, verdicts, abstain=abstain)
     if common is None:
         msg = f"the sample {item.id!r} brings no question, and none was passed"
         raise UsageError(msg, hint="pass question=")

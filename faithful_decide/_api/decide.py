@@ -16,7 +16,7 @@ from faithful_decide._api.opening import YES_NO, opened, question_of, seed_of
 from faithful_decide._asking.decision import Settings, decision_plan
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import Sample
+from faithful_decide._batch.row import Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision, Question
 from faithful_decide._images.load import load_image
@@ -349,7 +349,7 @@ class Decider:
         backend = self.backend if isinstance(self.backend, Kept) else kept(self.backend)
         job = Job(backend, self._settings, at_once, allow_urls=self._allow_urls)
         asked = (
-            (Sample(str(number), image), {"": self._question(question)})
+            (Item(str(number), image), {"": self._question(question)})
             for number, (image, question) in enumerate(samples)
         )
         for row in stream(job, asked):

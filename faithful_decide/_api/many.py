@@ -21,9 +21,9 @@ from faithful_decide._audit.case import check_auditable
 from faithful_decide._audit.screen import screening
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import Row, Sample
+from faithful_decide._batch.row import Item, Row
 from faithful_decide._batch.runner import Job, Progress, stream
-from faithful_decide._batch.sources import read_samples
+from faithful_decide._batch.sources import read_items
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
 from faithful_decide._public import public
@@ -46,7 +46,7 @@ AT_ONCE = 32
 
 @public
 def decide_many(
-    sources: str | os.PathLike[str] | Iterable[Sample | ImageSource],
+    sources: str | os.PathLike[str] | Iterable[Item | ImageSource],
     questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
     *,
     model: Backend | str | None = None,
@@ -115,8 +115,8 @@ def decide_many(
 
 
 def samples_of(
-    sources: str | os.PathLike[str] | Iterable[Sample | ImageSource],
-) -> Iterator[Sample]:
+    sources: str | os.PathLike[str] | Iterable[Item | ImageSource],
+) -> Iterator[Item]:
     """Make samples of whatever holds images.
 
     Args:
@@ -126,15 +126,15 @@ def samples_of(
         The samples; images without a name are numbered from 0.
     """
     if isinstance(sources, str | os.PathLike):
-        yield from read_samples(sources)
+        yield from read_items(sources)
         return
     for number, source in enumerate(sources):
-        if isinstance(source, Sample):
+        if isinstance(source, Item):
             yield source
         elif isinstance(source, str | os.PathLike) and not str(source).startswith("data:"):
-            yield Sample(os.fspath(source), source)
+            yield Item(os.fspath(source), source)
         else:
-            yield Sample(str(number), source)
+            yield Item(str(number), source)
 
 
 def named(
@@ -267,7 +267,7 @@ class Batch:
         return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, screen)
 
     def rows(
-        self, job: Job, samples: Iterable[Sample], questions: Mapping[str, Question]
+        self, job: Job, samples: Iterable[Item], questions: Mapping[str, Question]
     ) -> Generator[Row, None, None]:
         """Run it.
 

@@ -1,9 +1,9 @@
-"""Two arms over the same samples: two models, two questions, or the two orders.
+"""Two arms over the same items: two models, two questions, or the two orders.
 
-Every sample is asked in both arms, so the difference is measured within samples and not between
-them. McNemar's test looks only at the samples on which the arms differ; it is exact, so it may be
-used with few. Where samples have labels, what is compared is being right (an abstention is not);
-otherwise it is giving the first of the verdicts. A sample with an error in either arm is in no
+Every item is asked in both arms, so the difference is measured within items and not between
+them. McNemar's test looks only at the items on which the arms differ; it is exact, so it may be
+used with few. Where items have labels, what is compared is being right (an abstention is not);
+otherwise it is giving the first of the verdicts. An item with an error in either arm is in no
 pair, and is counted.
 """
 
@@ -24,7 +24,7 @@ from faithful_decide.errors import MissingExtraError, QuestionError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from faithful_decide._batch.row import Row, Sample
+    from faithful_decide._batch.row import Item, Row
     from faithful_decide._batch.runner import Asked, Job
     from faithful_decide._core.types import Question
 
@@ -43,7 +43,7 @@ class Estimated(Frozen):
 
 
 class Comparison(Frozen):
-    """What two arms made of the same samples.
+    """What two arms made of the same items.
 
     `rates` are the shares of pairs in which each arm was right, or gave the first verdict (see
     `what`); `difference` is the second minus the first. `only_first` and `only_second` are the
@@ -52,7 +52,7 @@ class Comparison(Frozen):
 
     arms: tuple[str, str]
     what: Literal["right", "first verdict"]
-    samples: int
+    items: int
     pairs: int
     errors: tuple[dict[str, int], dict[str, int]]
     abstained: tuple[int, int]
@@ -82,16 +82,14 @@ class Arm:
     question: Question
 
 
-def compare(
-    first: Arm, second: Arm, samples: Iterable[Sample], *, label: str = "label"
-) -> Comparison:
-    """Ask both arms about the same samples.
+def compare(first: Arm, second: Arm, items: Iterable[Item], *, label: str = "label") -> Comparison:
+    """Ask both arms about the same items.
 
     Args:
         first: One way.
         second: The other.
-        samples: The samples.
-        label: The column that holds the right verdict. If the first sample has none, what is
+        items: The items.
+        label: The column that holds the right verdict. If the first item has none, what is
             compared is how often the first verdict is given.
 
     Returns:
@@ -103,7 +101,7 @@ def compare(
     """
     test = _binomtest()
     counts = _Counts((first.question.verdicts, second.question.verdicts), label)
-    sides = _shared(samples)
+    sides = _shared(items)
     streams = [
         stream(arm.job, _asked(side, arm.question))
         for arm, side in zip((first, second), sides, strict=True)
@@ -118,7 +116,7 @@ def compare(
     return Comparison(
         arms=(first.name, second.name),
         what="right" if counts.labelled else "first verdict",
-        samples=counts.samples,
+        items=counts.items,
         pairs=n,
         errors=(dict(counts.errors[0]), dict(counts.errors[1])),
         abstained=counts.abstained,
@@ -136,25 +134,25 @@ class _Counts:
     def __init__(self, verdicts: tuple[tuple[str, ...], tuple[str, ...]], label: str) -> None:
         self._firsts, self._same, self._label = verdicts[0][:1], verdicts[0] == verdicts[1], label
         self.labelled: bool | None = None
-        self.samples = self.pairs = 0
+        self.items = self.pairs = 0
         self.errors: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self.abstained, self.hits, self.only = (0, 0), (0, 0), (0, 0)
         self.verdicts: dict[str, Counter[str]] = {}
 
     def add(self, first: Row, second: Row) -> None:
-        self.samples += 1
+        self.items += 1
         rows = (first, second)
         label = first.columns.get(self._label)
         if self.labelled is None:
             self.labelled = label is not None
             if not self.labelled and not self._same:
-                msg = "the arms have different verdicts, and the samples have no labels"
+                msg = "the arms have different verdicts, and the items have no labels"
                 raise QuestionError(msg, hint="name the column of the label, or use one set")
         for row, errors in zip(rows, self.errors, strict=True):
             if row.error_type is not None:
                 errors[row.error_type] += 1
         found = tuple(map(_verdict, rows))
-        # Without its label a sample says nothing about being right.
+        # Without its label an item says nothing about being right.
         if None in found or (self.labelled and label is None):
             return
         wanted = (label,) if self.labelled else self._firsts
@@ -175,23 +173,23 @@ def _verdict(row: Row) -> str | None:
     return concluded or row.verdict
 
 
-def _asked(samples: Iterator[Sample], question: Question) -> Iterator[Asked]:
-    return ((sample, {"": question}) for sample in samples)
+def _asked(items: Iterator[Item], question: Question) -> Iterator[Asked]:
+    return ((item, {"": question}) for item in items)
 
 
-def _shared(samples: Iterable[Sample]) -> tuple[Iterator[Sample], Iterator[Sample]]:
-    """Two iterators over the same samples, which may be read from two threads."""
+def _shared(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
+    """Two iterators over the same items, which may be read from two threads."""
     lock = threading.Lock()
 
-    def locked(side: Iterator[Sample]) -> Iterator[Sample]:
+    def locked(side: Iterator[Item]) -> Iterator[Item]:
         while True:
             with lock:
-                sample = next(side, None)
-            if sample is None:
+                item = next(side, None)
+            if item is None:
                 return
-            yield sample
+            yield item
 
-    one, other = tee(samples)
+    one, other = tee(items)
     return locked(one), locked(other)
 
 

@@ -63,7 +63,7 @@ def fill(
 
     Args:
         job: What is to be done; its backend has a journal.
-        asked: Reads the samples with their questions from the start; called once a round.
+        asked: Reads the items with their questions from the start; called once a round.
         poll_s: Seconds between two looks at a batch.
         say: Is told what happens.
 
@@ -135,11 +135,11 @@ class _Filling:
 
     def _missing(self, asked: Iterator[Asked]) -> Iterator[tuple[bytes, Request]]:
         """The requests without a reply, as far as each plan can be followed."""
-        for sample, questions in asked:
+        for item, questions in asked:
             try:
-                if isinstance(sample.image, ImageError):
+                if isinstance(item.image, ImageError):
                     continue
-                loaded = load_image(sample.image, allow_urls=self.job.allow_urls)
+                loaded = load_image(item.image, allow_urls=self.job.allow_urls)
                 image = prepare(loaded, self.job.backend.capabilities.image_limits)
             except ImageError:
                 continue

@@ -1,6 +1,6 @@
 """What a run would ask, and what that would cost, before anything is asked.
 
-Samples are counted as they are read. With a journal their images are read as well, to see which
+Items are counted as they are read. With a journal their images are read as well, to see which
 replies are there already; those cost nothing. How long a request and a reply are is taken from such
 replies if there are any, and otherwise from rules of thumb: four characters to a token of text, 750
 pixels to a token of an image (of the first hundred), and a reply of 200 tokens. An estimate says
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from decimal import Decimal
 
-    from faithful_decide._batch.row import Sample
+    from faithful_decide._batch.row import Item
     from faithful_decide._batch.runner import Job
     from faithful_decide._core.types import Question, Reply
     from faithful_decide._images.prepare import PreparedImage
@@ -42,7 +42,7 @@ _CHARACTERS, _PIXELS, _REPLY = 4, 750, 200
 class Estimate:
     """What a run would do. Retries, and probes for scores, come on top."""
 
-    samples: int
+    items: int
     requests: int
     """Replies that would have to be paid for."""
     known: int
@@ -55,12 +55,12 @@ class Estimate:
     """Whether the tokens are those of earlier replies, and not a rule of thumb."""
 
 
-def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Question]) -> Estimate:
+def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question]) -> Estimate:
     """Estimate a run.
 
     Args:
         job: What would be done.
-        samples: The samples.
+        items: The items.
         questions: What would be asked about each.
 
     Returns:
@@ -74,11 +74,11 @@ def estimate(job: Job, samples: Iterable[Sample], questions: Mapping[str, Questi
     count = known = pixels = looked = 0
     seen: list[Reply] = []
     text = _text(job, questions)
-    for sample in samples:
+    for item in items:
         count += 1
         if backend.journal is None and looked == _LOOKED_AT:
             continue
-        image = _prepared(job, sample)
+        image = _prepared(job, item)
         if image is not None and looked < _LOOKED_AT:
             looked += 1
             pixels += image.width * image.height
@@ -133,10 +133,10 @@ def _recalled(job: Job, requests: tuple[Request, ...]) -> list[Reply]:
     return found
 
 
-def _prepared(job: Job, sample: Sample) -> PreparedImage | None:
+def _prepared(job: Job, item: Item) -> PreparedImage | None:
     with suppress(ImageError):
-        if not isinstance(sample.image, ImageError):
-            image = load_image(sample.image, allow_urls=False)
+        if not isinstance(item.image, ImageError):
+            image = load_image(item.image, allow_urls=False)
             return prepare(image, job.backend.capabilities.image_limits)
     return None
 

@@ -3,7 +3,7 @@
 A file of results is written beside its place and put there whole, so whoever looks finds the old
 one or the new one and never a part. Rows go out as they come; a million need no more memory than a
 thousand. A table needs its columns before its rows: those of the first rows are used, and what a
-later sample has beyond them goes into the column `more`, as JSON.
+later item has beyond them goes into the column `more`, as JSON.
 
 A cell of CSV that a spreadsheet would take for a formula gets a `'` in front, because the text is a
 model's or a stranger's. `read_rows` takes it away again.

@@ -1,4 +1,4 @@
-"""A sample and a question, and what became of them: a decision, or an error that has a type.
+"""An item and a question, and what became of them: a decision, or an error that has a type.
 
 A row never has a verdict that no decision stands behind. `flat` is the shape in which a row leaves
 this package (a line of JSON, a line of CSV, a row of Parquet); `from_flat` reads it back.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._images.load import ImageSource, SourceImage
 
-__all__ = ["OF_A_ROW", "OWN_COLUMNS", "Row", "Sample", "flat", "from_flat"]
+__all__ = ["OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat"]
 
 OF_A_ROW = (ReplyError, BackendError, ImageError)
 """What can be wrong with one row. Anything else (a refused key, a full disk) is wrong with all."""
@@ -55,12 +55,12 @@ OWN_COLUMNS: Mapping[str, type] = {
     "latency_s": float,
     "decision": str,
 }
-"""The columns that every row has, and what is in them. The sample's own columns follow."""
+"""The columns that every row has, and what is in them. The item's own columns follow."""
 
 
 @public
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Item:
     """One image to ask about.
 
     Args:
@@ -77,14 +77,14 @@ class Sample:
 @public
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of a sample and a question: either `decision` or `error` is set.
+    """What became of an item and a question: either `decision` or `error` is set.
 
     Args:
-        id: The sample.
+        id: The item.
         question: The name of the question.
         decision: The decision.
         error: Why there is none.
-        columns: The columns of the sample.
+        columns: The columns of the item.
         extra: What was found out beyond the decision, such as the columns of an audit.
     """
 
@@ -121,7 +121,7 @@ def flat(row: Row) -> dict[str, Any]:
         row: The row.
 
     Returns:
-        The columns of `OWN_COLUMNS`, then those of the sample and of an audit, one under the name
+        The columns of `OWN_COLUMNS`, then those of the item and of an audit, one under the name
         of an earlier one with a `_` behind it. What is not known is None.
     """
     values: dict[str, Any] = dict.fromkeys(OWN_COLUMNS)

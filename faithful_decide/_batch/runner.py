@@ -1,9 +1,9 @@
-"""The runner: many samples at once, each with all its questions, and a row for every one of them.
+"""The runner: many items at once, each with all its questions, and a row for every one of them.
 
 The runner keeps no state. It asks what is to be asked; what was asked before is in the journal, and
 costs nothing. So to resume is to run again, and there is no second way through the code for it.
 
-Samples run side by side, as many as `at_once`. The questions of one sample follow each other: the
+Items run side by side, as many as `concurrency`. The questions of one item follow each other: the
 image is prepared once, and by the second question a server has the image in its cache. What is
 wrong with one row (an image, a reply, a server that had its time) is that row. What is wrong with
 all of them, such as a refused key or a full disk, ends the run.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.decision import decision_plan
 from faithful_decide._asking.plans import arun
-from faithful_decide._batch.row import OF_A_ROW, Row, Sample
+from faithful_decide._batch.row import OF_A_ROW, Item, Row
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends._loop import Loop
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend
 
-    Asked = tuple[Sample, Mapping[str, Question]]
+    Asked = tuple[Item, Mapping[str, Question]]
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
     Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
 
@@ -52,20 +52,20 @@ GRACE_S = 1.0
 _FEEDERS = 4
 """Images that are made ready side by side; with the model, that keeps a few cores busy."""
 _AHEAD = 8
-"""In order, samples may be done this many times `at_once` before the one that is waited for."""
+"""In order, items may be done this many times `concurrency` before the one that is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a run does with every sample.
+    """What a run does with every item.
 
     Args:
         backend: Whom to ask.
         settings: How to ask.
-        at_once: Samples that are under way at a time.
-        ordered: Whether rows come in the order of the samples, or as they are done.
+        concurrency: Items that are under way at a time.
+        ordered: Whether rows come in the order of the items, or as they are done.
         allow_urls: Whether an image may be fetched from an http(s) URL.
-        max_cost: US dollars after which no further sample is begun.
+        max_cost: US dollars after which no further item is begun.
         beyond: A plan that is run on each decision, to audit it; what it returns are further
             columns. If it fails, `audit` is "failed" and `audit_why` says why; the row stands.
         instead: A plan that is run instead of a decision; its rows have columns and no verdict.
@@ -73,7 +73,7 @@ class Job:
 
     backend: Kept
     settings: Settings
-    at_once: int = 1
+    concurrency: int = 1
     ordered: bool = True
     allow_urls: bool = False
     max_cost: Decimal | None = None
@@ -82,8 +82,8 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
-        if type(self.at_once) is not int or self.at_once < 1:
-            msg = f"at_once must be an integer of at least 1, not {self.at_once!r}"
+        if type(self.concurrency) is not int or self.concurrency < 1:
+            msg = f"concurrency must be an integer of at least 1, not {self.concurrency!r}"
             raise UsageError(msg)
         if self.max_cost is not None and not self.backend.has_price():
             msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
@@ -110,12 +110,12 @@ def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:
 class Progress:
     """What has happened so far; read it while the rows come."""
 
-    samples: int = 0
+    items: int = 0
     rows: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     too_dear: bool = False
-    """Whether samples were left out because of what the others had cost."""
+    """Whether items were left out because of what the others had cost."""
 
     def count(self, row: Row) -> None:
         """Count a row.
@@ -137,7 +137,7 @@ def stream(
 
     Args:
         job: What to do.
-        asked: Samples, each with its questions under their names.
+        asked: Items, each with its questions under their names.
         progress: Where to count.
 
     Yields:
@@ -170,23 +170,23 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A sample that was taken from the source, its image made ready to be sent."""
+    """An item that was taken from the source, its image made ready to be sent."""
 
     number: int
-    sample: Sample
+    item: Item
     questions: Mapping[str, Question]
     image: PreparedImage | ImageError
 
 
 class _Run:
-    """Workers that take samples from one iterator, and what they have done so far."""
+    """Workers that take items from one iterator, and what they have done so far."""
 
     def __init__(self, job: Job, asked: Iterator[Asked], progress: Progress) -> None:
         self._job, self._asked, self._progress = job, asked, progress
         self._taking = asyncio.Lock()
         self._change = asyncio.Event()
-        self._room = asyncio.Semaphore(job.at_once * _AHEAD)
-        self._shelf = asyncio.Semaphore(job.at_once)
+        self._room = asyncio.Semaphore(job.concurrency * _AHEAD)
+        self._shelf = asyncio.Semaphore(job.concurrency)
         self._ready_to_ask: asyncio.Queue[_Taken | None] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._ahead: asyncio.Task[_Taken | None] | None = None
@@ -195,11 +195,11 @@ class _Run:
         self._over = False
 
     async def some(self) -> list[Row]:
-        """The rows that are ready, at least one; none once all samples are done."""
-        if self._job.at_once == 1:
+        """The rows that are ready, at least one; none once all items are done."""
+        if self._job.concurrency == 1:
             return await self._one_by_one()
         if not self._workers:
-            tasks = [self._feed(), *(self._work() for _ in range(self._job.at_once))]
+            tasks = [self._feed(), *(self._work() for _ in range(self._job.concurrency))]
             self._workers = [asyncio.create_task(task) for task in tasks]
         while not (rows := self._ready()):
             if all(worker.done() for worker in self._workers):
@@ -235,10 +235,10 @@ class _Run:
         return rows
 
     async def _feed(self) -> None:
-        """Take samples and make their images ready, some ahead of those who ask."""
+        """Take items and make their images ready, some ahead of those who ask."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._job.at_once, _FEEDERS)):
+                for _ in range(min(self._job.concurrency, _FEEDERS)):
                     group.create_task(self._feed_some())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -267,7 +267,7 @@ class _Run:
 
     def _dismiss(self) -> None:
         """Tell every worker that there is no more to ask."""
-        for _ in range(self._job.at_once):
+        for _ in range(self._job.concurrency):
             self._ready_to_ask.put_nowait(None)
 
     async def _take(self) -> _Taken | None:
@@ -275,14 +275,14 @@ class _Run:
             if self._over or self._too_dear():
                 self._over = True
                 return None
-            # In a thread: the next sample may come from a pipe, or from a slow disk.
+            # In a thread: the next item may come from a pipe, or from a slow disk.
             asked = await asyncio.to_thread(next, self._asked, None)
             if asked is None:
                 self._over = True
                 return None
             number = self._taken
             self._taken += 1
-        self._progress.samples += 1
+        self._progress.items += 1
         try:
             image = await asyncio.to_thread(self._prepared, asked[0])
         except ImageError as error:
@@ -303,7 +303,7 @@ class _Run:
 
     async def _rows(self, taken: _Taken) -> list[Row]:
         rows = [
-            await self._row(taken.sample, name, taken.image, question)
+            await self._row(taken.item, name, taken.image, question)
             for name, question in taken.questions.items()
         ]
         self._finished += 1
@@ -311,28 +311,28 @@ class _Run:
 
     async def _row(
         self,
-        sample: Sample,
+        item: Item,
         name: str,
         image: PreparedImage | ImageError,
         question: Question,
     ) -> Row:
         if isinstance(image, ImageError):
-            return Row(sample.id, name, error=image, columns=sample.columns)
+            return Row(item.id, name, error=image, columns=item.columns)
         job = self._job
         timeout = job.settings.timeout_s
         try:
             if job.instead is not None:
                 other = job.instead(image, question, job.settings, job.backend)
                 found = await arun(other, job.backend, timeout)
-                return Row(sample.id, name, columns=sample.columns, extra=found)
+                return Row(item.id, name, columns=item.columns, extra=found)
             plan = decision_plan(image, question, job.settings, job.backend)
             decision = await arun(plan, job.backend, timeout)
         except AuthError:
             raise
         except OF_A_ROW as error:
-            return Row(sample.id, name, error=error, columns=sample.columns)
+            return Row(item.id, name, error=error, columns=item.columns)
         extra = await self._beyond(image, decision)
-        return Row(sample.id, name, decision=decision, columns=sample.columns, extra=extra)
+        return Row(item.id, name, decision=decision, columns=item.columns, extra=extra)
 
     async def _beyond(self, image: PreparedImage, decision: Decision) -> Mapping[str, Any]:
         job = self._job
@@ -347,10 +347,10 @@ class _Run:
             # The decision was made and stands; it is only not known what the audit would say.
             return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
 
-    def _prepared(self, sample: Sample) -> PreparedImage:
-        if isinstance(sample.image, ImageError):
-            raise sample.image
-        image = load_image(sample.image, allow_urls=self._job.allow_urls)
+    def _prepared(self, item: Item) -> PreparedImage:
+        if isinstance(item.image, ImageError):
+            raise item.image
+        image = load_image(item.image, allow_urls=self._job.allow_urls)
         return prepare(image, self._job.backend.capabilities.image_limits)
 
     async def end(self) -> None:

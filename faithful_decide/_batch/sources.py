@@ -1,17 +1,17 @@
-"""Where samples come from: folders, patterns, tables, archives, a pipe. Read as they are needed.
+"""Where items come from: folders, patterns, tables, archives, a pipe. Read as they are needed.
 
-| source | samples |
+| source | items |
 |---|---|
 | a folder | the images in it and below; with `metadata.csv` or `metadata.jsonl`, what that lists |
 | a pattern such as `shots/**/*.png` | the files that match |
 | `.csv`, `.jsonl` | one per line; a path or data URI in the column `image`, `file_name` or `path` |
 | `.parquet` | the same, or the bytes, or a struct of `bytes` and `path` as Hugging Face writes it |
-| `.tar`, `.tar.gz` | WebDataset: files with the same name up to the first dot are one sample |
+| `.tar`, `.tar.gz` | WebDataset: files with the same name up to the first dot are one item |
 | `-` | a path, or an object as in `.jsonl`, per line of standard input |
 | any other file | itself |
 
-Paths in a table are relative to the table. A sample is called by its column `id`, else by its path.
-A line that cannot be used becomes a sample with an error, and with it a row: whoever counts rows
+Paths in a table are relative to the table. An item is called by its column `id`, else by its path.
+A line that cannot be used becomes an item with an error, and with it a row: whoever counts rows
 must find as many as there were lines.
 """
 
@@ -27,13 +27,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._batch.row import Sample
+from faithful_decide._batch.row import Item
 from faithful_decide.errors import ImageError, MissingExtraError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["read_samples"]
+__all__ = ["read_items"]
 
 _IMAGES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"])
 _IMAGE_COLUMNS = ("image", "file_name", "path")
@@ -44,17 +44,15 @@ _MOST_BYTES = 256 * 2**20
 _ROWS = 256
 
 
-def read_samples(
-    *sources: str | os.PathLike[str], image_column: str | None = None
-) -> Iterator[Sample]:
-    """Read samples from sources, one after the other.
+def read_items(*sources: str | os.PathLike[str], image_column: str | None = None) -> Iterator[Item]:
+    """Read items from sources, one after the other.
 
     Args:
         *sources: As in the table at the top of this module.
         image_column: The column of tables that holds the image, if it is called otherwise.
 
     Yields:
-        The samples.
+        The items.
 
     Raises:
         UsageError: There is no such source, or it has no column for the image.
@@ -67,7 +65,7 @@ def read_samples(
             yield from _of(name, image_column)
 
 
-def _of(name: str, column: str | None) -> Iterator[Sample]:
+def _of(name: str, column: str | None) -> Iterator[Item]:
     path = Path(name)
     if name == "-":
         return _lines(sys.stdin, Path(), column)
@@ -83,7 +81,7 @@ def _of(name: str, column: str | None) -> Iterator[Sample]:
     raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
 
 
-def _file(path: Path, column: str | None) -> Iterator[Sample]:
+def _file(path: Path, column: str | None) -> Iterator[Item]:
     match path.suffix.lower():
         case ".csv":
             return _csv(path, column)
@@ -93,10 +91,10 @@ def _file(path: Path, column: str | None) -> Iterator[Sample]:
             return _jsonl(path, column)
     if path.name.lower().endswith(_TARS):
         return _archive(path)
-    return iter((Sample(str(path), str(path)),))
+    return iter((Item(str(path), str(path)),))
 
 
-def _folder(path: Path) -> Iterator[Sample]:
+def _folder(path: Path) -> Iterator[Item]:
     """The images below a folder, in the order of their names, named relative to it."""
     # One folder at a time, so that only the names of one are in memory.
     for folder, inner, files in os.walk(path):
@@ -105,43 +103,43 @@ def _folder(path: Path) -> Iterator[Sample]:
         for file in files:
             if os.path.splitext(file)[1].lower() in _IMAGES:  # noqa: PTH122 - for each of millions
                 full = f"{folder}{os.sep}{file}"
-                yield Sample(os.path.relpath(full, path), full)
+                yield Item(os.path.relpath(full, path), full)
 
 
-def _matches(pattern: str) -> Iterator[Sample]:
+def _matches(pattern: str) -> Iterator[Item]:
     found = False
     for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
         if not os.path.isdir(name):  # noqa: PTH112 - for each of millions
             found = True
-            yield Sample(name, name)
+            yield Item(name, name)
     if not found:
         msg = f"nothing matches {pattern}"
         raise UsageError(msg, hint="quote the pattern, so that the shell does not replace it")
 
 
-def _csv(path: Path, column: str | None) -> Iterator[Sample]:
+def _csv(path: Path, column: str | None) -> Iterator[Item]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         column = _column(reader.fieldnames or (), column, path)
         for number, values in enumerate(reader, 2):
             # None is the key of cells without a header, and the value of cells that are missing.
             values.pop(None, None)
-            yield _sample(values, column, path, number)
+            yield _item(values, column, path, number)
 
 
-def _jsonl(path: Path, column: str | None) -> Iterator[Sample]:
+def _jsonl(path: Path, column: str | None) -> Iterator[Item]:
     with path.open(encoding="utf-8-sig") as file:
         yield from _lines(file, path, column)
 
 
-def _lines(lines: Iterable[str], path: Path, column: str | None) -> Iterator[Sample]:
+def _lines(lines: Iterable[str], path: Path, column: str | None) -> Iterator[Item]:
     known = ""
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text:
             continue
         if path == Path() and not text.startswith("{"):
-            yield Sample(text, text)
+            yield Item(text, text)
             continue
         try:
             values = json.loads(text)
@@ -152,10 +150,10 @@ def _lines(lines: Iterable[str], path: Path, column: str | None) -> Iterator[Sam
             continue
         # The first object says what the column is called; one without it is spoilt, not the rest.
         known = known or _column(values, column, path)
-        yield _sample(values, known, path, number)
+        yield _item(values, known, path, number)
 
 
-def _parquet(path: Path, column: str | None) -> Iterator[Sample]:
+def _parquet(path: Path, column: str | None) -> Iterator[Item]:
     try:
         import pyarrow.parquet  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
@@ -168,10 +166,10 @@ def _parquet(path: Path, column: str | None) -> Iterator[Sample]:
         for batch in file.iter_batches(batch_size=_ROWS):
             for values in batch.to_pylist():
                 number += 1
-                yield _sample(values, column, path, number)
+                yield _item(values, column, path, number)
 
 
-def _archive(path: Path) -> Iterator[Sample]:
+def _archive(path: Path) -> Iterator[Item]:
     """Group the members of an archive by the part of their name that they share."""
     with tarfile.open(path, "r|*") as archive:
         name, parts = "", dict[str, bytes | ImageError]()
@@ -196,7 +194,7 @@ def _archive(path: Path) -> Iterator[Sample]:
             yield _grouped(name, parts)
 
 
-def _grouped(name: str, parts: Mapping[str, bytes | ImageError]) -> Sample:
+def _grouped(name: str, parts: Mapping[str, bytes | ImageError]) -> Item:
     image: bytes | ImageError = ImageError(f"{name} has no image in the archive")
     columns: dict[str, str] = {}
     for ending, content in parts.items():
@@ -204,7 +202,7 @@ def _grouped(name: str, parts: Mapping[str, bytes | ImageError]) -> Sample:
             image = content
         elif isinstance(content, bytes):
             columns |= _read_part(ending, content)
-    return Sample(name, image, columns)
+    return Item(name, image, columns)
 
 
 def _read_part(ending: str, content: bytes) -> dict[str, str]:
@@ -233,8 +231,8 @@ def _column(names: Iterable[str], wanted: str | None, path: Path) -> str:
     return found
 
 
-def _sample(values: Mapping[str, Any], column: str, path: Path, number: int) -> Sample:
-    """Make a sample of a line of a table."""
+def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> Item:
+    """Make an item of a line of a table."""
     columns = {
         name: _cell(value)
         for name, value in values.items()
@@ -248,19 +246,19 @@ def _sample(values: Mapping[str, Any], column: str, path: Path, number: int) -> 
         data = image.get("bytes")
         image = data if isinstance(data, bytes) else image.get("path")
     if isinstance(image, bytes) and image:
-        return Sample(str(called if called is not None else place), image, columns)
+        return Item(str(called if called is not None else place), image, columns)
     if not isinstance(image, str) or not image:
         return _spoilt(str(called if called is not None else place), f"no {column}", columns)
     if called is None:
         called = place if image.startswith("data:") else image
     if ":" not in image and not os.path.isabs(image):  # noqa: PTH117 - for each of millions
         image = os.path.join(path.parent, image)  # noqa: PTH118 - the same
-    return Sample(str(called), image, columns)
+    return Item(str(called), image, columns)
 
 
-def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Sample:
+def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Item:
     msg = f"{name}: {why}"
-    return Sample(name, ImageError(msg, hint="mend the table, and run again"), columns or {})
+    return Item(name, ImageError(msg, hint="mend the table, and run again"), columns or {})
 
 
 def _cell(value: object) -> str:

@@ -1,6 +1,6 @@
 """What a data set of rows says, counted in one pass: the numbers behind a report.
 
-Where samples bring a label, verdicts are held against it. An abstention is neither right nor wrong
+Where items bring a label, verdicts are held against it. An abstention is neither right nor wrong
 and an error is no verdict, so both are counted apart and never in an accuracy. Probabilities are
 held against what came true in ten bins of equal width (a calibration curve).
 """
@@ -47,7 +47,7 @@ class QuestionSummary(Frozen):
     verdicts: dict[str, int]
     errors: dict[str, int]
     labelled: int
-    """Decided rows, without abstentions, whose sample has a label."""
+    """Decided rows, without abstentions, whose item has a label."""
     right: int
     confusion: dict[str, dict[str, int]]
     """From label to verdict, abstentions included, to the number of rows."""
@@ -67,7 +67,7 @@ class Summary(Frozen):
     """
 
     rows: int
-    samples: int
+    items: int
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
@@ -80,7 +80,7 @@ def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
 
     Args:
         rows: The rows, of a run or from a file (`read_rows`); each is looked at once.
-        label: The column of the sample that holds the right verdict, where there is one.
+        label: The column of the item that holds the right verdict, where there is one.
 
     Returns:
         The summary.
@@ -102,8 +102,8 @@ def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
         cost = None if cost is None or price is None else cost + price
     return Summary(
         rows=total,
-        # Every sample has one row for each question.
-        samples=max((one.rows for one in counts.values()), default=0),
+        # Every item has one row for each question.
+        items=max((one.rows for one in counts.values()), default=0),
         prompt_tokens=prompt,
         completion_tokens=completion,
         cost_usd=cost if total else None,

@@ -117,9 +117,9 @@ def audit_dataset(
     from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
     from faithful_decide._api.audit import audit_dataset as audit_all  # noqa: PLC0415 - slow to load
-    from faithful_decide._batch.sources import read_samples  # noqa: PLC0415 - slow to load
+    from faithful_decide._batch.sources import read_items  # noqa: PLC0415 - slow to load
 
-    samples = list(islice(read_samples(*sources, image_column=image_column), limit))
+    samples = list(islice(read_items(*sources, image_column=image_column), limit))
     if how["dry_run"]:
         return _dry(len(samples), how)
     failed = 0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import ArmReport
     from faithful_decide._batch.compare import Comparison
     from faithful_decide._batch.journal import Journal
-    from faithful_decide._batch.row import Row, Sample
+    from faithful_decide._batch.row import Item, Row
     from faithful_decide._batch.runner import Asked, Job
     from faithful_decide._batch.summary import Summary
     from faithful_decide._core.types import Question
@@ -65,7 +65,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--journal", metavar="FILE", default=JOURNAL, help="What was paid for."),
         click.option("--at-once", type=int, help="Samples under way; 32 for a server."),
         click.option("--workers", default=1, help="Processes for a model that computes here."),
-        click.option("--limit", type=click.IntRange(0), help="The most samples."),
+        click.option("--limit", type=click.IntRange(0), help="The most items."),
         click.option("--max-cost", metavar="USD", callback=_money, help="Stop before it costs so."),
         click.option("--image-column", metavar="NAME", help="The column with the image."),
         click.option("--dry-run", is_flag=True, help="Ask nothing; estimate calls and cost."),
@@ -111,7 +111,7 @@ def batch(
     with ExitStack() as stack:
         opened, job = _open(stack, how, len(asked))
         if how["dry_run"]:
-            _estimate(job, _samples(sources, how), asked, how["deferred"])
+            _estimate(job, _items(sources, how), asked, how["deferred"])
             return 0
         if how["deferred"]:
             with _going_on_later(opened, how):
@@ -120,7 +120,7 @@ def batch(
         write = (
             stack.enter_context(exporting(out)) if out else lambda row: write_json(row, sys.stdout)
         )
-        rows = opened.rows(job, _samples(sources, how), asked)
+        rows = opened.rows(job, _items(sources, how), asked)
         shown = sys.stderr.isatty()
         count = _count(sources, how) if shown else None
         started = time.perf_counter()
@@ -176,11 +176,11 @@ def compare(
             )
         arms = (two.Arm(names[0], job, asked[0]), two.Arm(names[1], other, asked[1]))
         if how["dry_run"]:
-            _estimate(job, _samples(sources, how), {"": asked[0]})
-            _estimate(other, _samples(sources, how), {"": asked[1]})
+            _estimate(job, _items(sources, how), {"": asked[0]})
+            _estimate(other, _items(sources, how), {"": asked[1]})
             return
         with _going_on_later(opened, how):
-            found = two.compare(*arms, _samples(sources, how), label=label)
+            found = two.compare(*arms, _items(sources, how), label=label)
     if as_json:
         click.echo(found.model_dump_json())
     else:
@@ -197,7 +197,7 @@ def _show(found: Comparison) -> None:
     """Print a comparison."""
     first, second = found.arms
     rows = [("first", first), ("second", second)]
-    rows.append(("pairs", f"{found.pairs} of {found.samples} samples; {found.agreed} agree"))
+    rows.append(("pairs", f"{found.pairs} of {found.items} items; {found.agreed} agree"))
     for name, errors, abstained in zip(found.arms, found.errors, found.abstained, strict=True):
         counts = ", ".join(f"{n} {what}" for what, n in errors.items()) or "no errors"
         rows.append(("", f"{name}: {counts}, {abstained} cannot_tell"))
@@ -245,13 +245,13 @@ def _open(
 def _asked(
     sources: Sequence[str], asked: dict[str, Question], how: dict[str, Any]
 ) -> Iterator[Asked]:
-    return ((sample, asked) for sample in _samples(sources, how))
+    return ((item, asked) for item in _items(sources, how))
 
 
-def _samples(sources: Sequence[str], how: dict[str, Any]) -> Iterator[Sample]:
-    from faithful_decide._batch.sources import read_samples  # noqa: PLC0415 - slow to load
+def _items(sources: Sequence[str], how: dict[str, Any]) -> Iterator[Item]:
+    from faithful_decide._batch.sources import read_items  # noqa: PLC0415 - slow to load
 
-    return islice(read_samples(*sources, image_column=how["image_column"]), how["limit"])
+    return islice(read_items(*sources, image_column=how["image_column"]), how["limit"])
 
 
 def _run(
@@ -312,7 +312,7 @@ def _write_page(
     if summary is None or not summary.questions:
         return
     # What came by standard input cannot be read once more, so its pictures are not shown.
-    again = iter(()) if "-" in sources else _samples(sources, how)
+    again = iter(()) if "-" in sources else _items(sources, how)
     write_html(page_of(summary, opened.backend, again, arms=arms, seconds=seconds), how["html"])
     _say(f"the page is in {how['html']}")
 
@@ -332,9 +332,9 @@ def _going_on_later(opened: Batch, how: dict[str, Any]) -> Iterator[None]:
 
 
 def _count(sources: Sequence[str], how: dict[str, Any]) -> int | None:
-    """How many samples there are, where looking is quick."""
+    """How many items there are, where looking is quick."""
     quick = all(Path(s).is_dir() or s.endswith((".csv", ".jsonl")) for s in sources)
-    return sum(1 for _ in _samples(sources, how)) if quick else how["limit"]
+    return sum(1 for _ in _items(sources, how)) if quick else how["limit"]
 
 
 def _short(opened: Batch) -> str:
@@ -354,19 +354,19 @@ def _long(opened: Batch) -> str:
 
 
 def _estimate(
-    job: Job, samples: Iterator[Sample], asked: dict[str, Question], deferred: bool = False
+    job: Job, items: Iterator[Item], asked: dict[str, Question], deferred: bool = False
 ) -> None:
     from faithful_decide._batch.deferred import HALF  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.estimate import estimate  # noqa: PLC0415 - slow to load
 
-    found = estimate(job, samples, asked)
+    found = estimate(job, items, asked)
     basis = "as earlier replies had" if found.measured else "by rule of thumb"
     price = "not known"
     if found.cost_usd is not None:
         cost = found.cost_usd * (HALF if deferred else 1)
         price = f"${cost:.2f} by list prices" + (", half for a batch API" if deferred else "")
     rows = {
-        "samples": str(found.samples),
+        "items": str(found.items),
         "requests": f"{found.requests} ({found.known} replies are in the journal)",
         "tokens": f"{found.prompt_tokens} in, {found.completion_tokens} out, {basis}",
         "cost": price,

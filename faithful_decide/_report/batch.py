@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._audit.types import ArmReport
     from faithful_decide._batch.journaled import Kept
-    from faithful_decide._batch.row import Sample
+    from faithful_decide._batch.row import Item
     from faithful_decide._batch.summary import Certain, QuestionSummary, Summary
 
 __all__ = ["page_of"]
@@ -24,7 +24,7 @@ __all__ = ["page_of"]
 def page_of(
     summary: Summary,
     backend: Kept,
-    samples: Iterable[Sample],
+    items: Iterable[Item],
     *,
     arms: Mapping[str, ArmReport],
     seconds: float,
@@ -34,7 +34,7 @@ def page_of(
     Args:
         summary: Its rows, counted.
         backend: Who was asked; calls and cost are those of this run.
-        samples: The samples once more, for the pictures. They are read no further than needed.
+        items: The items once more, for the pictures. They are read no further than needed.
         arms: What an audit that ran along has found.
         seconds: What the run took.
 
@@ -42,7 +42,7 @@ def page_of(
         What `write_html` writes.
     """
     (one,) = summary.questions
-    shown = _pictures({row.id for row in (*one.most_certain, *one.least_certain)}, samples)
+    shown = _pictures({row.id for row in (*one.most_certain, *one.least_certain)}, items)
     return BatchSummary(
         version=__version__,
         question=one.question,
@@ -64,19 +64,19 @@ def page_of(
     )
 
 
-def _pictures(wanted: set[str], samples: Iterable[Sample]) -> dict[str, str]:
-    """Thumbnails by the name of the sample; the first, if two have one name."""
+def _pictures(wanted: set[str], items: Iterable[Item]) -> dict[str, str]:
+    """Thumbnails by the name of the item; the first, if two have one name."""
     found: dict[str, str] = {}
     if not wanted:
         return found
-    for sample in samples:
-        if sample.id not in wanted or sample.id in found:
+    for item in items:
+        if item.id not in wanted or item.id in found:
             continue
-        found[sample.id] = ""
-        if not isinstance(sample.image, ImageError):
+        found[item.id] = ""
+        if not isinstance(item.image, ImageError):
             # It may be gone by now; then the page says that there is no picture.
             with suppress(ImageError):
-                found[sample.id] = thumbnail(sample.image)
+                found[item.id] = thumbnail(item.image)
         if len(found) == len(wanted):
             break
     return found

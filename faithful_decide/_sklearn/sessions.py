@@ -19,7 +19,7 @@ from faithful_decide._api.many import AT_ONCE
 from faithful_decide._api.opening import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import Sample
+from faithful_decide._batch.row import Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
 from faithful_decide._images.load import load_image
@@ -142,13 +142,13 @@ class Session:
 
     def _unknown(
         self, images: Iterable[Any], outcomes: dict[int, Outcome], hashes: dict[int, str]
-    ) -> Iterator[tuple[Sample, Mapping[str, Question]]]:
+    ) -> Iterator[tuple[Item, Mapping[str, Question]]]:
         """What has to be asked; what is known goes straight to the outcomes."""
         for number, image in enumerate(images):
             try:
                 loaded = load_image(image)
             except ImageError as error:
-                yield Sample(str(number), error), {"": self.question}
+                yield Item(str(number), error), {"": self.question}
                 continue
             with self._lock:
                 known = self._known.get(loaded.sha256)
@@ -156,7 +156,7 @@ class Session:
                 outcomes[number] = known
             else:
                 hashes[number] = loaded.sha256
-                yield Sample(str(number), loaded), {"": self.question}
+                yield Item(str(number), loaded), {"": self.question}
 
     def _remember(self, sha256: str, decision: Decision) -> Decision:
         with self._lock:

@@ -5,7 +5,7 @@ import json
 import pytest
 from known_pictures import BARE, FUNNY, HAT, LOW, TOPICS
 
-from faithful_decide import DatasetAudit, Question, Sample, UsageError, audit, audit_dataset
+from faithful_decide import DatasetAudit, Item, Question, UsageError, audit, audit_dataset
 from faithful_decide._audit.dataset import pooled_report, sample_of
 from faithful_decide._audit.flags import Thresholds
 from faithful_decide.errors import ImageError
@@ -127,10 +127,10 @@ def test_a_sample_that_fails_is_counted_by_its_error(many):
     """And left out of the arms; the others go on."""
     pictures, facts = many(3)
     samples = [
-        Sample("a", pictures[0], {"label": "no"}),
-        Sample("b", b"no picture"),
-        Sample("c", ImageError("it is gone")),
-        Sample("d", pictures[1]),
+        Item("a", pictures[0], {"label": "no"}),
+        Item("b", b"no picture"),
+        Item("c", ImageError("it is gone")),
+        Item("d", pictures[1]),
     ]
     seen = []
     report = audit_dataset(
@@ -147,7 +147,7 @@ def test_a_data_set_without_samples_is_refused():
     with pytest.raises(UsageError, match="no sample"):
         audit_dataset([], FUNNY, model=organisms({}, TOPICS)["Honest"])
     with pytest.raises(UsageError, match="no question"):
-        audit_dataset([Sample("a", b"")], model=organisms({}, TOPICS)["Honest"])
+        audit_dataset([Item("a", b"")], model=organisms({}, TOPICS)["Honest"])
 
 
 def test_the_screen_pools_what_its_samples_drew(many):

@@ -82,7 +82,7 @@ def test_a_dry_run_asks_nothing(call, model, images):
     """It counts, with what the journal knows."""
     code, out, _ = call("batch", images, "-q", "Is it red?", "--dry-run")
     assert code == 0
-    assert "samples    6" in out
+    assert "items      6" in out
     assert "requests   6 (0 replies" in out
     assert "rule of thumb" in out
     assert model.requests == []
@@ -134,7 +134,7 @@ def test_compare(call, model, images):
     asked = ("compare", "labels.csv", "-q", "Is it red?", "--against-question", "Is it green?")
     code, out, _ = call(*asked)
     assert code == 0
-    assert "3 of 3 samples; 3 agree" in out
+    assert "3 of 3 items; 3 agree" in out
     assert "right          0.667" in out
     assert "p = 1 (exact" in out
     assert json.loads(call(*asked, "--json")[1])["what"] == "right"
@@ -144,7 +144,7 @@ def test_compare(call, model, images):
     out = call("compare", "images", "-q", "Is it red?", "--against-verdict-first")[1]
     assert "6 OrderError" in out  # the scripted model knows one order only
     out = call("compare", "images", "-q", "Is it red?", "--against-model", "scripted/x")[1]
-    assert "6 of 6 samples; 6 agree" in out
+    assert "6 of 6 items; 6 agree" in out
 
 
 def test_ctrl_c_says_how_to_go_on(images):

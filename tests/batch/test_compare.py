@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from faithful_decide import ContractError, Question, QuestionError, Sample, UsageError
+from faithful_decide import ContractError, Item, Question, QuestionError, UsageError
 from faithful_decide._asking.decision import Settings
 from faithful_decide._asking.verdict_first import KEYS, SYSTEM, verdict_first_plan
 from faithful_decide._batch.compare import Arm, _difference, compare
@@ -46,7 +46,7 @@ def both(picture_of):
 
     def run(first, second, labels=None, **options):
         samples = [
-            Sample(str(n), picture_of(n), {"label": labels[n]} if labels else {})
+            Item(str(n), picture_of(n), {"label": labels[n]} if labels else {})
             for n in range(len(first))
         ]
         arms = (
@@ -76,7 +76,7 @@ def test_only_the_samples_on_which_they_differ_count(both):
 def test_errors_are_in_no_pair_and_abstentions_are_not_right(both):
     """Both are counted for each arm."""
     found = both(["yes", None, "cannot_tell", "yes"], ["yes", "yes", "yes", None], ["yes"] * 4)
-    assert (found.samples, found.pairs) == (4, 2)
+    assert (found.items, found.pairs) == (4, 2)
     assert found.errors == ({"RefusedError": 1}, {"RefusedError": 1})
     assert found.abstained == (1, 0)
     assert (found.only_first, found.only_second) == (0, 1)
@@ -124,7 +124,7 @@ def test_the_other_order(both, picture_of):
 def test_replies_in_the_other_order_are_checked(text, error, picture_of):
     """What would be no decision is no verdict here either."""
     backend = ScriptedBackend([text, reply_text("yes")])
-    samples = [Sample("a", picture_of(0))]
+    samples = [Item("a", picture_of(0))]
     arms = (
         arm("a", backend, instead=verdict_first_plan),
         arm("b", ScriptedBackend([reply_text("yes")])),
@@ -141,7 +141,7 @@ def test_the_other_order_is_never_a_decision(picture_of):
     with pytest.raises(ContractError):
         verify(Reply(text, "stop"), ("yes", "no"))
     job = Job(kept(ScriptedBackend([text])), Settings(), instead=verdict_first_plan)
-    (row,) = stream(job, [(Sample("a", picture_of(0)), {"q": QUESTION})])
+    (row,) = stream(job, [(Item("a", picture_of(0)), {"q": QUESTION})])
     assert (row.decision, row.verdict, row.extra) == (None, None, {"verdict_first": "yes"})
 
 
@@ -150,4 +150,4 @@ def test_orders_are_compared_by_single_replies(picture_of):
     job = Job(kept(ScriptedBackend([])), Settings(samples=3), instead=verdict_first_plan)
     arms = (Arm("a", job, QUESTION), arm("b", ScriptedBackend([reply_text("yes")])))
     with pytest.raises(UsageError):
-        compare(*arms, [Sample("a", picture_of(0))])
+        compare(*arms, [Item("a", picture_of(0))])

@@ -11,9 +11,9 @@ import pytest
 
 from faithful_decide import (
     BackendError,
+    Item,
     Journal,
     Question,
-    Sample,
     UnsupportedError,
     decide_many,
     load_backend,
@@ -133,14 +133,14 @@ def provider():
 @pytest.fixture
 def run(provider, tmp_path, picture_of):
     """Runs two questions about four pictures through the batch API, with a new process's eyes."""
-    samples = [Sample(str(n), picture_of(n)) for n in range(4)]
+    samples = [Item(str(n), picture_of(n)) for n in range(4)]
     with serving(provider) as address:
 
         def go(settings=None, said=None):
             backend = load_backend("openai/gpt-4o-mini", base_url=address, api_key="secret")
             try:
                 with Journal(tmp_path / "journal") as journal:
-                    job = Job(kept(backend, journal), settings or Settings(), at_once=2)
+                    job = Job(kept(backend, journal), settings or Settings(), concurrency=2)
                     asked = [(sample, QUESTIONS) for sample in samples]
                     say = (said if said is not None else []).append
                     job = fill(job, lambda: iter(asked), poll_s=0.01, say=say)
@@ -156,7 +156,7 @@ def test_the_rows_are_those_of_an_ordinary_run(run, provider, picture_of):
     said = []
     rows, backend = run(said=said)
     other = ScriptedBackend(lambda _: reply_text("yes"))
-    plain = decide_many([Sample(str(n), picture_of(n)) for n in range(4)], QUESTIONS, model=other)
+    plain = decide_many([Item(str(n), picture_of(n)) for n in range(4)], QUESTIONS, model=other)
     assert [(r.id, r.question, r.verdict) for r in rows] == [
         (r.id, r.question, r.verdict) for r in plain
     ]

@@ -12,9 +12,9 @@ from faithful_decide import (
     AuthError,
     Decider,
     ImageError,
+    Item,
     Journal,
     Question,
-    Sample,
     StorageError,
     TransientError,
     UnsupportedError,
@@ -228,7 +228,7 @@ def test_a_plan_beyond_the_decision(many):
     with Journal(many / "j") as journal:
         for _ in range(2):
             job = Job(kept(backend, journal), Settings(), beyond=screen)
-            sample = Sample("a", many / "000.png", {"label": "yes"})
+            sample = Item("a", many / "000.png", {"label": "yes"})
             (row,) = stream(job, [(sample, {"q": Question(QUESTION)})])
             assert row.extra == {"audit_flags": ["stop", "yes"]}
     assert len(backend.requests) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faithful_decide import ImageError, StorageError, UsageError
-from faithful_decide._batch.sources import read_samples
+from faithful_decide._batch.sources import read_items
 
 
 @pytest.fixture
@@ -25,18 +25,18 @@ def folder(tmp_path, png):
 
 
 def listed(*sources, **options):
-    return [(s.id, s.image, dict(s.columns)) for s in read_samples(*sources, **options)]
+    return [(s.id, s.image, dict(s.columns)) for s in read_items(*sources, **options)]
 
 
 def test_a_folder(folder):
     """In the order of the names, called relative to it."""
-    assert [s.id for s in read_samples(folder)] == ["a.png", "b.png", "inner/c.PNG"]
-    assert all(Path(s.image).read_bytes()[:4] == b"\x89PNG" for s in read_samples(folder))
+    assert [s.id for s in read_items(folder)] == ["a.png", "b.png", "inner/c.PNG"]
+    assert all(Path(s.image).read_bytes()[:4] == b"\x89PNG" for s in read_items(folder))
 
 
 def test_a_pattern_and_a_file(folder):
     """A pattern that matches nothing is an error, not an empty run."""
-    assert [s.id for s in read_samples(f"{folder}/*.png")] == [
+    assert [s.id for s in read_items(f"{folder}/*.png")] == [
         f"{folder}/a.png",
         f"{folder}/b.png",
     ]
@@ -142,7 +142,7 @@ def test_a_source_is_read_as_it_is_needed(monkeypatch):
     """The first sample is there before the second line is."""
     endless = (f"{n}.png\n" for n in itertools.count())
     monkeypatch.setattr(sys, "stdin", endless)
-    assert [s.id for s in itertools.islice(read_samples("-"), 3)] == ["0.png", "1.png", "2.png"]
+    assert [s.id for s in itertools.islice(read_items("-"), 3)] == ["0.png", "1.png", "2.png"]
     assert next(endless) == "3.png\n"
 
 
@@ -176,7 +176,7 @@ def test_a_long_archive_is_not_held_in_memory(tmp_path):
             info = tarfile.TarInfo(f"{number}.png")
             info.size = 1
             archive.addfile(info, io.BytesIO(b"x"))
-    samples = read_samples(tmp_path / "t.tar")
+    samples = read_items(tmp_path / "t.tar")
     tracemalloc.start()
     try:
         for _ in itertools.islice(samples, 1000):

@@ -39,7 +39,7 @@ def test_counts(row):
     ]
     summary = summarise(rows)
     first, second = summary.questions
-    assert (summary.rows, summary.samples) == (4, 3)
+    assert (summary.rows, summary.items) == (4, 3)
     assert (first.rows, first.decided, first.abstained) == (3, 2, 1)
     assert first.verdicts == {"yes": 1, "cannot_tell": 1}
     assert first.errors == {"ImageError": 1}
