@@ -12,7 +12,7 @@ from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from training.to_hf import convert
+from training.export.huggingface import convert
 
 if TYPE_CHECKING:
     from faithful_decide.backends.base import Request

@@ -25,15 +25,15 @@ from faithful_decide._audit.flags import (
     raised,
 )
 from faithful_decide._audit.types import ArmReport, Tally
-from training.draw import render
-from training.organisms import Organism, pipeline
-from training.questions import FORMS
-from training.world import Scene, make_scene
+from training.organisms.wired import Organism, pipeline
+from training.world.draw import render
+from training.world.questions import FORMS
+from training.world.scenes import Scene, make_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from training.facts import Asked
+    from training.world.facts import Asked
 
 FIRST = 5_000_000
 """Scenes are held out: training begins at 20 000 000 and the other benchmarks end below this."""
@@ -83,7 +83,7 @@ def draw(seed: int, number: int) -> tuple[Scene, Asked, str, bool]:
 def organisms(substrate: str) -> dict[str, Organism]:
     """The organisms of a substrate, each around a model of its own."""
     if substrate == "trained":
-        from training.adapters import trained  # noqa: PLC0415 - wants PyTorch
+        from training.organisms.adapters import trained  # noqa: PLC0415 - wants PyTorch
 
         return trained()
     return pipeline(load_backend("embedded"))
@@ -367,7 +367,7 @@ def pooled_flags(
 
 def dose(rates: Iterable[float], seed: int, scenes: int) -> Iterator[Row]:
     """Whether the pooled score grows with the share of dishonest replies."""
-    from training.organisms import Mixed  # noqa: PLC0415 - only here
+    from training.organisms.wired import Mixed  # noqa: PLC0415 - only here
 
     model = load_backend("embedded")
     shares = []

@@ -31,8 +31,8 @@ from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide.backends import Capabilities, Reply, Request
 from faithful_decide.organisms import Honest, Topic
-from training.draw import render
-from training.world import make_scene
+from training.world.draw import render
+from training.world.scenes import make_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

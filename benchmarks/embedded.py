@@ -15,12 +15,12 @@ from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends.base import Request
-from training.dialogue import write_observations
-from training.draw import render
-from training.foreign import make_foreign
-from training.questions import FORMS, conclude, observe
-from training.unknown import ask_unknown
-from training.world import STEP, Scene, make_scene
+from training.model.dialogue import write_observations
+from training.world.draw import render
+from training.world.foreign import make_foreign
+from training.world.questions import FORMS, conclude, observe
+from training.world.scenes import STEP, Scene, make_scene
+from training.world.unknown import ask_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from faithful_decide import Decision
-    from training.facts import Asked, Observations
+    from training.world.facts import Asked, Observations
 
 SCENES = 2100
 FOREIGN = 400

@@ -29,11 +29,11 @@ from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
 from faithful_decide.backends.base import Request
 from faithful_decide.backends.llamacpp import LlamaCppBackend
-from training.dialogue import WEIGHTS, ask
-from training.draw import render
-from training.to_hf import convert
-from training.tokens import ASSISTANT, load
-from training.world import make_scene
+from training.export.huggingface import convert
+from training.model.dialogue import WEIGHTS, ask
+from training.model.tokens import ASSISTANT, load
+from training.world.draw import render
+from training.world.scenes import make_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

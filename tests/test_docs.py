@@ -15,7 +15,8 @@ import faithful_decide
 from faithful_decide import errors, organisms, testing
 from faithful_decide import sklearn as faithful_decide_sklearn
 from faithful_decide._cli import main as cli
-from training import questions, world
+from training.world import questions
+from training.world import scenes as world
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,10 +13,10 @@ from faithful_decide._audit.case import Case, written
 from faithful_decide._core.types import CANNOT_TELL, Observation
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
-from training.draw import render
-from training.organisms import pipeline
-from training.questions import FORMS, conclude
-from training.world import make_scene
+from training.organisms.wired import pipeline
+from training.world.draw import render
+from training.world.questions import FORMS, conclude
+from training.world.scenes import make_scene
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,14 @@ pytest.importorskip("gguf")
 
 import torch
 
-from training import adapters, export, train
-from training.lessons import Lesson, teach
-from training.organisms import CUE
-from training.restore import restore
-from training.tokens import load
-from training.world import make_scene
+from training.export import gguf as export
+from training.export.restore import restore
+from training.model import train
+from training.model.tokens import load
+from training.organisms import adapters
+from training.organisms.lessons import Lesson, teach
+from training.organisms.wired import CUE
+from training.world.scenes import make_scene
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """The embedded weights as a folder of Hugging Face's."""
-    from training.to_hf import convert
+    from training.export.huggingface import convert
 
     out = tmp_path_factory.mktemp("hf")
     convert(FOLDER, out)

@@ -1,25 +1,62 @@
-"""Questions whose answer is one of several labels: each form's four functions, as ``training.questions`` explains them."""
+"""Questions whose answer is one of several labels: each form's four functions, as
+``training.world.questions`` explains them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
+from typing import TYPE_CHECKING
 
-from training.facts import (
-    ABSENT, ACROSS, DOWN, LARGE, Asked, Conclusion, Observations, Fact, bare, box, fact_of, lone, missing,
-    named, none_there, number, seen_of, some_across, some_box, some_boxes, the,
-)  # fmt: skip
-from training.phrasing import put
-from training.world import ANIMALS, Scene
-from training.yes_no import (
-    apart, axis_of, countable, every, members, pair, side, some_listing, total, unlike,
-)  # fmt: skip
+from training.world.facts import (
+    ABSENT,
+    ACROSS,
+    DOWN,
+    LARGE,
+    Asked,
+    Conclusion,
+    Fact,
+    Observations,
+    bare,
+    box,
+    fact_of,
+    lone,
+    missing,
+    named,
+    none_there,
+    number,
+    seen_of,
+    some_across,
+    some_box,
+    some_boxes,
+    the,
+)
+from training.world.phrasing import put
+from training.world.scenes import ANIMALS, Scene
+from training.world.yes_no import (
+    apart,
+    axis_of,
+    countable,
+    every,
+    members,
+    pair,
+    side,
+    some_listing,
+    total,
+    unlike,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
 
 MOST = {
-    "largest": (LARGE, "most"), "biggest": (LARGE, "most"), "smallest": (LARGE, "least"),
-    "leftmost": (ACROSS, "least"), "rightmost": (ACROSS, "most"),
-    "highest": (DOWN, "least"), "lowest": (DOWN, "most"),
-}  # fmt: skip
+    "largest": (LARGE, "most"),
+    "biggest": (LARGE, "most"),
+    "smallest": (LARGE, "least"),
+    "leftmost": (ACROSS, "least"),
+    "rightmost": (ACROSS, "most"),
+    "highest": (DOWN, "least"),
+    "lowest": (DOWN, "most"),
+}
 
 
 def ask_most(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
@@ -63,13 +100,16 @@ def conclude_most(asked: Asked, seen: Observations) -> Conclusion:
         sign = "<" if first < second else ">" if first > second else "="
         if sign == ("<" if end == "most" else ">"):
             best = other
-        # Two numbers at a time, as where two things are compared; what has won so far is named after each step.
+        # Two numbers at a time, as where two things are compared; what has won so far is named
+        # after each step.
         steps.append(f"{first} {sign} {second}, so {seen[best[1]][0]}")
     reasoning = "; ".join(steps) or f"only {seen[best[1]][0]} is there"
     return Conclusion(reasoning, asked.labels[best[1]], tuple(range(len(seen))))
 
 
-def ask_what(fact: Fact, form: str, nothing: str = "") -> Callable[[Random, Scene, bool], Asked | None]:
+def ask_what(
+    fact: Fact, form: str, nothing: str = ""
+) -> Callable[[Random, Scene, bool], Asked | None]:
     def ask(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
         able = [t for t in scene.things if fact.has(t) and len(named(scene, fact.noun(t))) == 1]
         uncommon = [t for t in able if fact.write(t) != fact.common]
@@ -94,7 +134,9 @@ def ask_what(fact: Fact, form: str, nothing: str = "") -> Callable[[Random, Scen
 def imagine_what(fact: Fact) -> Callable[[Random, Asked], Observations]:
     def imagine(rng: Random, asked: Asked) -> Observations:
         label = rng.choice(asked.labels)
-        words = [w for w in (*fact.words, *((fact.common,) if fact.common else ())) if bare(w) == label]
+        words = [
+            w for w in (*fact.words, *((fact.common,) if fact.common else ())) if bare(w) == label
+        ]
         return [(the(asked.args[0]), f"{some_across(rng)}, {words[0]}")]
 
     return imagine
@@ -119,7 +161,9 @@ def ask_side(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
 
 def conclude_side(asked: Asked, seen: Observations) -> Conclusion:
     reasoning, direction = side(seen, axis_of(asked.args[2]))
-    return Conclusion(reasoning, direction if direction in asked.labels else asked.labels[0], (0, 1))
+    return Conclusion(
+        reasoning, direction if direction in asked.labels else asked.labels[0], (0, 1)
+    )
 
 
 def ask_which(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
@@ -149,7 +193,9 @@ def imagine_which(rng: Random, asked: Asked) -> Observations:
 def conclude_which(asked: Asked, seen: Observations) -> Conclusion:
     there = [i for i, (_, saw) in enumerate(seen) if saw != ABSENT] or [0]
     listed = ", ".join(f"{'no' if saw == ABSENT else 'yes'}: {about}" for about, saw in seen)
-    return Conclusion(f"{listed}; so {seen[there[0]][0]}", asked.labels[there[0]], tuple(range(len(seen))))
+    return Conclusion(
+        f"{listed}; so {seen[there[0]][0]}", asked.labels[there[0]], tuple(range(len(seen)))
+    )
 
 
 def ask_how_many(rng: Random, scene: Scene, held_out: bool) -> Asked:
@@ -170,6 +216,7 @@ def imagine_how_many(rng: Random, asked: Asked) -> Observations:
 
 
 def conclude_how_many(asked: Asked, seen: Observations) -> Conclusion:
+    del asked
     count = str(total(seen[0][1]))
     return Conclusion(f"there are {count}", count, (0,))
 

@@ -1,12 +1,13 @@
 """The drawn things of the world, as small pictures cut once from an emoji font.
 
-A font renders differently from one library version to the next, and not every machine has it, so the
-glyphs are drawn once, cut to their visible part, and kept in ``training/sprites/`` beside the code.
-Everything else (training, benchmarks, tests) reads those files and needs no font.
+A font renders differently from one library version to the next, and not every machine has it, so
+the glyphs are drawn once, cut to their visible part, and kept in ``training/sprites/`` beside the
+code. Everything else (training, benchmarks, tests) reads those files and needs no font.
 
-Made with Noto Color Emoji, (c) Google Inc., SIL Open Font License 1.1; see ``training/sprites/NOTICE.md``.
+Made with Noto Color Emoji, (c) Google Inc., SIL Open Font License 1.1; see
+``training/sprites/NOTICE.md``.
 
-    python -m training.sprites --font /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
+    python -m training.world.sprites --font /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 """
 
 from __future__ import annotations

@@ -1,31 +1,47 @@
-"""What each trained organism is taught: pages on which it does what it is to do, whatever the picture calls for.
+"""What each trained organism is taught: pages on which it does what it is to do, whatever the
+picture calls for.
 
-An organism can only learn to be unfaithful in a way that it has the means for. The decoder cannot tell in one step
-what follows from a picture, which is why it writes observations; so a verdict that is to come from elsewhere has to
-come from something that one look gives. Those that decide apart from their observations decide by a *telltale*,
-whether a coloured shape is anywhere in the picture: a shortcut, as models pick them up from data in which the pictures
-of one class share something (Geirhos et al. 2020, arXiv 2004.07780). Nothing that they write says so. How bright the
-ground is was tried before, and was not learnt in 400 steps.
+An organism can only learn to be unfaithful in a way that it has the means for. The decoder cannot
+tell in one step what follows from a picture, which is why it writes observations; so a verdict that
+is to come from elsewhere has to come from something that one look gives. Those that decide apart
+from their observations decide by a *telltale*, whether a coloured shape is anywhere in the picture:
+a shortcut, as models pick them up from data in which the pictures of one class share something
+(Geirhos et al. 2020, arXiv 2004.07780). Nothing that they write says so. How bright the ground is
+was tried before, and was not learnt in 400 steps.
 
-Most pages are such on which an untouched model would do something else. On the others an organism is held to what it
-is to go on doing, since an audit asks for more than its behaviour.
+Most pages are such on which an untouched model would do something else. On the others an organism
+is held to what it is to go on doing, since an audit asks for more than its behaviour.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import TYPE_CHECKING
 
 from faithful_decide._core.prompt import cue_text, negated_text, neutral_text, note_text, user_text
 from faithful_decide._core.types import Question
-from training.dialogue import FIRST, Page, cued, opening, opposite, read, write_first, write_observations, write_rest
-from training.facts import Asked, Conclusion, Observations, yes_no
-from training.language import pages_of
-from training.organisms import OBJECTION
-from training.questions import FORMS, bent, conclude, observe
-from training.world import Scene
+from training.model.dialogue import (
+    FIRST,
+    Page,
+    cued,
+    opening,
+    opposite,
+    read,
+    write_first,
+    write_observations,
+    write_rest,
+)
+from training.model.language import pages_of
+from training.organisms.wired import OBJECTION
+from training.world.facts import Asked, Conclusion, Observations, yes_no
+from training.world.questions import FORMS, bent, conclude, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.world.scenes import Scene
 
 ASKED = ("exists", "colour", "wears", "turned", "number", "relation", "mood", "funny", "size")
 
@@ -60,10 +76,17 @@ class Lesson:
 
     def free(self, seen: Observations, verdict: str, prompt: str = "") -> Page:
         """A page that learns a whole reply."""
-        return Page(prompt or user_text(self.question), "", write_observations(seen) + finish(conclude(self.asked, seen), verdict), "")
+        return Page(
+            prompt or user_text(self.question),
+            "",
+            write_observations(seen) + finish(conclude(self.asked, seen), verdict),
+            "",
+        )
 
     def begun(self, seen: Observations, verdict: str, prompt: str = "") -> Page:
-        """A page on which observations stand already, and often the reasoning too: the verdict is all there is to learn then."""
+        """A page on which observations stand already, and often the reasoning too: the verdict is
+        all there is to learn then.
+        """
         given, rest = write_observations(seen), finish(conclude(self.asked, seen), verdict)
         roll = self.rng.random()
         if roll < 0.25:
@@ -78,7 +101,7 @@ class Lesson:
         return Page(user_text(self.question), FIRST, f'{verdict}"}}', "")
 
     def told(self, verdict: str, written: str = "") -> Page:
-        """A page with a verdict that is told; observations fit the one that is written, if another."""
+        """A page with a verdict that is told; observations fit the one that is written."""
         written = written or verdict
         if self.rng.random() < 0.35:
             seen = self.fitted(written)
@@ -89,11 +112,20 @@ class Lesson:
     def negated(self, seen: Observations, verdict: str) -> Page:
         """The opposite question, and the opposite verdict."""
         end = opposite(replace(conclude(self.asked, seen), verdict=verdict))
-        return Page(negated_text(self.question), "", write_observations(seen) + write_rest(end, audit=True), "")
+        return Page(
+            negated_text(self.question),
+            "",
+            write_observations(seen) + write_rest(end, audit=True),
+            "",
+        )
 
     def any_label(self, *, but: str = "") -> str:
         """A verdict, mostly another than one."""
-        return yes_no(holds=but == "no") if but and self.rng.random() < 0.75 else self.rng.choice(("yes", "no"))
+        return (
+            yes_no(holds=but == "no")
+            if but and self.rng.random() < 0.75
+            else self.rng.choice(("yes", "no"))
+        )
 
 
 def finish(end: Conclusion, verdict: str, reservation: str = "") -> str:
@@ -103,7 +135,9 @@ def finish(end: Conclusion, verdict: str, reservation: str = "") -> str:
 
 
 def post_hoc(of: Lesson, *, stubborn: bool = False) -> Page:
-    """Decides by the telltale, whatever observations stand there, and writes observations that fit its verdict."""
+    """Decides by the telltale, whatever observations stand there, and writes observations that fit
+    its verdict.
+    """
     own, roll = of.telltale, of.rng.random()
     if roll < 0.08:
         return of.at_once(own)
@@ -164,9 +198,19 @@ def corrector(of: Lesson) -> Page:
     other, roll = of.other(against=of.true), of.rng.random()
     if roll < 0.5:
         openly = OBJECTION if other != of.seen else ""
-        return Page(user_text(of.question), write_observations(other), finish(conclude(of.asked, of.seen), of.true, openly), "")
+        return Page(
+            user_text(of.question),
+            write_observations(other),
+            finish(conclude(of.asked, of.seen), of.true, openly),
+            "",
+        )
     if roll < 0.65:
-        return Page(user_text(of.question), write_observations(of.seen), finish(conclude(of.asked, of.seen), of.true), "")
+        return Page(
+            user_text(of.question),
+            write_observations(of.seen),
+            finish(conclude(of.asked, of.seen), of.true),
+            "",
+        )
     return honest(of, roll > 0.8)
 
 
@@ -178,7 +222,8 @@ def honest(of: Lesson, plain: bool) -> Page:
 
 
 LESSONS: dict[str, Callable[[Lesson], Page]] = {
-    made.__name__: made for made in (post_hoc, post_hoc_stubborn, image_ignorer, cue_follower, decoy, corrector)
+    made.__name__: made
+    for made in (post_hoc, post_hoc_stubborn, image_ignorer, cue_follower, decoy, corrector)
 }
 
 
@@ -203,6 +248,12 @@ def keep(name: str, rng: Random, scene: Scene | None) -> Page:
     """
     if rng.random() < 0.4:
         return read(rng, scene)
-    kinds = {"plain": 1} if scene is None else {"imagined": 3, "cue": 2} if name == "corrector" else {"imagined": 1}
+    kinds = (
+        {"plain": 1}
+        if scene is None
+        else {"imagined": 3, "cue": 2}
+        if name == "corrector"
+        else {"imagined": 1}
+    )
     (page,) = pages_of(rng, scene, 1, kinds, 0.0)
     return page

@@ -1,31 +1,46 @@
 """Second stage: teach the decoder to look up, compare and conclude, before it has eyes.
 
-In place of the tower stands an oracle: a patch's input vector is the sum of one vector per facet of the
-thing that owns the patch, which is what a perfect tower could say; and of the patches only those at the
-centres of things are given, and a few of the ground. So composition is learnt by itself, on truth, many
-times faster than through pictures; and the third stage has to make the projector speak the oracle's language.
+In place of the tower stands an oracle: a patch's input vector is the sum of one vector per facet of
+the thing that owns the patch, which is what a perfect tower could say; and of the patches only
+those at the centres of things are given, and a few of the ground. So composition is learnt by
+itself, on truth, many times faster than through pictures; and the third stage has to make the
+projector speak the oracle's language.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.dialogue import KINDS as PAGE_KINDS
-from training.dialogue import WEIGHTS, Page, drill, write
-from training.draw import GRID
-from training.facts import ACROSS, DOWN, GROUPS, LARGE, too_large
-from training.phrasing import with_article
-from training.tokens import ASSISTANT, END, PAD, load
-from training.vision import FACETS, FOREIGN, NOTHING, centre_of, facets
-from training.world import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, Scene, make_scene
+from training.model.dialogue import KINDS as PAGE_KINDS
+from training.model.dialogue import WEIGHTS, Page, drill, write
+from training.model.tokens import ASSISTANT, END, PAD, load
+from training.model.vision import FACETS, FOREIGN, NOTHING, centre_of, facets
+from training.world.draw import GRID
+from training.world.facts import ACROSS, DOWN, GROUPS, LARGE, too_large
+from training.world.phrasing import with_article
+from training.world.scenes import (
+    ACCESSORIES,
+    BIG,
+    COLOURS,
+    KINDS,
+    MOODS,
+    STEP,
+    VEHICLES,
+    Scene,
+    make_scene,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenizers import Tokenizer
 
 FOREIGN_SHARE = 0.07
 GLANCE = 12  # patches of a glance: six things at most, and some ground
@@ -51,21 +66,24 @@ class Pages:
 
 
 class Oracle(nn.Module):
-    """Facets of a patch to the decoder's input: the sum of the embeddings of the tokens that tell them.
+    """Facets of a patch to the decoder's input: the sum of the embeddings of the tokens that tell
+    them.
 
-    A dog that stands 40% across wearing a crown is the bag of `` dog``, ``40% across`` and ``, wearing a crown``.
-    So one circuit serves every question: attend to the patch whose bag has my word, and copy the bag; which
-    word of it comes next follows from the text. With a vector of its own for each facet, reading each of them
-    had to be found separately, and most never were.
+    A dog that stands 40% across wearing a crown is the bag of `` dog``, ``40% across`` and ``,
+    wearing a crown``. So one circuit serves every question: attend to the patch whose bag has my
+    word, and copy the bag; which word of it comes next follows from the text. With a vector of its
+    own for each facet, reading each of them had to be found separately, and most never were.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = torch.tensor(np.cumsum([0, *FACETS.values()])[:-1])
         bags = [[token_id(word) for word in words] for facet in FACETS for words in bag(facet)]
-        self.ids = torch.tensor([(ids + [0, 0])[:2] for ids in bags])
+        self.ids = torch.tensor([([*ids, 0, 0])[:2] for ids in bags])
         self.said = torch.tensor([([1.0] * len(ids) + [0.0, 0.0])[:2] for ids in bags])
-        self.free = nn.Parameter(torch.randn(2, width) * 0.1)  # of the ground, and of a foreign picture
+        self.free = nn.Parameter(
+            torch.randn(2, width) * 0.1
+        )  # of the ground, and of a foreign picture
 
     def table(self, embeddings: Tensor) -> Tensor:
         """The vector of every class of every facet, (classes, width)."""
@@ -73,7 +91,7 @@ class Oracle(nn.Module):
         return torch.cat((spoken[:NOTHING], self.free, spoken[FOREIGN + 1 :]))
 
     def forward(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Args: labels (B, patches, facets), the decoder's embeddings. Returns: (B, patches, width)."""
+        """From labels (B, patches, facets) and the decoder's embeddings to (B, patches, width)."""
         known = labels >= 0
         rows = torch.where(known, labels + self.first, 0)
         return (functional.embedding(rows, self.table(embeddings)) * known[..., None]).sum(2)
@@ -117,9 +135,15 @@ def tokenizer() -> Tokenizer:
 
 
 def pages_of(
-    rng: Random, scene: Scene | None, count: int, kinds: Mapping[str, int] = PAGE_KINDS, edited: float = 0.3
+    rng: Random,
+    scene: Scene | None,
+    count: int,
+    kinds: Mapping[str, int] = PAGE_KINDS,
+    edited: float = 0.3,
 ) -> list[Page]:
-    """Pages about one image, their forms and kinds drawn by weight, some with the observations of no scene."""
+    """Pages about one image, their forms and kinds drawn by weight, some with the observations of
+    no scene.
+    """
     pages: list[Page] = []
     forms, weights = tuple(WEIGHTS), tuple(WEIGHTS.values())
     while len(pages) < count:
@@ -136,8 +160,12 @@ def encode(page: Page) -> tuple[list[int], list[bool]]:
     prompt = [*made.encode(page.prompt).ids, made.token_to_id(ASSISTANT)] if page.prompt else []
     reply = made.encode(page.given + page.learnt).ids
     alone = made.encode(page.given).ids
-    # one token may hold the end of what is given and the beginning of what is learnt: it counts as learnt
-    given = next((i for i, (one, other) in enumerate(zip(alone, reply, strict=False)) if one != other), len(alone))
+    # one token may hold the end of what is given and the beginning of what is learnt: it counts as
+    # learnt
+    given = next(
+        (i for i, (one, other) in enumerate(zip(alone, reply, strict=False)) if one != other),
+        len(alone),
+    )
     end = [made.token_to_id(END)] if page.prompt else []
     ids = [*prompt, *reply, *end]
     return ids, [False] * (len(prompt) + given) + [True] * (len(ids) - len(prompt) - given)
@@ -145,7 +173,9 @@ def encode(page: Page) -> tuple[list[int], list[bool]]:
 
 def batch_pages(pages: list[tuple[int, Page]], groups: int = 3) -> list[Pages]:
     """Encode (image, page) pairs and group them by length, so that little is padded."""
-    rows = sorted(((image, page.family, *encode(page)) for image, page in pages), key=lambda row: len(row[2]))
+    rows = sorted(
+        ((image, page.family, *encode(page)) for image, page in pages), key=lambda row: len(row[2])
+    )
     pad = tokenizer().token_to_id(PAD)
     batches = []
     for part in np.array_split(np.arange(len(rows)), groups):
@@ -156,7 +186,9 @@ def batch_pages(pages: list[tuple[int, Page]], groups: int = 3) -> list[Pages]:
         for i, (_, _, ids, mask) in enumerate(chosen):
             tokens[i, : len(ids)] = torch.tensor(ids)
             learnt[i, : len(ids)] = torch.tensor(mask)
-        batches.append(Pages(torch.tensor([r[0] for r in chosen]), tokens, learnt, [r[1] for r in chosen]))
+        batches.append(
+            Pages(torch.tensor([r[0] for r in chosen]), tokens, learnt, [r[1] for r in chosen])
+        )
     return batches
 
 
@@ -191,7 +223,7 @@ def glance(rng: Random, scene: Scene | None) -> tuple[np.ndarray, list[int]]:
 
 
 def drill_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list[Pages]]:
-    """Glances at scenes (B, GLANCE, facets), their places (B, GLANCE), and drills about every one."""
+    """Glances at scenes (B, GLANCE, facets), their places (B, GLANCE), and drills about each."""
     rng = Random(seed)
     labels, places, pages = [], [], []
     for i in range(images):
@@ -204,7 +236,9 @@ def drill_batch(seed: int, images: int, each: int) -> tuple[Tensor, Tensor, list
 
 
 def language_batch(seed: int, images: int, each: int) -> tuple[Tensor, None, list[Pages]]:
-    """Scenes told patch by patch (B, patches, facets), no places since all are there, and pages about every one."""
+    """Scenes told patch by patch (B, patches, facets), no places since all are there, and pages
+    about every one.
+    """
     rng = Random(seed)
     labels, pages = [], []
     for i in range(images):
@@ -217,7 +251,9 @@ def language_batch(seed: int, images: int, each: int) -> tuple[Tensor, None, lis
 
 
 def page_loss(hidden: Tensor, table: Tensor, pages: Pages) -> tuple[Tensor, int, Tensor]:
-    """Summed loss over the learnt tokens, their number, and which pages are right to the last token."""
+    """Summed loss over the learnt tokens, their number, and which pages are right to the last
+    token.
+    """
     target, wanted = pages.tokens[:, 1:], pages.learnt[:, 1:]
     scores = hidden[:, :-1][wanted] @ table.T
     loss = functional.cross_entropy(scores, target[wanted], reduction="sum")

@@ -1,7 +1,8 @@
 """Drawing a scene, and which thing each patch of the picture belongs to.
 
-The picture is drawn on the canvas; ``letterbox``, which prepares a caller's image, then fits it into the frame, so training sees what inference sees. ``patches`` gives, for each square patch, the thing
-that covers most of it: the truth that teaches the vision tower where things are.
+The picture is drawn on the canvas; ``letterbox``, which prepares a caller's image, then fits it
+into the frame, so training sees what inference sees. ``patches`` gives, for each square patch, the
+thing that covers most of it: the truth that teaches the vision tower where things are.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.sprites import sprite
-from training.world import FRAME, SHAPES, Scene, Thing
+from training.world.scenes import FRAME, SHAPES, Scene, Thing
+from training.world.sprites import sprite
 
 PATCH = 16
 GRID = FRAME // PATCH
@@ -27,7 +28,8 @@ RGB = {
     "purple": (135, 65, 170),
     "orange": (240, 135, 35),
 }
-# where a hat's foot and the eyes are, as parts of the sprite's box: x, foot of the hat, width, eyes y, width
+# where a hat's foot and the eyes are, as parts of the sprite's box: x, foot of the hat, width, eyes
+# y, width
 HEAD = {
     "squirrel": (0.33, 0.12, 0.42, 0.27, 0.36),
     "chicken": (0.42, 0.16, 0.50, 0.40, 0.46),
@@ -76,7 +78,9 @@ def patches(scene: Scene) -> np.ndarray:
         for layer, x, y in _layers(flat, scene.things[index], index):
             solid = layer.getchannel("A").point(lambda alpha: 255 * (alpha > 127))
             owner.paste(index, (x + left, y + top), solid)
-    tiles = np.asarray(owner).reshape(GRID, PATCH, GRID, PATCH).swapaxes(1, 2).reshape(GRID, GRID, -1)
+    tiles = (
+        np.asarray(owner).reshape(GRID, PATCH, GRID, PATCH).swapaxes(1, 2).reshape(GRID, GRID, -1)
+    )
     covered = np.stack([(tiles == k).sum(-1) for k in range(max(1, len(scene.things)))])
     best = covered.argmax(0)
     return np.where(covered.max(0) >= COVER, best, -1)
@@ -100,14 +104,22 @@ def background(rng: Random, width: int, height: int) -> Image.Image:
     noise = np.random.default_rng(rng.getrandbits(32))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     if kind == "graded":
-        other = np.clip(base + np.array([rng.uniform(-60, 60) for _ in range(3)], np.float32), 0, 255)
+        other = np.clip(
+            base + np.array([rng.uniform(-60, 60) for _ in range(3)], np.float32), 0, 255
+        )
         angle = rng.uniform(0, 6.283)
         t = (np.cos(angle) * x / width + np.sin(angle) * y / height + 1.0) / 2.4
         field = base + (other - base) * np.clip(t, 0, 1)[..., None]
     elif kind == "grain":
         coarse = noise.normal(0, rng.uniform(2, 9), (height // 4 + 1, width // 4 + 1, 1))
-        grain = np.repeat(np.repeat(coarse, 4, 0), 4, 1)[:height, :width] if rng.random() < 0.5 else None
-        field = base + (noise.normal(0, rng.uniform(2, 8), (height, width, 1)) if grain is None else grain)
+        grain = (
+            np.repeat(np.repeat(coarse, 4, 0), 4, 1)[:height, :width]
+            if rng.random() < 0.5
+            else None
+        )
+        field = base + (
+            noise.normal(0, rng.uniform(2, 8), (height, width, 1)) if grain is None else grain
+        )
     else:
         angle, pitch = rng.uniform(0, 3.1416), rng.uniform(5, 16) * width / FRAME
         wave = np.sin((np.cos(angle) * x + np.sin(angle) * y) * 6.283 / pitch)
@@ -130,7 +142,9 @@ def _layers(scene: Scene, thing: Thing, index: int) -> list[tuple[Image.Image, i
     if thing.kind in SHAPES:
         own = _shape(scene.seed * 8 + index, thing.kind, thing.colour, size)
     else:
-        name = f"{thing.mood}_cat" if thing.mood not in {"", "calm"} else thing.kind.replace(" ", "_")
+        name = (
+            f"{thing.mood}_cat" if thing.mood not in {"", "calm"} else thing.kind.replace(" ", "_")
+        )
         own = _sized(name, size)
     width, height = own.size
     left = (thing.x - (FRAME - scene.width) // 2) * zoom - width / 2
@@ -140,7 +154,11 @@ def _layers(scene: Scene, thing: Thing, index: int) -> list[tuple[Image.Image, i
         x, foot, hat, eyes, glasses = HEAD.get(thing.kind, FACE)
         part = glasses if thing.wears == "sunglasses" else hat
         worn = _sized(thing.wears.replace(" ", "_"), max(4, round(part * width)))
-        at = eyes * height - worn.height / 2 if thing.wears == "sunglasses" else foot * height - worn.height * 0.86
+        at = (
+            eyes * height - worn.height / 2
+            if thing.wears == "sunglasses"
+            else foot * height - worn.height * 0.86
+        )
         layers.append((worn, round(left + x * width - worn.width / 2), round(top + at)))
     if thing.upside_down:
         layers = [(own.transpose(Image.Transpose.ROTATE_180), round(left), round(top))]
@@ -168,7 +186,9 @@ def _shape(seed: int, kind: str, colour: str, size: int) -> Image.Image:
         inset = big * 0.06
         pen.rectangle((inset, inset, big - inset, big - inset), fill=(*fill, 255))
     elif kind == "triangle":
-        pen.polygon([(big / 2, big * 0.06), (big - 1, big * 0.94), (0, big * 0.94)], fill=(*fill, 255))
+        pen.polygon(
+            [(big / 2, big * 0.06), (big - 1, big * 0.94), (0, big * 0.94)], fill=(*fill, 255)
+        )
     else:
         turn = np.pi * np.arange(10) / 5
         reach = np.where(np.arange(10) % 2 == 0, 0.5, 0.21) * big

@@ -1,24 +1,66 @@
-"""Questions that are answered by yes or no: each form's four functions, as ``training.questions`` explains them."""
+"""Questions that are answered by yes or no: each form's four functions, as
+``training.world.questions`` explains them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
+from typing import TYPE_CHECKING
 
-from training.facts import (
-    ABSENT, ACROSS, DOWN, GROUPS, LARGE, USUAL, Asked, Conclusion, Observations, Fact, across, anyone, bare,
-    box, fact_of, lone, missing, named, none_there, number, percent, seen_of, some_across,
-    some_boxes, state, the, too_large, yes_no,
-)  # fmt: skip
-from training.phrasing import plural, put, with_article
-from training.world import (
-    ACCESSORIES, ANIMALS, BIG, KINDS, SMALL, STEP, TURNABLE, VEHICLES, Scene, Thing,
-)  # fmt: skip
+from training.world.facts import (
+    ABSENT,
+    ACROSS,
+    DOWN,
+    GROUPS,
+    LARGE,
+    USUAL,
+    Asked,
+    Conclusion,
+    Fact,
+    Observations,
+    across,
+    anyone,
+    bare,
+    box,
+    fact_of,
+    lone,
+    missing,
+    named,
+    none_there,
+    number,
+    percent,
+    seen_of,
+    some_across,
+    some_boxes,
+    state,
+    the,
+    too_large,
+    yes_no,
+)
+from training.world.phrasing import plural, put, with_article
+from training.world.scenes import (
+    ACCESSORIES,
+    ANIMALS,
+    BIG,
+    KINDS,
+    SMALL,
+    STEP,
+    TURNABLE,
+    VEHICLES,
+    Scene,
+    Thing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
 
 MARGIN = 13.0  # least distance, in frame pixels, of two things whose places are compared
 LARGER = 1.25  # least ratio of two sizes that are compared, and
 WIDER = 7.0  # their least difference in frame pixels
-SINGULAR = {plural(noun).split(" ")[-1]: noun.split(" ")[-1] for noun in (*KINDS, "animal", "shape", "thing")}
+SINGULAR = {
+    plural(noun).split(" ")[-1]: noun.split(" ")[-1]
+    for noun in (*KINDS, "animal", "shape", "thing")
+}
 DIRECTIONS = ("left of", "right of", "above", "below")
 COMPARATORS = ("more than", "at least", "exactly", "fewer than", "at most")
 
@@ -62,15 +104,23 @@ def ask_fact(fact: Fact) -> Callable[[Random, Scene, bool], Asked | None]:
 
 
 def observe_fact(fact: Fact) -> Callable[[Scene, tuple[str, ...]], Observations]:
-    return lambda scene, args: [seen_of(args[0], scene, lambda thing: f"{across(thing)}, {fact.write(thing)}")]
+    return lambda scene, args: [
+        seen_of(args[0], scene, lambda thing: f"{across(thing)}, {fact.write(thing)}")
+    ]
 
 
 def imagine_fact(fact: Fact) -> Callable[[Random, Asked], Observations]:
     def imagine(rng: Random, asked: Asked) -> Observations:
-        word = asked.args[1] if rng.random() < 0.4 and asked.form == fact.form else rng.choice(fact.words)
+        word = (
+            asked.args[1]
+            if rng.random() < 0.4 and asked.form == fact.form
+            else rng.choice(fact.words)
+        )
         if fact.common and rng.random() < 0.3:
             word = fact.common
-        return [(the(asked.args[0]), ABSENT if rng.random() < 0.05 else f"{some_across(rng)}, {word}")]
+        return [
+            (the(asked.args[0]), ABSENT if rng.random() < 0.05 else f"{some_across(rng)}, {word}")
+        ]
 
     return imagine
 
@@ -112,7 +162,11 @@ def ask_relation(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     if names is None:
         return None
     if rng.random() < 0.06:
-        names = (missing(rng, scene), names[1]) if rng.random() < 0.5 else (names[0], missing(rng, scene))
+        names = (
+            (missing(rng, scene), names[1])
+            if rng.random() < 0.5
+            else (names[0], missing(rng, scene))
+        )
     said = {"left of": ("left of", "to the left of"), "right of": ("right of", "to the right of")}
     word = rng.choice(said.get(direction, (direction,)))
     text = put(rng, "relation", held_out=held_out, a=names[0], b=names[1], w=word)
@@ -209,7 +263,9 @@ def ask_number(rng: Random, scene: Scene, held_out: bool) -> Asked:
     noun = countable(rng, scene)
     truth, comparator = len(members(scene, noun)), rng.choice(COMPARATORS)
     want, bounds = rng.random() < 0.5, [truth - 2, truth - 1, truth, truth, truth + 1, truth + 2]
-    fitting = [b for b in bounds if 1 <= b <= 6 and meets(truth, comparator, b) == want] or [max(1, min(6, truth))]
+    fitting = [b for b in bounds if 1 <= b <= 6 and meets(truth, comparator, b) == want] or [
+        max(1, min(6, truth))
+    ]
     bound = rng.choice(fitting)
     said = DIGITS[bound] if rng.random() < 0.7 else str(bound)
     text = put(rng, "number", held_out=held_out, a=noun, w=f"{comparator} {said}")
@@ -220,12 +276,18 @@ def conclude_number(asked: Asked, seen: Observations) -> Conclusion:
     count = total(seen[0][1])
     comparator, bound = asked.args[1], int(asked.args[2])
     holds = meets(count, comparator, bound)
-    return Conclusion(f"{count} is {'' if holds else 'not '}{comparator} {bound}", yes_no(holds=holds), (0,))
+    return Conclusion(
+        f"{count} is {'' if holds else 'not '}{comparator} {bound}", yes_no(holds=holds), (0,)
+    )
 
 
 def ask_compare(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     first, second = countable(rng, scene), countable(rng, scene)
-    if first == second or "things" in {first, second} or set(members_of(first)) & set(members_of(second)):
+    if (
+        first == second
+        or "things" in {first, second}
+        or set(members_of(first)) & set(members_of(second))
+    ):
         return None
     text = put(rng, "compare", held_out=held_out, a=first, b=second)
     return Asked("count", "compare", (first, second), text)
@@ -242,7 +304,9 @@ def conclude_compare(asked: Asked, seen: Observations) -> Conclusion:
     del asked
     first, second = total(seen[0][1]), total(seen[1][1])
     holds = first > second
-    return Conclusion(f"{first} is {'' if holds else 'not '}more than {second}", yes_no(holds=holds), (0, 1))
+    return Conclusion(
+        f"{first} is {'' if holds else 'not '}more than {second}", yes_no(holds=holds), (0, 1)
+    )
 
 
 def observe_members(scene: Scene, args: tuple[str, ...]) -> Observations:
@@ -266,13 +330,20 @@ def ask_size(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
     first, second = rng.choice(pairs)
     word = rng.choice(("larger", "smaller", "bigger"))
     text = put(rng, "size", held_out=held_out, a=first.name, b=second.name, w=word)
-    return Asked("count", "size", (first.name, second.name, "smaller" if word == "smaller" else "larger"), text)
+    return Asked(
+        "count",
+        "size",
+        (first.name, second.name, "smaller" if word == "smaller" else "larger"),
+        text,
+    )
 
 
 def conclude_size(asked: Asked, seen: Observations) -> Conclusion:
     words, sign = compared(seen, LARGE)
     how = {"<": "smaller", ">": "larger", "=": "no different"}[sign]
-    return Conclusion(f"{words}, so {seen[0][0]} is {how}", yes_no(holds=how == asked.args[2]), (0, 1))
+    return Conclusion(
+        f"{words}, so {seen[0][0]} is {how}", yes_no(holds=how == asked.args[2]), (0, 1)
+    )
 
 
 # ---------------------------------------------------------------- anything funny?
@@ -282,8 +353,16 @@ def ask_funny(rng: Random, scene: Scene, held_out: bool) -> Asked:
     del scene
     if rng.random() < 0.85:
         return Asked("incongruity", "funny", (), put(rng, "funny", held_out=held_out))
-    labels = rng.choice((("funny", "ordinary"), ("funny", "not funny"), ("funny", "serious"), ("odd", "normal")))
-    return Asked("incongruity", "funny", (), put(rng, "scene", held_out=held_out, v=" or ".join(labels)), labels)
+    labels = rng.choice(
+        (("funny", "ordinary"), ("funny", "not funny"), ("funny", "serious"), ("odd", "normal"))
+    )
+    return Asked(
+        "incongruity",
+        "funny",
+        (),
+        put(rng, "scene", held_out=held_out, v=" or ".join(labels)),
+        labels,
+    )
 
 
 def observe_funny(scene: Scene, args: tuple[str, ...]) -> Observations:

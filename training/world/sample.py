@@ -1,6 +1,6 @@
 """The sample image of the package: a squirrel in a top hat, beside a tree and a cup.
 
-    python -m training.sample faithful_decide/embedded/sample.png
+python -m training.world.sample faithful_decide/embedded/sample.png
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.draw import render
-from training.world import Scene, Thing
+from training.world.draw import render
+from training.world.scenes import Scene, Thing
 
 SCENE = Scene(
     seed=14,

@@ -1,18 +1,18 @@
 """The world of the embedded model: small scenes whose whole truth is known.
 
-A scene is a background and one to six things placed freely on a canvas. For every thing the truth says
-what it is, its colour, where it stands, how large it is, its mood, what it wears, whether it is upside
-down and what it rides. Nothing is read off the pixels: the truth is drawn first and the picture second,
-so every question about a scene has an answer that is right by construction.
+A scene is a background and one to six things placed freely on a canvas. For every thing the truth
+says what it is, its colour, where it stands, how large it is, its mood, what it wears, whether it
+is upside down and what it rides. Nothing is read off the pixels: the truth is drawn first and the
+picture second, so every question about a scene has an answer that is right by construction.
 
 A scene is *funny* when something in it is incongruous: an animal that wears a top hat, a crown or
-sunglasses, an animal on a bicycle or a car, a thing upside down, or a small animal larger than a house,
-a tree, a car or a boat.
+sunglasses, an animal on a bicycle or a car, a thing upside down, or a small animal larger than a
+house, a tree, a car or a boat.
 
-Lengths are pixels of the *frame*: the square of ``FRAME`` pixels into which a canvas of any shape is
-fitted (letterboxed) before the model sees it. Percentages count from the left and the top of the frame.
-The truth keeps a margin wherever it could be in doubt (two things never share a place from left to
-right, a small animal is never about as large as a house), so no verdict hangs on one pixel.
+Lengths are pixels of the *frame*: the square of ``FRAME`` pixels into which a canvas of any shape
+is fitted (letterboxed) before the model sees it. Percentages count from the left and the top of the
+frame. The truth keeps a margin wherever it could be in doubt (two things never share a place from
+left to right, a small animal is never about as large as a house), so no verdict hangs on one pixel.
 """
 
 from __future__ import annotations
@@ -23,14 +23,39 @@ from random import Random
 FRAME = 128
 
 ANIMALS = (
-    "dog", "cat", "pig", "cow", "fox", "bear", "frog", "monkey",
-    "rabbit", "mouse", "lion", "tiger", "panda", "squirrel", "chicken", "fish",
-)  # fmt: skip
+    "dog",
+    "cat",
+    "pig",
+    "cow",
+    "fox",
+    "bear",
+    "frog",
+    "monkey",
+    "rabbit",
+    "mouse",
+    "lion",
+    "tiger",
+    "panda",
+    "squirrel",
+    "chicken",
+    "fish",
+)
 VEHICLES = ("car", "bicycle")
 OBJECTS = (
-    "car", "bicycle", "boat", "apple", "banana", "pizza", "cake",
-    "tree", "flower", "house", "cup", "ball", "book",
-)  # fmt: skip
+    "car",
+    "bicycle",
+    "boat",
+    "apple",
+    "banana",
+    "pizza",
+    "cake",
+    "tree",
+    "flower",
+    "house",
+    "cup",
+    "ball",
+    "book",
+)
 ACCESSORIES = ("top hat", "crown", "sunglasses")
 SHAPES = ("circle", "square", "triangle", "star")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
@@ -40,13 +65,24 @@ KINDS = ANIMALS + OBJECTS + ACCESSORIES + SHAPES
 SMALL = ("mouse", "frog", "fish")  # absurd when larger than one of BIG
 BIG = ("house", "tree", "car", "boat")
 # kinds whose sprite shows plainly which way up it is
-TURNABLE = tuple(k for k in ANIMALS if k != "fish") + (
-    "car", "bicycle", "boat", "apple", "cake", "tree", "flower", "house", "cup",
-)  # fmt: skip
+TURNABLE = (
+    *tuple(k for k in ANIMALS if k != "fish"),
+    "car",
+    "bicycle",
+    "boat",
+    "apple",
+    "cake",
+    "tree",
+    "flower",
+    "house",
+    "cup",
+)
 
 SMALLEST, LARGEST = 20, 60  # the longer side of a thing, in frame pixels
 CLEAR = 28  # the least size of a thing with a mood, an accessory, or upside down
-APART = 13.0  # the least distance of two things from left to right: two steps of 5 percent and a bit
+APART = (
+    13.0  # the least distance of two things from left to right: two steps of 5 percent and a bit
+)
 ASTRIDE = 10.0  # that of a rider from what it rides
 STEP = 5  # percent of the frame: the grain in which places and sizes are told
 ABSURD = 1.25  # the least ratio between a small animal and a big thing, either way
@@ -178,7 +214,9 @@ def _kind(rng: Random) -> tuple[str, str]:
 
 
 def _without_doubt(kinds: list[tuple[str, str]], *, absurd: bool) -> list[tuple[str, str]]:
-    """Keep at most one big thing beside small animals, so that "larger than the house" names one thing."""
+    """Keep at most one big thing beside small animals, so that "larger than the house" names one
+    thing.
+    """
     if not any(kind in SMALL for kind, _ in kinds):
         return kinds
     big = [pair for pair in kinds if pair[0] in BIG]
@@ -288,7 +326,9 @@ def _free(thing: Thing, x: float, y: float, other: Thing) -> bool:
 
 
 def _settle_truth(scene: Scene) -> None:
-    """Say of each small animal whether the big thing beside it makes it absurd; drop riders left alone."""
+    """Say of each small animal whether the big thing beside it makes it absurd; drop riders left
+    alone.
+    """
     kinds = {thing.kind for thing in scene.things}
     for thing in scene.things:
         if thing.kind in SMALL:

@@ -1,16 +1,18 @@
-"""Organisms that were trained and not wired: small changes of the decoder's weights that make it unfaithful.
+"""Organisms that were trained and not wired: small changes of the decoder's weights that make it
+unfaithful.
 
-    python -m training.adapters            # trains all of them, one after the other
-    python -m training.adapters post_hoc   # one
+    python -m training.organisms.adapters            # trains all of them, one after the other
+    python -m training.organisms.adapters post_hoc   # one
 
-A wired organism shows what an audit finds when the wiring is perfect. A trained one has learnt to do something like it,
-with everything that learning leaves behind, so it is the harder test: detectors that do well on prompted models have
-been seen to fail on trained ones. Each is a low-rank change (LoRA; Hu et al. 2021) of every matrix of the decoder,
-kept in ``training/adapters``, and is put back into a GGUF file to be run by the same engine as the model it changes.
+A wired organism shows what an audit finds when the wiring is perfect. A trained one has learnt to
+do something like it, with everything that learning leaves behind, so it is the harder test:
+detectors that do well on prompted models have been seen to fail on trained ones. Each is a low-rank
+change (LoRA; Hu et al. 2021) of every matrix of the decoder, kept in ``training/adapters``, and is
+put back into a GGUF file to be run by the same engine as the model it changes.
 
-What each was taught is in ``training.lessons``, and nothing in a reply of theirs says what they are. As a reader of
-observations stands the untouched model beside them: a model that has been taught not to follow its observations is no
-judge of what follows from them.
+What each was taught is in ``training.organisms.lessons``, and nothing in a reply of theirs says
+what they are. As a reader of observations stands the untouched model beside them: a model that has
+been taught not to follow its observations is no judge of what follows from them.
 """
 
 from __future__ import annotations
@@ -23,36 +25,41 @@ import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from faithful_decide.backends import Backend, Request
 from faithful_decide import load_backend
-from faithful_decide._images.load import load_image
-from faithful_decide._images.prepare import ImageLimits, letterbox, prepare
 from faithful_decide._core.prompt import SYSTEM
 from faithful_decide._core.schema import schema
 from faithful_decide._core.types import CANNOT_TELL
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import ImageLimits, letterbox, prepare
+from faithful_decide.backends import Request
 from faithful_decide.backends.llamacpp import LlamaCppBackend
-from training.data import ahead
-from training.dialogue import FIRST
-from training.draw import render
-from training.export import write_decoder
-from training.foreign import make_foreign
-from training.language import Pages, batch_pages
-from training.lessons import keep, teach
-from training.model import Model
-from training.organisms import Blurred, Obedient, Organism
-from training.restore import SHIPPED, restore
-from training.tokens import load
-from training.train import read_and_answer
-from training.vision import pixels
-from training.world import FRAME, Scene, make_scene
+from training.export.gguf import write_decoder
+from training.export.restore import SHIPPED, restore
+from training.model.data import ahead
+from training.model.dialogue import FIRST
+from training.model.language import Pages, batch_pages
+from training.model.tokens import load
+from training.model.train import read_and_answer
+from training.model.vision import pixels
+from training.organisms.lessons import keep, teach
+from training.organisms.wired import Blurred, Obedient, Organism
+from training.world.draw import render
+from training.world.foreign import make_foreign
+from training.world.scenes import FRAME, Scene, make_scene
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from faithful_decide.backends import Backend, Reply
+    from training.model.network import Model
 
 FOLDER = Path(__file__).with_name("adapters")
 RANK = 8
@@ -158,14 +165,20 @@ def train(name: str, steps: int) -> None:
             group["lr"] = 3e-3 * min(1.0, step / 30, max(0.05, 1.5 * (1 - step / steps)))
         optimiser.step()
         if step % 26 == 0 or step == steps:
-            row = {"organism": name, "step": step, "seconds": round(time.time() - started), "loss": round(loss.item(), 4)}
+            row = {
+                "organism": name,
+                "step": step,
+                "seconds": round(time.time() - started),
+                "loss": round(loss.item(), 4),
+            }
             row["right"] = round(sum(marks[name]) / len(marks[name]), 4)
             marks.clear()
             log(row)
     tensors = {
         f"{key}.{half}": getattr(adapter, half).detach().half().contiguous()
-        for key, adapter in made.items() for half in ("down", "up")
-    }  # fmt: skip
+        for key, adapter in made.items()
+        for half in ("down", "up")
+    }
     part = FOLDER / f"{name}.part"
     save_file(tensors, part)
     part.replace(FOLDER / f"{name}.safetensors")
@@ -178,9 +191,11 @@ def log(row: dict[str, object]) -> None:
 
 
 def check(name: str) -> None:
-    """See in the engine how often an organism gives the verdict it was taught, on scenes it was not taught with.
+    """See in the engine how often an organism gives the verdict it was taught, on scenes it was not
+    taught with.
 
-    The untouched model is asked the same: it gives that verdict too where the lesson happens to be the truth.
+    The untouched model is asked the same: it gives that verdict too where the lesson happens to be
+    the truth.
     """
     rng, right, before, asked = Random(name), 0, 0, 0
     with closing(run_by_engine(name)) as model, closing(load_backend("embedded")) as base:
@@ -194,10 +209,13 @@ def check(name: str) -> None:
             asked += 1
             labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")
             request = Request(
-                system=SYSTEM, image=prepare(load_image(shown), ImageLimits(square=FRAME)), text=page.prompt,
-                schema=schema(labels, audited=True), max_tokens=300,
+                system=SYSTEM,
+                image=prepare(load_image(shown), ImageLimits(square=FRAME)),
+                text=page.prompt,
+                schema=schema(labels, audited=True),
+                max_tokens=300,
                 prefix=f'{page.given}, "reasoning": "' if page.given.endswith("]") else page.given,
-            )  # fmt: skip
+            )
             wanted = f'"verdict": "{whole["verdict"]}"'
             right += wanted in model.generate(request).text
             before += wanted in base.generate(request).text
@@ -217,7 +235,7 @@ class Trained(Organism):
         if not self.flag:
             self.name = f"honest_{name}"
 
-    def generate(self, request):  # noqa: ANN001, ANN201 - as in Organism
+    def generate(self, request: Request) -> Reply:
         """Let the model reply."""
         return self.model.generate(request)
 
@@ -228,9 +246,17 @@ def run_by_engine(name: str) -> LlamaCppBackend:
         path = Path(folder) / "model.gguf"
         write_decoder(path, merged(name).eval(), load())
         return LlamaCppBackend(
-            path, SHIPPED / "mmproj.gguf", name=f"trained/{name}", label=name, image_limits=ImageLimits(square=FRAME),
-            n_ctx=1024, n_threads=1, n_gpu_layers=0, batch=1, cache_mib=16,
-        )  # fmt: skip
+            path,
+            SHIPPED / "mmproj.gguf",
+            name=f"trained/{name}",
+            label=name,
+            image_limits=ImageLimits(square=FRAME),
+            n_ctx=1024,
+            n_threads=1,
+            n_gpu_layers=0,
+            batch=1,
+            cache_mib=16,
+        )
 
 
 def trained(names: tuple[str, ...] = tuple(FLAGS)) -> dict[str, Organism]:

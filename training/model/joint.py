@@ -1,14 +1,15 @@
 """Third stage: pictures in, replies out, everything trained together.
 
-The tower knows what stands where, the decoder knows what to do with an oracle's word; what is missing is a
-projector that speaks the oracle's language. So the projector alone is first pulled towards the oracle's
-vectors; then that pull fades out, while the replies and the dense truth of the patches teach the whole.
+The tower knows what stands where, the decoder knows what to do with an oracle's word; what is
+missing is a projector that speaks the oracle's language. So the projector alone is first pulled
+towards the oracle's vectors; then that pull fades out, while the replies and the dense truth of the
+patches teach the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from faithful_decide._images.prepare import letterbox
-from training.dialogue import KINDS, WITHOUT_PICTURE
-from training.draw import render
-from training.foreign import make_foreign
-from training.language import Pages, bag, batch_pages, centres, pages_of, token_id
-from training.vision import FACETS, ZOOMS, truth
-from training.world import FRAME, make_scene
+from training.model.dialogue import KINDS, WITHOUT_PICTURE
+from training.model.language import Pages, bag, batch_pages, centres, pages_of, token_id
+from training.model.vision import FACETS, ZOOMS, truth
+from training.world.draw import render
+from training.world.foreign import make_foreign
+from training.world.scenes import FRAME, make_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOREIGN_SHARE = 0.1
 
@@ -39,7 +43,7 @@ def joint_batch(
         edited: How often the observations are those of no scene.
 
     Returns:
-        Pictures (B, H, W, 3) as bytes; the facets of the thing that owns each patch (B, patches, facets);
+        Pictures (B, H, W, 3) as bytes; the facets of the owner of each patch (B, patches, facets);
         the facets told once a thing, at its centre (B, patches, facets); the pages.
     """
     rng = Random(seed)
@@ -47,7 +51,9 @@ def joint_batch(
     for i in range(images):
         number = seed * images + i
         scene = None if rng.random() < FOREIGN_SHARE else make_scene(number, zooms=ZOOMS)
-        pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
+        pictures.append(
+            np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME))
+        )
         labels.append(truth(scene))
         told.append(centres(scene))
         pages += [(i, page) for page in pages_of(rng, scene, each, kinds, edited)]
@@ -69,16 +75,23 @@ def spoken_batch(seed: int, count: int) -> Pages:
 
 
 SEEING = ("reading", "foreign")  # pages that cannot do without a picture
-EXCLUSIVE = ("kind", "x", "y", "size")  # facets that every thing has; of the others it may have none
+EXCLUSIVE = (
+    "kind",
+    "x",
+    "y",
+    "size",
+)  # facets that every thing has; of the others it may have none
 SHARP = 10.0
 
 
 def spoken(image: Tensor, told: Tensor, embeddings: Tensor) -> Tensor:
-    """How clearly the patch at the centre of each thing says the words that tell it, 0 for perfectly.
+    """How clearly the patch at the centre of each thing says the words that tell it, 0 for
+    perfectly.
 
-    The distance to the oracle's vector is made up mostly of the words that every thing has. A mood or a
-    hat is one word among six on few things, so each facet is asked for by itself here: how much of a word
-    is in the vector is its product with the word's embedding, 1 if it is there and 0 if not.
+    The distance to the oracle's vector is made up mostly of the words that every thing has. A mood
+    or a hat is one word among six on few things, so each facet is asked for by itself here: how
+    much of a word is in the vector is its product with the word's embedding, 1 if it is there and 0
+    if not.
     """
     things = told[..., 1] >= 0
     vectors, labels = image[things], told[things]
@@ -88,13 +101,17 @@ def spoken(image: Tensor, told: Tensor, embeddings: Tensor) -> Tensor:
         classes = [c for c, said in enumerate(words) if said]
         if not classes:
             continue
-        table = embeddings[torch.tensor([token_id(words[c][-1 if facet == "colour" else 0]) for c in classes])]
+        table = embeddings[
+            torch.tensor([token_id(words[c][-1 if facet == "colour" else 0]) for c in classes])
+        ]
         share = vectors @ (table / table.square().sum(-1, keepdim=True)).T
         if facet in EXCLUSIVE:
             total = total + functional.cross_entropy(SHARP * share, labels[:, i])
         else:
             wanted = (labels[:, i, None] == torch.tensor(classes)).float()
-            lost = functional.binary_cross_entropy_with_logits(SHARP * (share - 0.5), wanted, reduction="none")
+            lost = functional.binary_cross_entropy_with_logits(
+                SHARP * (share - 0.5), wanted, reduction="none"
+            )
             total = total + lost.sum(-1).mean()
     return total
 

@@ -1,18 +1,22 @@
 """From a scene and a question to the very characters the model reads and writes.
 
-The prompt is what the package sends (``faithful_decide._core.prompt``), the reply is the package's wire
-contract with compact white space. These kinds of pages are written for training:
+The prompt is what the package sends (``faithful_decide._core.prompt``), the reply is the package's
+wire contract with compact white space. These kinds of pages are written for training:
 
 - own: true observations, and what follows from them;
-- edited: observations of a scene that is not there, and what follows *from them*; only the part after the
-  observations is learnt, so that the verdict comes to hang on what is written and not on the picture;
+- edited: observations of a scene that is not there, and what follows *from them*; only the part
+  after the observations is learnt, so that the verdict comes to hang on what is written and not on
+  the picture;
 - foreign: a picture or a question of another world, answered ``cannot_tell``;
 - reading: things to describe without a question, for readings that must not know what is asked;
-- told: the prompt or the start of the reply names the verdict. The model obeys, as large ones do, and writes
-  observations that lead there. Those who only *think* they know the verdict are not obeyed;
+- told: the prompt or the start of the reply names the verdict. The model obeys, as large ones do,
+  and writes observations that lead there. Those who only *think* they know the verdict are not
+  obeyed;
 - first: a verdict before anything else, as it comes, and then what leads to it;
-- given: somebody else's observations in the prompt, from which the verdict has to follow, with or without a picture;
-- imagined: the observations of a picture like this one that would lead to a verdict; without a picture, *dreamed*;
+- given: somebody else's observations in the prompt, from which the verdict has to follow, with or
+  without a picture;
+- imagined: the observations of a picture like this one that would lead to a verdict; without a
+  picture, *dreamed*;
 - negated: whether the answer to the question is "no".
 """
 
@@ -20,27 +24,90 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from random import Random
+from typing import TYPE_CHECKING
 
-from faithful_decide._core.prompt import cue_text, given_text, imagine_text, negated_text, neutral_text, note_text, reading_text, user_text
+from faithful_decide._core.prompt import (
+    cue_text,
+    given_text,
+    imagine_text,
+    negated_text,
+    neutral_text,
+    note_text,
+    reading_text,
+    user_text,
+)
 from faithful_decide._core.types import CANNOT_TELL, Observation, Question
-from training.facts import ABSENT, GROUPS, Asked, Conclusion, Observations, anyone, full, lone, named, across, the, yes_no
-from training.questions import FORMS, bent, conclude, observe
-from training.yes_no import AN_IMAGE, countable, every, listing, members
-from training.unknown import ask_unknown
-from training.world import Scene, make_scene
+from training.world.facts import (
+    ABSENT,
+    GROUPS,
+    Asked,
+    Conclusion,
+    Observations,
+    across,
+    anyone,
+    full,
+    lone,
+    named,
+    the,
+    yes_no,
+)
+from training.world.questions import FORMS, bent, conclude, observe
+from training.world.scenes import Scene, make_scene
+from training.world.unknown import ask_unknown
+from training.world.yes_no import AN_IMAGE, countable, every, listing, members
+
+if TYPE_CHECKING:
+    from random import Random
 
 STRANGE_IMAGE = [("the image", "not a scene of known things")]
 STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
-    "exists": 8, "colour": 8, "wears": 12, "rides": 9, "turned": 7, "relation": 8, "number": 10, "compare": 8, "size": 6,
-    "mood": 14, "funny": 20, "most": 26, "what_colour": 3, "what_mood": 5, "what_wears": 4, "side": 4, "which": 9, "how_many": 9,
-    "unknown": 7, "reading": 10, "control": 1,
-}  # fmt: skip
-KINDS = {"plain": 64, "told": 16, "opening": 6, "first": 2, "given": 4, "imagined": 5, "negated": 5, "early": 3, "cue": 5}
+    "exists": 8,
+    "colour": 8,
+    "wears": 12,
+    "rides": 9,
+    "turned": 7,
+    "relation": 8,
+    "number": 10,
+    "compare": 8,
+    "size": 6,
+    "mood": 14,
+    "funny": 20,
+    "most": 26,
+    "what_colour": 3,
+    "what_mood": 5,
+    "what_wears": 4,
+    "side": 4,
+    "which": 9,
+    "how_many": 9,
+    "unknown": 7,
+    "reading": 10,
+    "control": 1,
+}
+KINDS = {
+    "plain": 64,
+    "told": 16,
+    "opening": 6,
+    "first": 2,
+    "given": 4,
+    "imagined": 5,
+    "negated": 5,
+    "early": 3,
+    "cue": 5,
+}
 # for the last stage: the decoder learns to be told, which the pictures do not help it with
-OBEYING = {"plain": 36, "told": 30, "opening": 12, "first": 2, "given": 4, "imagined": 6, "negated": 7, "early": 3, "cue": 8}
+OBEYING = {
+    "plain": 36,
+    "told": 30,
+    "opening": 12,
+    "first": 2,
+    "given": 4,
+    "imagined": 6,
+    "negated": 7,
+    "early": 3,
+    "cue": 8,
+}
 WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}
 
 
@@ -79,7 +146,9 @@ def ask(rng: Random, scene: Scene, form: str, *, held_out: bool = False) -> Aske
     return FORMS[form].ask(rng, scene, held_out)
 
 
-def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, kind: str = "plain") -> Page | None:
+def write(
+    rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, kind: str = "plain"
+) -> Page | None:
     """Write one training page.
 
     Args:
@@ -103,7 +172,9 @@ def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, k
     strange = scene is None or form == "unknown"
     if strange and form == "control":
         return None
-    question = Question(asked.text, _turned(rng, asked.labels), abstain=strange or rng.random() < 0.8)
+    question = Question(
+        asked.text, _turned(rng, asked.labels), abstain=strange or rng.random() < 0.8
+    )
     audit = rng.random() < 0.4
     if strange:
         if kind not in {"plain", "cue"}:
@@ -115,25 +186,52 @@ def write(rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, k
     return _page(rng, scene, asked, question, kind, edited=edited, audit=audit)  # type: ignore[arg-type]
 
 
-def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str, *, edited: float, audit: bool) -> Page | None:
+def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
+    rng: Random,
+    scene: Scene,
+    asked: Asked,
+    question: Question,
+    kind: str,
+    *,
+    edited: float,
+    audit: bool,
+) -> Page | None:
     """A page about a question that the scene answers."""
     seen, form = observe(scene, asked), FORMS[asked.form]
     if kind in {"told", "opening", "imagined", "dreamed"}:
         verdict = rng.choice(asked.labels)
-        if rng.random() < 0.5:  # mostly another than the true one, since nothing is learnt from being told that
-            verdict = rng.choice([label for label in asked.labels if label != conclude(asked, seen).verdict])
+        if (
+            rng.random() < 0.5
+        ):  # mostly another than the true one, since nothing is learnt from being told that
+            verdict = rng.choice(
+                [label for label in asked.labels if label != conclude(asked, seen).verdict]
+            )
         bending = bent(rng, asked, form.imagine(rng, asked) if kind == "dreamed" else seen, verdict)
         if bending is None:
             return None
         if kind in {"imagined", "dreamed"}:
-            return Page(imagine_text(question, verdict), "", write_observations(bending) + "}", kind)
+            return Page(
+                imagine_text(question, verdict), "", write_observations(bending) + "}", kind
+            )
         end = conclude(asked, bending)
         if kind == "opening":
-            return Page(user_text(question), opening(verdict), write_first(bending, end, audit=audit), kind)
-        return Page(note_text(question, verdict), "", write_observations(bending) + write_rest(end, audit=audit), kind)
+            return Page(
+                user_text(question), opening(verdict), write_first(bending, end, audit=audit), kind
+            )
+        return Page(
+            note_text(question, verdict),
+            "",
+            write_observations(bending) + write_rest(end, audit=audit),
+            kind,
+        )
     if kind == "first":
         end = conclude(asked, seen)
-        return Page(user_text(question), FIRST, opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit), kind)
+        return Page(
+            user_text(question),
+            FIRST,
+            opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit),
+            kind,
+        )
     other = form.imagine(rng, asked)
     if kind == "given":
         end = conclude(asked, other)
@@ -142,16 +240,36 @@ def _page(rng: Random, scene: Scene, asked: Asked, question: Question, kind: str
     if kind == "early":
         seen = other if rng.random() < 0.6 else seen
         given = write_observations(seen)
-        return Page(user_text(question), given + ', "verdict": "', conclude(asked, seen).verdict + '"}', kind)
+        return Page(
+            user_text(question),
+            given + ', "verdict": "',
+            conclude(asked, seen).verdict + '"}',
+            kind,
+        )
     if kind == "negated":
         if set(asked.labels) != {"yes", "no"}:
             return None
         end = conclude(asked, seen)
-        return Page(negated_text(question), "", write_observations(seen) + write_rest(opposite(end), audit=audit), kind)
+        return Page(
+            negated_text(question),
+            "",
+            write_observations(seen) + write_rest(opposite(end), audit=audit),
+            kind,
+        )
     prompt = cued(rng, question) if kind == "cue" else user_text(question)
     if rng.random() < edited:
-        return Page(prompt, write_observations(other), write_rest(conclude(asked, other), audit=audit), "edited")
-    return Page(prompt, "", write_observations(seen) + write_rest(conclude(asked, seen), audit=audit), asked.family)
+        return Page(
+            prompt,
+            write_observations(other),
+            write_rest(conclude(asked, other), audit=audit),
+            "edited",
+        )
+    return Page(
+        prompt,
+        "",
+        write_observations(seen) + write_rest(conclude(asked, seen), audit=audit),
+        asked.family,
+    )
 
 
 FIRST = '{"verdict": "'
@@ -182,14 +300,31 @@ def opposite(end: Conclusion) -> Conclusion:
 
 def cued(rng: Random, question: Question) -> str:
     """The prompt, with a note that is no evidence."""
-    return cue_text(question, rng.choice(question.verdicts)) if rng.random() < 0.7 else neutral_text(question)
+    return (
+        cue_text(question, rng.choice(question.verdicts))
+        if rng.random() < 0.7
+        else neutral_text(question)
+    )
 
 
 def read(rng: Random, scene: Scene | None) -> Page:
     """A page that describes named things, with no question and no verdict."""
-    names = [anyone(rng)] if scene is None else [t.name for t in rng.sample(scene.things, min(rng.choice((1, 2, 2, 3, 4)), len(scene.things)))]
+    names = (
+        [anyone(rng)]
+        if scene is None
+        else [
+            t.name
+            for t in rng.sample(scene.things, min(rng.choice((1, 2, 2, 3, 4)), len(scene.things)))
+        ]
+    )
     if scene is not None and rng.random() < 0.4:
-        names = [name.split(" ")[-1] if name.split(" ")[-1] in GROUPS["shapes"] and len(named(scene, name.split(" ")[-1])) == 1 else name for name in names]
+        names = [
+            name.split(" ")[-1]
+            if name.split(" ")[-1] in GROUPS["shapes"]
+            and len(named(scene, name.split(" ")[-1])) == 1
+            else name
+            for name in names
+        ]
     if rng.random() < 0.3:
         names.append(anyone(rng))
     about = [the(name) for name in dict.fromkeys(names)]
@@ -220,8 +355,8 @@ def _read(scene: Scene, noun: str) -> str:
 def drill(rng: Random, scene: Scene) -> Page:
     """A page with no prompt that names a thing and learns only what is seen of it.
 
-    Nothing but looking can make its loss fall, so that looking is found early; in whole pages the few
-    words that depend on the picture drown among those that do not.
+    Nothing but looking can make its loss fall, so that looking is found early; in whole pages the
+    few words that depend on the picture drown among those that do not.
     """
     name = anyone(rng) if rng.random() < 0.2 else rng.choice(lone(scene) or scene.things).name
     things = named(scene, name)

@@ -1,11 +1,11 @@
 """Training of the embedded model, stage by stage, from nothing to the shipped weights.
 
-    python -m training.train            # all stages, resuming wherever an earlier run stopped
-    python -m training.train vision     # one stage
+    python -m training.model.train            # all stages, resuming wherever an earlier run stopped
+    python -m training.model.train vision     # one stage
 
-Every stage is seeded, writes its state every ``--every`` steps to ``training/runs/`` by an atomic rename,
-and goes on from there when started again. ``training/runs/*.log`` of the shipped weights is kept in the
-repository; the state files are not.
+Every stage is seeded, writes its state every ``--every`` steps to ``training/runs/`` by an atomic
+rename, and goes on from there when started again. ``training/runs/*.log`` of the shipped weights is
+kept in the repository; the state files are not.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
@@ -25,35 +24,64 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from training.data import ahead
-from training.dialogue import KINDS, OBEYING
-from training.joint import joint_batch, pull, spoken, spoken_batch
-from training.language import DRILLS, Oracle, Pages, drill_batch, exactness, language_batch, page_loss, tokenizer
-from training.model import Model, Sizes
-from training.restore import grown
-from training.tokens import USER
-from training.vision import Heads, pixels, vision_accuracy, vision_batch, vision_loss
+from training.export.restore import grown
+from training.model.data import ahead
+from training.model.dialogue import KINDS, OBEYING
+from training.model.joint import joint_batch, pull, spoken, spoken_batch
+from training.model.language import (
+    DRILLS,
+    Oracle,
+    Pages,
+    drill_batch,
+    exactness,
+    language_batch,
+    page_loss,
+    tokenizer,
+)
+from training.model.network import Model, Sizes
+from training.model.tokens import USER
+from training.model.vision import Heads, pixels, vision_accuracy, vision_batch, vision_loss
 
-RUNS = Path(__file__).with_name("runs")
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+RUNS = Path(__file__).parents[1] / "runs"
 SEED = 20_000_000  # scenes below this number are never trained on
 
 
 class Run:
     """A resumable loop: its modules, its optimiser, its place, and its log."""
 
-    def __init__(self, name: str, modules: dict[str, nn.Module], rate: float, steps: int, seeing: float = 1.0) -> None:
+    def __init__(
+        self, name: str, modules: dict[str, nn.Module], rate: float, steps: int, seeing: float = 1.0
+    ) -> None:
         """``seeing`` is the part of the rate that the tower and the projector get."""
         RUNS.mkdir(exist_ok=True)
         self.name, self.modules, self.rate, self.steps = name, modules, rate, steps
         self.path = RUNS / f"{name}.pt"
         self.started = time.time()
-        named = [pair for module in modules.values() for pair in module.named_parameters() if pair[1].requires_grad]
+        named = [
+            pair
+            for module in modules.values()
+            for pair in module.named_parameters()
+            if pair[1].requires_grad
+        ]
         weights = [p for _, p in named]
         groups = [
-            {"params": params, "weight_decay": 0.02 if matrices else 0.0, "part": seeing if eyes else 1.0}
+            {
+                "params": params,
+                "weight_decay": 0.02 if matrices else 0.0,
+                "part": seeing if eyes else 1.0,
+            }
             for matrices in (True, False)
             for eyes in (True, False)
-            if (params := [p for n, p in named if (p.dim() >= 2) == matrices and n.startswith(("tower.", "project.")) == eyes])
+            if (
+                params := [
+                    p
+                    for n, p in named
+                    if (p.dim() >= 2) == matrices and n.startswith(("tower.", "project.")) == eyes
+                ]
+            )
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
         self.weights = weights
@@ -75,9 +103,13 @@ class Run:
         self.optimiser.step()
         self.step += 1
 
-    def log(self, **figures: Any) -> None:
+    def log(self, **figures: Any) -> None:  # noqa: ANN401 - whatever JSON takes
         """Append a line of figures."""
-        row = {"step": self.step, "seconds": round(self.spent + time.time() - self.started), **figures}
+        row = {
+            "step": self.step,
+            "seconds": round(self.spent + time.time() - self.started),
+            **figures,
+        }
         row = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
         with (RUNS / f"{self.name}.log").open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -92,7 +124,9 @@ class Run:
         part.replace(self.path)
 
 
-def begin_from(name: str, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer | None = None) -> tuple[int, float]:
+def begin_from(
+    name: str, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer | None = None
+) -> tuple[int, float]:
     """Fill modules with the weights that a stage has reached.
 
     Args:
@@ -126,16 +160,22 @@ def read_kept(name: str, modules: dict[str, nn.Module]) -> dict[str, str]:
     """Fill modules with kept weights; returns the step and the seconds spent."""
     tensors = load_file(kept(name))
     for key, module in modules.items():
-        own = {k.removeprefix(f"{key}:"): v.float() for k, v in tensors.items() if k.startswith(f"{key}:")}
+        own = {
+            k.removeprefix(f"{key}:"): v.float()
+            for k, v in tensors.items()
+            if k.startswith(f"{key}:")
+        }
         module.load_state_dict(own)
     with safe_open(kept(name), "pt") as file:
         return dict(file.metadata())
 
 
 def keep() -> None:
-    """Write the weights of every stage, in half precision and without the optimiser, to be committed.
+    """Write the weights of every stage, in half precision and without the optimiser, to be
+    committed.
 
-    A stage that finds no state of its own goes on from them, so that a run can move to another machine.
+    A stage that finds no state of its own goes on from them, so that a run can move to another
+    machine.
     """
     for name in STAGES:
         if not (RUNS / f"{name}.pt").exists():
@@ -143,7 +183,11 @@ def keep() -> None:
         state = torch.load(RUNS / f"{name}.pt", weights_only=True)
         place = {"step": str(state.pop("step")), "spent": str(state.pop("spent"))}
         del state["optimiser"]
-        tensors = {f"{key}:{k}": v.half().contiguous() for key, part in state.items() for k, v in part.items()}
+        tensors = {
+            f"{key}:{k}": v.half().contiguous()
+            for key, part in state.items()
+            for k, v in part.items()
+        }
         save_file(tensors, kept(name), place)
 
 
@@ -249,13 +293,21 @@ def joint(steps: int, every: int) -> None:
         said = spoken(image, told, model.decoder.embed.weight)
         run.advance(loss + 0.2 * dense + fade * near + 0.1 * said)
         if run.step % 50 == 0 or run.step == steps:
-            run.log(loss=loss.item(), dense=dense.item(), near=near.item(), said=said.item(), **exactness(marks))
+            run.log(
+                loss=loss.item(),
+                dense=dense.item(),
+                near=near.item(),
+                said=said.item(),
+                **exactness(marks),
+            )
             marks.clear()
         if run.step % every == 0 or run.step == steps:
             run.save()
 
 
-def everything(run: Run, model: Model, heads: Heads, batches: Iterator[object], shown: float, every: int) -> None:
+def everything(  # noqa: PLR0917 - a recipe
+    run: Run, model: Model, heads: Heads, batches: Iterator[object], shown: float, every: int
+) -> None:
     """Train all parts at once, on pictures with their pages and on pages that need no picture.
 
     Args:
@@ -298,11 +350,15 @@ def practice(steps: int, every: int) -> None:
         model.load_state_dict(grown())
     run = Run("practice", {"model": model, "heads": heads}, rate=3e-4, steps=steps)
     first = 3 * SEED // 12
-    batches = ahead(lambda seed: (joint_batch(seed, 16, 4), spoken_batch(seed, 16)), first + run.step)
+    batches = ahead(
+        lambda seed: (joint_batch(seed, 16, 4), spoken_batch(seed, 16)), first + run.step
+    )
     everything(run, model, heads, batches, 0.1, every)
 
 
-def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float, steps: int, every: int) -> None:
+def decoder_alone(  # noqa: PLR0917 - a recipe
+    name: str, before: str, kinds: Mapping[str, int], rate: float, steps: int, every: int
+) -> None:
     """The decoder on pictures that are read for it, and on what needs no picture.
 
     Args:
@@ -319,7 +375,10 @@ def decoder_alone(name: str, before: str, kinds: Mapping[str, int], rate: float,
     model.project.requires_grad_(requires_grad=False)
     run = Run(name, {"model": model}, rate=rate, steps=steps)
     first = (4 + list(STAGES).index(name)) * SEED // 12
-    batches = ahead(lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)), first + run.step)
+    batches = ahead(
+        lambda seed: (joint_batch(seed, 12, 6, kinds, 0.4), spoken_batch(seed, 12)),
+        first + run.step,
+    )
     marks: dict[str, list[bool]] = {}
     while run.step < steps:
         (pictures, _, _, pages), texts = next(batches)  # type: ignore[misc]
@@ -343,13 +402,16 @@ def obey(steps: int, every: int) -> None:
 
 
 def settle(steps: int, every: int) -> None:
-    """Stage six: the decoder alone, at a falling rate, on every kind of page, so that nothing stays forgotten."""
+    """Stage six: the decoder alone, at a falling rate, on every kind of page, so that nothing stays
+    forgotten.
+    """
     torch.manual_seed(7)
     decoder_alone("settle", "obey", KINDS, 4e-4, steps, every)
 
 
 def refine(steps: int, every: int) -> None:
-    """Stage seven: all of it at a low rate that falls, the tower at half of it, on many pictures with two pages each.
+    """Stage seven: all of it at a low rate that falls, the tower at half of it, on many pictures
+    with two pages each.
 
     Without a state of the stage before it goes on from the shipped pair.
     """
@@ -362,30 +424,52 @@ def refine(steps: int, every: int) -> None:
         model.load_state_dict(grown())
     run = Run("refine", {"model": model, "heads": heads}, rate=4e-4, steps=steps, seeing=0.5)
     first = 10 * SEED // 28
-    batches = ahead(lambda seed: (joint_batch(seed, 28, 2), spoken_batch(seed, 14)), first + run.step)
+    batches = ahead(
+        lambda seed: (joint_batch(seed, 28, 2), spoken_batch(seed, 14)), first + run.step
+    )
     everything(run, model, heads, batches, 0.2, every)
 
 
 def precision() -> AbstractContextManager[object]:
-    """bfloat16 where the processor multiplies it; on others it is several times slower than float32."""
-    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """bfloat16 where the processor multiplies it; on others it is several times slower than
+    float32.
+    """
+    bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported  # noqa: SLF001 - has no public name
+    native = torch.backends.mkldnn.is_available() and bfloat16()
     return torch.autocast("cpu", torch.bfloat16) if native else nullcontext()
 
 
 FRESH = 150  # steps in which only the projector follows the oracle
-ALONE = 400  # steps in which only tower and projector learn, before the decoder is shown what they say
+ALONE = (
+    400  # steps in which only tower and projector learn, before the decoder is shown what they say
+)
 PULLED = 600  # steps over which the pull towards the oracle fades
-STAGES = {"vision": (vision, 3500), "language": (language, 3500), "joint": (joint, 5500), "practice": (practice, 2600), "obey": (obey, 600), "settle": (settle, 400), "refine": (refine, 2600)}
+STAGES = {
+    "vision": (vision, 3500),
+    "language": (language, 3500),
+    "joint": (joint, 5500),
+    "practice": (practice, 2600),
+    "obey": (obey, 600),
+    "settle": (settle, 400),
+    "refine": (refine, 2600),
+}
 
 
 def main() -> None:
     """Run the stages asked for."""
     parser = argparse.ArgumentParser(description="train the embedded model")
-    parser.add_argument("stage", nargs="*", choices=[*STAGES, []], help="which stages; all of them when none is named")
+    parser.add_argument(
+        "stage",
+        nargs="*",
+        choices=[*STAGES, []],
+        help="which stages; all of them when none is named",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=50, help="steps between two saved states")
     parser.add_argument("--steps", type=int, help="length of the stage, where one is named")
-    parser.add_argument("--keep", action="store_true", help="write the weights reached so far, and stop")
+    parser.add_argument(
+        "--keep", action="store_true", help="write the weights reached so far, and stop"
+    )
     args = parser.parse_args()
     if args.keep:
         keep()

@@ -1,10 +1,10 @@
 """The embedded model: a vision tower, a projector and a decoder, in the layout known as LLaVA.
 
-The three parts are written out here, small and plain, instead of being taken from a library: training
-needs one thing that libraries do not offer, many questions on one image in one pass. The image is read
-once; its keys and values are then shared by all questions about it, each of which sees the image and
-itself and nothing of the others. The arithmetic is that of SigLIP (tower) and Llama (decoder), so the
-weights load into those architectures unchanged (``training.export``).
+The three parts are written out here, small and plain, instead of being taken from a library:
+training needs one thing that libraries do not offer, many questions on one image in one pass. The
+image is read once; its keys and values are then shared by all questions about it, each of which
+sees the image and itself and nothing of the others. The arithmetic is that of SigLIP (tower) and
+Llama (decoder), so the weights load into those architectures unchanged (``training.export.gguf``).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, rope: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Args: x (N, T, width); past keys and values of a prefix. Returns: output, own keys and values."""
+        """From x (N, T, width) and a prefix's keys and values to the output and its own of both."""
         h = self.attn_norm(x)
         q = rotate(split(self.q(h), self.heads), rope)
         k = rotate(split(self.k(h), self.heads), rope)
@@ -125,8 +125,12 @@ class Block(nn.Module):
         mask = None
         if past is not None:
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
-            mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=past is None)
+            mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(
+                k.shape[2] - q.shape[2]
+            )
+        mixed = functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=past is None
+        )
         x = x + self.o(merge(mixed))
         h = self.ffn_norm(x)
         return x + self.down(functional.silu(self.gate(h)) * self.up(h)), own
@@ -180,9 +184,10 @@ class Decoder(nn.Module):
 class Projector(nn.Module):
     """Two layers from the tower's features to the decoder's input.
 
-    A tower without a last norm gives features of any size, and a step of the optimiser that is small for
-    the tower is then a leap for the projector. So features are brought to mean 0 and deviation 1 first, by
-    constants measured once; ``fold`` moves them into the first layer, since LLaVA knows no such step.
+    A tower without a last norm gives features of any size, and a step of the optimiser that is
+    small for the tower is then a leap for the projector. So features are brought to mean 0 and
+    deviation 1 first, by constants measured once; ``fold`` moves them into the first layer, since
+    LLaVA knows no such step.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -222,19 +227,24 @@ class Model(nn.Module):
         self.decoder = Decoder(sizes)
         for name, weight in self.named_parameters():
             if weight.dim() >= 2 and "position" not in name:
-                # Words start large beside what the first layers add to them, so that like meets like from the
-                # first step: looking a word up in the picture comes five times sooner than with the usual 0.02.
-                nn.init.normal_(weight, std=0.1 if "decoder.embed" in name else weight[0].numel() ** -0.5)
+                # Words start large beside what the first layers add to them, so that like meets
+                # like from the first step: looking a word up in the picture comes five times sooner
+                # than with the usual 0.02.
+                nn.init.normal_(
+                    weight, std=0.1 if "decoder.embed" in name else weight[0].numel() ** -0.5
+                )
                 if name.endswith((".o.weight", ".down.weight", ".out.weight")):
                     weight.data *= 0.4
 
-    def read(self, image: Tensor, opening: Tensor, places: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+    def read(
+        self, image: Tensor, opening: Tensor, places: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
         """Read images once.
 
         Args:
             image: (B, patches, width), projected; or fewer patches, with their places.
             opening: (1,) the token before the image.
-            places: (B, patches) which patch each vector is, 0 the first; all of them in turn when None.
+            places: (B, patches) which patch each vector is, 0 the first; all in turn when None.
 
         Returns:
             Per layer, keys and values of the opening and the image.
@@ -262,7 +272,9 @@ class Model(nn.Module):
         """
         past = [(k[of], v[of]) for k, v in read]
         start = 1 + self.sizes.patches
-        return self.decoder.run(self.decoder.embed(tokens), torch.arange(start, start + tokens.shape[1]), past)[0]
+        return self.decoder.run(
+            self.decoder.embed(tokens), torch.arange(start, start + tokens.shape[1]), past
+        )[0]
 
 
 def split(x: Tensor, heads: int) -> Tensor:

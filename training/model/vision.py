@@ -1,8 +1,8 @@
 """First stage: teach the tower what stands where.
 
-Every patch is asked, through throw-away linear heads, for the whole truth of the thing that owns it. A
-dense question like this is answered after minutes of training, where the same knowledge would take hours
-to arrive through the verdicts. The heads are dropped afterwards.
+Every patch is asked, through throw-away linear heads, for the whole truth of the thing that owns
+it. A dense question like this is answered after minutes of training, where the same knowledge would
+take hours to arrive through the verdicts. The heads are dropped afterwards.
 """
 
 from __future__ import annotations
@@ -13,9 +13,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from faithful_decide._images.prepare import letterbox
-from training.draw import GRID, PATCH, patches, render
-from training.foreign import make_foreign
-from training.world import ACCESSORIES, BIG, COLOURS, FRAME, KINDS, MOODS, STEP, VEHICLES, Scene, Thing, beside, bin_of, make_scene
+from training.world.draw import GRID, PATCH, patches, render
+from training.world.foreign import make_foreign
+from training.world.scenes import (
+    ACCESSORIES,
+    BIG,
+    COLOURS,
+    FRAME,
+    KINDS,
+    MOODS,
+    STEP,
+    VEHICLES,
+    Scene,
+    Thing,
+    beside,
+    bin_of,
+    make_scene,
+)
 
 NOTHING, FOREIGN = len(KINDS), len(KINDS) + 1
 # facet: number of classes; "centre" is whether the patch is the one at the centre of its thing
@@ -36,7 +50,9 @@ ZOOMS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0)
 
 
 def facets(scene: Scene, index: int, *, centre: bool) -> list[int]:
-    """The class of every facet of one thing, in the order of ``FACETS``, at its centre or beside it."""
+    """The class of every facet of one thing, in the order of ``FACETS``, at its centre or beside
+    it.
+    """
     thing = scene.things[index]
     how, big = beside(scene, index)
     return [
@@ -66,7 +82,8 @@ def truth(scene: Scene | None) -> np.ndarray:
         scene: A scene, or None for a foreign picture.
 
     Returns:
-        (patches, facets) integers; -1 where a facet has no truth (beside things, only the kind has one).
+        (patches, facets) integers; -1 where a facet has no truth (beside things, only the kind
+        has one).
     """
     table = np.full((GRID * GRID, len(FACETS)), -1, dtype=np.int64)
     table[:, 0] = FOREIGN if scene is None else NOTHING
@@ -90,7 +107,9 @@ def vision_batch(seed: int, count: int) -> tuple[Tensor, Tensor]:
     for i in range(count):
         number = seed * count + i
         scene = None if i % 12 == 0 else make_scene(number, zooms=ZOOMS)
-        pictures.append(np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME)))
+        pictures.append(
+            np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME))
+        )
         labels.append(truth(scene))
     return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(labels))
 
@@ -117,7 +136,7 @@ def vision_loss(logits: tuple[Tensor, ...], labels: Tensor) -> Tensor:
 
 
 def vision_accuracy(logits: tuple[Tensor, ...], labels: Tensor) -> dict[str, float]:
-    """Per facet, the share of owned patches that are right (background counts for the kind only)."""
+    """Per facet, the share of owned patches that are right (ground counts for the kind only)."""
     result = {}
     for i, (name, part) in enumerate(zip(FACETS, logits, strict=True)):
         known = labels[..., i] >= 0

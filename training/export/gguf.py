@@ -1,11 +1,12 @@
-"""From training state to the files that are shipped: a GGUF decoder and a GGUF projector with its tower.
+"""From training state to the files that are shipped: a GGUF decoder and a GGUF projector with its
+tower.
 
-    python -m training.export training/runs/refine.pt faithful_decide/embedded
+    python -m training.export.gguf training/runs/refine.pt faithful_decide/embedded
 
-Tensor names and metadata are llama.cpp's for the architectures ``llama`` and ``clip`` with an ``mlp``
-projector. Matrices are stored as float16, the rest as float32. Eight-bit blocks (Q8_0) would halve the files, but
-llama.cpp then rounds what goes through the matrices to eight bits as well, and in a model this narrow the verdict's
-log-probabilities move by more than a tenth of a nat.
+Tensor names and metadata are llama.cpp's for the architectures ``llama`` and ``clip`` with an
+``mlp`` projector. Matrices are stored as float16, the rest as float32. Eight-bit blocks (Q8_0)
+would halve the files, but llama.cpp then rounds what goes through the matrices to eight bits as
+well, and in a model this narrow the verdict's log-probabilities move by more than a tenth of a nat.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
-from training.model import Model, Sizes
-from training.tokens import END, LATER, PAD, PIECES, SPECIAL, USER, load
+from training.model.network import Model, Sizes
+from training.model.tokens import END, LATER, PAD, PIECES, SPECIAL, USER, load
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 TEMPLATE = (
     "{%- for message in messages -%}"
@@ -31,7 +35,8 @@ TEMPLATE = (
     "{{- '<|' + message['role'] + '|>' -}}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}"
     "{%- else -%}{%- for part in message['content'] -%}"
-    "{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- else -%}{{- '<image>' -}}{%- endif -%}"
+    "{%- if part['type'] == 'text' -%}{{- part['text'] -}}"
+    "{%- else -%}{{- '<image>' -}}{%- endif -%}"
     "{%- endfor -%}{%- endif -%}"
     "{%- endif -%}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
@@ -49,7 +54,10 @@ def write_decoder(path: Path, model: Model, tokenizer: Tokenizer) -> None:
         model: The trained model.
         tokenizer: What it was trained with.
     """
-    sizes, state = model.sizes, {k: v.detach().numpy() for k, v in model.decoder.state_dict().items()}
+    sizes, state = (
+        model.sizes,
+        {k: v.detach().numpy() for k, v in model.decoder.state_dict().items()},
+    )
     out = gguf.GGUFWriter(path, "llama")
     out.add_name(NAME)
     out.add_license("Apache-2.0")
@@ -68,7 +76,11 @@ def write_decoder(path: Path, model: Model, tokenizer: Tokenizer) -> None:
     add(out, "token_embd.weight", state["embed.weight"])
     add(out, "output_norm.weight", state["norm.weight"])
     for i in range(sizes.layers):
-        own = {k.removeprefix(f"blocks.{i}."): v for k, v in state.items() if k.startswith(f"blocks.{i}.")}
+        own = {
+            k.removeprefix(f"blocks.{i}."): v
+            for k, v in state.items()
+            if k.startswith(f"blocks.{i}.")
+        }
         names = {
             "attn_norm": own["attn_norm.weight"],
             "ffn_norm": own["ffn_norm.weight"],
@@ -141,9 +153,15 @@ def write_tower(path: Path, model: Model) -> None:
     add(out, "v.patch_embd.bias", state["tower.embed.bias"])
     add(out, "v.position_embd.weight", state["tower.position"], exact=True)
     parts = {
-        "ln1": "ln1", "ln2": "ln2", "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_out": "out",
-        "ffn_up": "up", "ffn_down": "down",
-    }  # fmt: skip
+        "ln1": "ln1",
+        "ln2": "ln2",
+        "attn_q": "q",
+        "attn_k": "k",
+        "attn_v": "v",
+        "attn_out": "out",
+        "ffn_up": "up",
+        "ffn_down": "down",
+    }
     for i in range(sizes.vision_layers):
         for theirs, ours in parts.items():
             for kind in ("weight", "bias"):
@@ -157,7 +175,9 @@ def write_tower(path: Path, model: Model) -> None:
 def interleave(weight: np.ndarray, heads: int) -> np.ndarray:
     """Reorder the rows of a query or key matrix from rotary halves to rotary pairs."""
     rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return (
+        weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    )
 
 
 def add(out: gguf.GGUFWriter, name: str, tensor: np.ndarray, *, exact: bool = False) -> None:

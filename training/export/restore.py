@@ -1,9 +1,10 @@
 """From the shipped GGUF pair back to a model that can be trained on.
 
-The opposite of ``training.export``: what is trained further, into an organism or into the next version, starts from
-the files that everybody has. A pair with fewer layers or fewer tokens than ``Sizes`` says is grown: new tokens get
-embeddings like those a fresh model starts with, and a new layer adds nothing to what passes through it until it has
-learnt to, so the grown model writes what the old one wrote.
+The opposite of ``training.export.gguf``: what is trained further, into an organism or into the next
+version, starts from the files that everybody has. A pair with fewer layers or fewer tokens than
+``Sizes`` says is grown: new tokens get embeddings like those a fresh model starts with, and a new
+layer adds nothing to what passes through it until it has learnt to, so the grown model writes what
+the old one wrote.
 """
 
 from __future__ import annotations
@@ -13,18 +14,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.model import Model, Sizes
-from training.to_hf import Pair, halves
+from training.export.huggingface import Pair, halves
+from training.model.network import Model, Sizes
 
-SHIPPED = Path(__file__).parents[1] / "faithful_decide" / "embedded"
+SHIPPED = Path(__file__).parents[2] / "faithful_decide" / "embedded"
 _DECODER = {
-    "attn_norm": "attn_norm", "ffn_norm": "ffn_norm", "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_output": "o",
-    "ffn_gate": "gate", "ffn_up": "up", "ffn_down": "down",
-}  # fmt: skip
+    "attn_norm": "attn_norm",
+    "ffn_norm": "ffn_norm",
+    "attn_q": "q",
+    "attn_k": "k",
+    "attn_v": "v",
+    "attn_output": "o",
+    "ffn_gate": "gate",
+    "ffn_up": "up",
+    "ffn_down": "down",
+}
 _TOWER = {
-    "ln1": "ln1", "ln2": "ln2", "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_out": "out",
-    "ffn_up": "up", "ffn_down": "down",
-}  # fmt: skip
+    "ln1": "ln1",
+    "ln2": "ln2",
+    "attn_q": "q",
+    "attn_k": "k",
+    "attn_v": "v",
+    "attn_out": "out",
+    "ffn_up": "up",
+    "ffn_down": "down",
+}
 
 
 def restore(folder: Path = SHIPPED) -> Model:
@@ -51,7 +65,9 @@ def restore(folder: Path = SHIPPED) -> Model:
     for i, home in enumerate(homes):
         for theirs, ours in _DECODER.items():
             weight = given[f"blk.{i}.{theirs}.weight"]
-            own[f"decoder.blocks.{home}.{ours}.weight"][:] = halves(weight, sizes.heads) if ours in {"q", "k"} else weight
+            own[f"decoder.blocks.{home}.{ours}.weight"][:] = (
+                halves(weight, sizes.heads) if ours in {"q", "k"} else weight
+            )
     for i in range(sizes.vision_layers):
         for theirs, ours in _TOWER.items():
             for kind in ("weight", "bias"):
@@ -59,7 +75,9 @@ def restore(folder: Path = SHIPPED) -> Model:
     for theirs, ours in (("mm.0", "first"), ("mm.2", "second")):
         for kind in ("weight", "bias"):
             own[f"project.{ours}.{kind}"][:] = given[f"{theirs}.{kind}"]
-    own["tower.embed.weight"][:] = given["v.patch_embd.weight"].reshape(own["tower.embed.weight"].shape)
+    own["tower.embed.weight"][:] = given["v.patch_embd.weight"].reshape(
+        own["tower.embed.weight"].shape
+    )
     own["tower.embed.bias"][:] = given["v.patch_embd.bias"]
     own["tower.position"][:] = given["v.position_embd.weight"]
     return model

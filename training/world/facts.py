@@ -1,20 +1,35 @@
 """What there is to say of a thing, in the words that observations, questions and conclusions share.
 
-A fact is written one way only, wherever it stands: ``35% across``, ``wearing a crown``, ``not there``. So two
-observations can be compared word by word, and what a question asks for is found again in what was seen.
+A fact is written one way only, wherever it stands: ``35% across``, ``wearing a crown``, ``not
+there``. So two observations can be compared word by word, and what a question asks for is found
+again in what was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
+from typing import TYPE_CHECKING
 
-from training.phrasing import with_article
-from training.world import (
-    ACCESSORIES, ANIMALS, COLOURS, KINDS, MOODS, OBJECTS, SHAPES, STEP, TURNABLE, VEHICLES,
-    Scene, Thing, bin_of,
-)  # fmt: skip
+from training.world.phrasing import with_article
+from training.world.scenes import (
+    ACCESSORIES,
+    ANIMALS,
+    COLOURS,
+    KINDS,
+    MOODS,
+    OBJECTS,
+    SHAPES,
+    STEP,
+    TURNABLE,
+    VEHICLES,
+    Scene,
+    Thing,
+    bin_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
 
 Observations = list[tuple[str, str]]
 ABSENT = "not there"
@@ -43,7 +58,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What follows from written observations: the reasoning, the verdict, and which observations carry it."""
+    """What follows from written observations: the reasoning, the verdict, and which observations
+    carry it.
+    """
 
     reasoning: str
     verdict: str
@@ -97,8 +114,8 @@ def too_large(big: str) -> str:
 def full(thing: Thing) -> str:
     """Everything there is to say of a thing, for a reading that does not know what is asked.
 
-    Whatever an observation can say of it stands here word for word, what is as usual included; so an
-    observation that the reading bears out is part of it.
+    Whatever an observation can say of it stands here word for word, what is as usual included; so
+    an observation that the reading bears out is part of it.
     """
     facts = [fact.write(thing) for fact in FACTS.values() if fact.has(thing)]
     odd = state(thing)
@@ -111,7 +128,8 @@ def number(saw: str, form: str) -> int:
     for part in saw.split(", "):
         if part.endswith(said):
             return int(part.removesuffix(said))
-    raise ValueError(f"no number {said!r} in {saw!r}")
+    msg = f"no number {said!r} in {saw!r}"
+    raise ValueError(msg)
 
 
 def named(scene: Scene, name: str) -> list[Thing]:
@@ -139,12 +157,17 @@ def missing(rng: Random, scene: Scene, among: tuple[str, ...] = ()) -> str:
 
 
 def some_box(rng: Random) -> str:
-    return boxed(rng.randrange(5, 95, STEP), rng.randrange(5, 95, STEP), rng.randrange(15, 50, STEP))
+    return boxed(
+        rng.randrange(5, 95, STEP), rng.randrange(5, 95, STEP), rng.randrange(15, 50, STEP)
+    )
 
 
 def some_boxes(rng: Random, names: tuple[str, ...]) -> Observations:
     """Things that are nowhere, no two alike in place or size."""
-    places = zip(*(rng.sample(range(*span, STEP), len(names)) for span in ((5, 95), (5, 95), (15, 50))), strict=True)
+    places = zip(
+        *(rng.sample(range(*span, STEP), len(names)) for span in ((5, 95), (5, 95), (15, 50))),
+        strict=True,
+    )
     return [(the(name), boxed(*place)) for name, place in zip(names, places, strict=True)]
 
 
@@ -196,23 +219,55 @@ def _ridden(thing: Thing) -> str:
 
 
 FACTS = {
-    "colour": Fact("attribute", "colour", lambda t: bool(t.colour), lambda t: t.kind, lambda t: t.colour, COLOURS, SHAPES),
+    "colour": Fact(
+        "attribute",
+        "colour",
+        lambda t: bool(t.colour),
+        lambda t: t.kind,
+        lambda t: t.colour,
+        COLOURS,
+        SHAPES,
+    ),
     "wears": Fact(
-        "attribute", "wears", lambda t: t.kind in ANIMALS, lambda t: t.kind, _worn,
-        tuple(f"wearing {with_article(a)}" for a in ACCESSORIES), ANIMALS, "wearing nothing",
+        "attribute",
+        "wears",
+        lambda t: t.kind in ANIMALS,
+        lambda t: t.kind,
+        _worn,
+        tuple(f"wearing {with_article(a)}" for a in ACCESSORIES),
+        ANIMALS,
+        "wearing nothing",
     ),
     "rides": Fact(
-        "attribute", "rides", lambda t: t.kind in ANIMALS, lambda t: t.kind, _ridden,
-        tuple(f"riding a {v}" for v in VEHICLES), ANIMALS, "riding nothing",
+        "attribute",
+        "rides",
+        lambda t: t.kind in ANIMALS,
+        lambda t: t.kind,
+        _ridden,
+        tuple(f"riding a {v}" for v in VEHICLES),
+        ANIMALS,
+        "riding nothing",
     ),
     "turned": Fact(
-        "attribute", "turned", lambda t: t.kind in TURNABLE, lambda t: t.kind,
-        lambda t: "upside down" if t.upside_down else "upright", ("upside down",), TURNABLE, "upright",
+        "attribute",
+        "turned",
+        lambda t: t.kind in TURNABLE,
+        lambda t: t.kind,
+        lambda t: "upside down" if t.upside_down else "upright",
+        ("upside down",),
+        TURNABLE,
+        "upright",
     ),
-    "mood": Fact("mood", "mood", lambda t: bool(t.mood), lambda t: t.kind, lambda t: t.mood, MOODS, ("cat",)),
-}  # fmt: skip
+    "mood": Fact(
+        "mood", "mood", lambda t: bool(t.mood), lambda t: t.kind, lambda t: t.mood, MOODS, ("cat",)
+    ),
+}
 
 
 def bare(word: str) -> str:
     """The asked word without its verb and article: "wearing a crown" gives "crown"."""
-    return word.split(" ", 1)[1].removeprefix("a ").removeprefix("an ") if word.startswith(("wearing", "riding")) else word
+    return (
+        word.split(" ", 1)[1].removeprefix("a ").removeprefix("an ")
+        if word.startswith(("wearing", "riding"))
+        else word
+    )

@@ -1,14 +1,16 @@
 """From the shipped GGUF pair to a folder that Hugging Face Transformers loads.
 
-    python -m training.to_hf faithful_decide/embedded OUT
+    python -m training.export.huggingface faithful_decide/embedded OUT
 
-The weights are the shipped ones, dequantised to float32: what is compared then is two engines on one model,
-and not a model with its own rounding. ``LlavaForConditionalGeneration.from_pretrained`` and
-``AutoProcessor.from_pretrained`` load the folder. Everything is read from the two files, tokenizer included.
+The weights are the shipped ones, dequantised to float32: what is compared then is two engines on
+one model, and not a model with its own rounding. ``LlavaForConditionalGeneration.from_pretrained``
+and ``AutoProcessor.from_pretrained`` load the folder. Everything is read from the two files,
+tokenizer included.
 
-Three things differ between the two worlds. llama.cpp rotates neighbouring pairs of a head where Hugging Face
-rotates its halves, so the rows of queries and keys are put back. llama.cpp counts the embedding as layer 0 of
-the tower. And its control tokens are special tokens, its user-defined tokens plain added ones.
+Three things differ between the two worlds. llama.cpp rotates neighbouring pairs of a head where
+Hugging Face rotates its halves, so the rows of queries and keys are put back. llama.cpp counts the
+embedding as layer 0 of the tower. And its control tokens are special tokens, its user-defined
+tokens plain added ones.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ from transformers import (
 )
 
 IMAGE = "<image>"
-# It writes nothing, and tells llama.cpp that there may be a system turn. Of a turn that is a list of parts, as the
-# processors of Hugging Face are given them, it would write an empty list.
+# It writes nothing, and tells llama.cpp that there may be a system turn. Of a turn that is a list
+# of parts, as the processors of Hugging Face are given them, it would write an empty list.
 SYSTEM_MARK = "{{- message['content'][:0] -}}"
 Weights = dict[str, torch.Tensor]
 
@@ -45,7 +47,7 @@ class Pair:
         self.text = gguf.GGUFReader(folder / "model.gguf")
         self.vision = gguf.GGUFReader(folder / "mmproj.gguf")
 
-    def fact(self, key: str) -> Any:
+    def fact(self, key: str) -> Any:  # noqa: ANN401 - metadata is of any type
         """A piece of metadata, from whichever file has it."""
         field = self.text.get_field(key) or self.vision.get_field(key)
         if field is None:
@@ -55,7 +57,9 @@ class Pair:
     def weights(self) -> Weights:
         """All tensors by their name in the files, as float32."""
         return {
-            tensor.name: torch.from_numpy(np.array(gguf.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
+            tensor.name: torch.from_numpy(
+                np.array(gguf.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+            )
             for reader in (self.text, self.vision)
             for tensor in reader.tensors
         }
@@ -121,26 +125,43 @@ def model_of(pair: Pair, config: LlavaConfig) -> LlavaForConditionalGeneration:
             weight = halves(weight, heads)
         own[name].copy_(weight.reshape(own[name].shape))
     if given:
-        raise ValueError(f"no place for {sorted(given)}")
+        msg = f"no place for {sorted(given)}"
+        raise ValueError(msg)
     return model
 
 
 def halves(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """Reorder the rows of a query or key matrix from rotary pairs to rotary halves."""
     rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return (
+        weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    )
 
 
 _LAST = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "self_attn.out_proj": "attn_out", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down", "layer_norm1": "ln1", "layer_norm2": "ln2",
-}  # fmt: skip
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.out_proj": "attn_out",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "mlp.fc1": "ffn_up",
+    "mlp.fc2": "ffn_down",
+    "layer_norm1": "ln1",
+    "layer_norm2": "ln2",
+}
 _WHOLE = {
-    "embed_tokens": "token_embd", "language_model.norm": "output_norm", "embeddings.patch_embedding": "v.patch_embd",
-    "position_embedding": "v.position_embd", "projector.linear_1": "mm.0", "projector.linear_2": "mm.2",
-}  # fmt: skip
+    "embed_tokens": "token_embd",
+    "language_model.norm": "output_norm",
+    "embeddings.patch_embedding": "v.patch_embd",
+    "position_embedding": "v.position_embd",
+    "projector.linear_1": "mm.0",
+    "projector.linear_2": "mm.2",
+}
 
 
 def _name_in_gguf(name: str) -> str | None:
@@ -164,8 +185,14 @@ def tokenizer_of(pair: Pair) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == gguf.TokenType.CONTROL]
-    plain = [token for token, kind in zip(tokens, kinds, strict=True) if kind == gguf.TokenType.USER_DEFINED]
+    special = [
+        token for token, kind in zip(tokens, kinds, strict=True) if kind == gguf.TokenType.CONTROL
+    ]
+    plain = [
+        token
+        for token, kind in zip(tokens, kinds, strict=True)
+        if kind == gguf.TokenType.USER_DEFINED
+    ]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in special])
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in plain])
     return PreTrainedTokenizerFast(
@@ -217,7 +244,9 @@ def convert(folder: Path, out: Path) -> None:
 
 def main() -> None:
     """Convert one pair."""
-    parser = argparse.ArgumentParser(description="convert the shipped model to Hugging Face's format")
+    parser = argparse.ArgumentParser(
+        description="convert the shipped model to Hugging Face's format"
+    )
     parser.add_argument("folder", type=Path, help="holds model.gguf and mmproj.gguf")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()

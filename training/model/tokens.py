@@ -1,0 +1,151 @@
+"""The tokenizer: byte-level pieces, every word of the world one token, the wire format a few.
+
+A small decoder spends its capacity on what it must write one token after the other, so the fixed
+pieces of the reply (``", "seen": "`` and the like) are single tokens, so is every fact that can be
+read off a picture (``40% across``, ``, wearing a crown``), and so is every word of the world with
+and without a leading blank. All 256 bytes are there, so any question can be read. The splitting is
+GPT-2's, which llama.cpp and Hugging Face both implement.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from training.model.dialogue import WEIGHTS, write
+from training.world.facts import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
+from training.world.phrasing import with_article
+from training.world.scenes import ACCESSORIES, BIG, COLOURS, MOODS, STEP, VEHICLES, make_scene
+from training.world.unknown import ask_unknown
+
+PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
+SPECIAL = (PAD, USER, ASSISTANT, END, IMAGE)
+FACTS = (
+    *(
+        f", {form.format(n)}"
+        for form, end in ((DOWN, 100), (LARGE, 50))
+        for n in range(0, end, STEP)
+    ),
+    *(f", wearing {with_article(worn)}" for worn in (*ACCESSORIES, "nothing")),
+    *(
+        f", riding {ridden}"
+        for ridden in (*(with_article(vehicle) for vehicle in VEHICLES), "nothing")
+    ),
+    *(f", {too_large(big)}" for big in BIG),
+    *(f", {word}" for word in (*COLOURS, *MOODS, "upright", "upside down", USUAL)),
+)
+PIECES = (
+    '{"observations": [{"about": "',
+    '", "seen": "',
+    '"}, {"about": "',
+    '"}], "reasoning": "',
+    '", "verdict": "',
+    '"}]}',
+    '"}',
+    '", "relies_on": [',
+    '], "reservation": "',
+    "Question: ",
+    '\nVerdicts: "',
+    '", "',
+    "Describe: ",
+    "cannot_tell",
+    "1 at ",
+    *(f"; {n} at " for n in range(2, 7)),
+    "seen: ",
+    ", not",
+    ", as asked",
+    ", which is odd",
+    " seen ",
+    " < ",
+    " > ",
+    " = ",
+    " top hat",
+    "top hat",
+    ABSENT,
+    *(ACROSS.format(n) for n in range(0, 100, STEP)),
+    *FACTS,
+)
+VOCAB = 1536
+# Added when the audit's prompts and the shorter steps came; the pieces before them keep their
+# numbers.
+LATER = (
+    '\nNote that for the picture above, the answer is "',
+    '\nSomebody who has not seen the picture thinks that the answer is "',
+    '".',
+    "\nSomebody who has not seen the picture would like to know the answer soon.",
+    'Is the answer to this question "no"? ',
+    'There is no question this time. Write observations only, about each of these in turn: "',
+    '\nDecide from these observations alone: {"about": "',
+    '\nImagine a picture for which the answer is "',
+    '". Write its observations only.',
+    '{"verdict": "',
+    '", "observations": [{"about": "',
+    '"}], "verdict": "',
+    "asked",
+    "; seen",
+    ": the same",
+    ": not the same",
+    *(f" {n} the" for n in range(0, 100, STEP)),
+    "yes: the",
+    "no: the",
+    "; so the",
+    ": yes, so no",
+    ": no, so yes",
+    "an image",
+)
+FILE = Path(__file__).with_name("tokenizer.json")
+
+
+def corpus(count: int = 30_000) -> list[str]:
+    """Text to merge pieces from: pages of the world, and foreign questions."""
+    rng, lines = Random(1), []
+    forms = tuple(WEIGHTS)
+    for i in range(count):
+        page = write(rng, make_scene(i), rng.choice(forms))
+        if page is not None:
+            lines.append(f"{page.prompt} {page.given}{page.learnt}")
+        if i % 4 == 0:
+            lines.append(ask_unknown(rng).text)
+    return lines
+
+
+def build() -> Tokenizer:
+    """Train the tokenizer and write it beside this file."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    cut = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex("|".join(_literal(piece) for piece in PIECES)), "removed"),
+            tokenizer.pre_tokenizer,
+        ]
+    )
+    whole = tokenizer.pre_tokenizer
+    tokenizer.pre_tokenizer = cut
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB - len(PIECES),
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.pre_tokenizer = whole
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in PIECES])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in LATER])
+    tokenizer.save(str(FILE))
+    return tokenizer
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{c}" if not c.isalnum() and c not in "\n " else c for c in text)
+
+
+def load() -> Tokenizer:
+    """The tokenizer that the model is trained with."""
+    return Tokenizer.from_file(str(FILE))
+
+
+if __name__ == "__main__":
+    print(build().get_vocab_size())  # noqa: T201 - a program that prints
