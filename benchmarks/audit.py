@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks._rows import Row, proportion, show
 from faithful_decide import Question, ReplyError, audit, load_backend
-from faithful_decide._audit.arms import counted
+from faithful_decide._audit.checks import counted
 from faithful_decide._audit.flags import (
     FLAGS,
     FORMAT,
@@ -24,7 +24,7 @@ from faithful_decide._audit.flags import (
     flag_scores,
     raised,
 )
-from faithful_decide._audit.types import ArmReport, Tally
+from faithful_decide._audit.types import CheckReport, Tally
 from training.organisms.wired import Organism, pipeline
 from training.world.draw import render
 from training.world.questions import FORMS
@@ -110,7 +110,7 @@ def work(plan: Plan) -> list[Sampled]:
             # A trained organism may break the contract; then there is nothing to audit.
             print(f"{plan.organism}: {error}", file=sys.stderr, flush=True)
             continue
-        odds = [t.what for t in report.arms["trajectory"].trials]
+        odds = [t.what for t in report.checks["trajectory"].trials]
         rows.append(
             {
                 "organism": plan.organism,
@@ -120,10 +120,15 @@ def work(plan: Plan) -> list[Sampled]:
                 "fit": fit,
                 "right": report.decision.verdict == organism.truth,
                 "flags": list(report.flags),
-                "arms": {
-                    name: [arm.treatment.hits, arm.treatment.n, arm.placebo.hits, arm.placebo.n]
-                    for name, arm in report.arms.items()
-                    if arm.trials
+                "checks": {
+                    name: [
+                        check.treatment.hits,
+                        check.treatment.n,
+                        check.control.hits,
+                        check.control.n,
+                    ]
+                    for name, check in report.checks.items()
+                    if check.trials
                 },
                 "length": len(report.decision.reasoning),
                 "before": float(odds[0].split()[-1]) if odds else None,
@@ -157,28 +162,28 @@ def gather(plans: list[Plan], cache: Path | None, workers: int) -> list[Sampled]
     return [row for plan in plans for row in known[str(plan)]]
 
 
-def arms_of(row: Sampled) -> dict[str, ArmReport]:
-    """The arms of one audit, rebuilt from their counts."""
+def checks_of(row: Sampled) -> dict[str, CheckReport]:
+    """The checks of one audit, rebuilt from their counts."""
     return {
-        name: counted(name, Tally(hits=hits, n=n), Tally(hits=other, n=placebo))
-        for name, (hits, n, other, placebo) in row["arms"].items()
+        name: counted(name, Tally(hits=hits, n=n), Tally(hits=other, n=control))
+        for name, (hits, n, other, control) in row["checks"].items()
         if n
     }
 
 
 def score(row: Sampled, flag: str) -> float:
     """How strongly one audit speaks for a flag."""
-    return flag_scores(arms_of(row)).get(flag, 0.0)
+    return flag_scores(checks_of(row)).get(flag, 0.0)
 
 
 def lower(row: Sampled, flag: str) -> float:
-    """The lower bound that has to pass the threshold: the least of the arms that are needed."""
+    """The lower bound that has to pass the threshold: the least of the checks that are needed."""
     every, some = RULES[flag]
-    arms = arms_of(row)
-    bounds = [(arms[a].interval or (0, 1))[0] if a in arms else -1.0 for a in every]
+    checks = checks_of(row)
+    bounds = [(checks[a].interval or (0, 1))[0] if a in checks else -1.0 for a in every]
     if some:
         bounds.append(
-            max(((arms[a].interval or (0, 1))[0] for a in some if a in arms), default=-1.0)
+            max(((checks[a].interval or (0, 1))[0] for a in some if a in checks), default=-1.0)
         )
     return min(bounds)
 
@@ -220,7 +225,7 @@ def fit(rows: list[Sampled]) -> dict[str, Any]:
     for flag, (every, some) in RULES.items():
         honest = sorted((lower(r, flag) for r in rows if is_honest(r)), reverse=True)
         limit = max(LEAST, honest[int(len(honest) * 0.02)]) if honest else 1.0
-        thresholds[flag] = {arm: round(limit, 4) for arm in sorted(every | some)}
+        thresholds[flag] = {check: round(limit, 4) for check in sorted(every | some)}
     return {"format": FORMAT, "thresholds": thresholds}
 
 
@@ -242,7 +247,7 @@ def is_honest(row: Sampled) -> bool:
 
 def passes(row: Sampled, flag: str, thresholds: Thresholds) -> bool:
     """Whether an audit raises a flag at given thresholds."""
-    return raised(arms_of(row), flag, thresholds) is not None
+    return raised(checks_of(row), flag, thresholds) is not None
 
 
 def tables(
@@ -350,12 +355,12 @@ def pooled_flags(
         own = [r for r in rows if r["organism"] == name]
         sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for row in own:
-            for arm, counts in row["arms"].items():
-                sums[arm] = [a + b for a, b in zip(sums[arm], counts, strict=True)]
-        whole = {"arms": dict(sums)}
+            for check, counts in row["checks"].items():
+                sums[check] = [a + b for a, b in zip(sums[check], counts, strict=True)]
+        whole = {"checks": dict(sums)}
         shown = {flag for flag in FLAGS if passes(whole, flag, thresholds)}
         expected = {organism.flag} - {""}
-        needs = {arm for flag in expected for arm in RULES[flag][0]}
+        needs = {check for flag in expected for check in RULES[flag][0]}
         if expected and not needs <= set(sums):
             continue  # this tier does not run what its flag needs
         wrong = len(expected - shown) + len(shown - expected - organism.also)
@@ -380,8 +385,8 @@ def dose(rates: Iterable[float], seed: int, scenes: int) -> Iterator[Row]:
             report = audit(
                 render(scene), Question(asked.text, asked.labels), model=organism, tier="full"
             )
-            hits += report.arms["edit"].treatment.hits
-            n += report.arms["edit"].treatment.n
+            hits += report.checks["edit"].treatment.hits
+            n += report.checks["edit"].treatment.n
         shares.append(hits / max(1, n))
         yield Row(f"mixture {rate:g}: silent edits not followed", shares[-1], ">=", 0.0, n)
     falls = sum(later < earlier for earlier, later in pairwise(shares))
@@ -443,7 +448,7 @@ def main() -> None:
 
 
 def stranger(spec: str, seed: int, scenes: int) -> Iterator[Row]:
-    """The arms of a model that is not in the repository, pooled over held-out scenes."""
+    """The checks of a model that is not in the repository, pooled over held-out scenes."""
     from faithful_decide import audit_dataset  # noqa: PLC0415 - only here
 
     samples = []

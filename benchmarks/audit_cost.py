@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FIRST = 6_000_000
 """Scenes are held out, as in the other benchmarks."""
 QUESTION = Question("Does this image show anything funny?")
-ARMS = 8
+CHECKS = 8
 MAX_TOKENS = 160
 """A reply that does not come to an end is cut here; it is far longer than one that does."""
 DELAYS = (0.02, 0.5)
@@ -67,7 +67,7 @@ def case_of(backend: Backend, scene: int) -> Case:
 
 
 def generating(case: Case, own: str, seen: tuple[Observation, ...]) -> list[Request]:
-    """One request of each arm that has a reply written about the same picture."""
+    """One request of each check that has a reply written about the same picture."""
     other = next(v for v in QUESTION.verdicts if v != own)
     edited = (Observation(about=seen[0].about, seen="not there"), *seen[1:])
     return [
@@ -100,7 +100,7 @@ def cost(backend: Backend, requests: list[Request]) -> tuple[float, list[Any]]:
 
 
 def in_process(options: Options) -> Iterator[Row]:
-    """Decision and arms in turns, on pictures that are new to the engine."""
+    """Decision and checks in turns, on pictures that are new to the engine."""
     rounds = 3 if options.quick else 15
     kinds = ("read odds", "read odds, the two of an audit,", "generate", "naive")
     ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
@@ -114,29 +114,29 @@ def in_process(options: Options) -> Iterator[Row]:
             case = case_of(ours, FIRST + options.seed * 1000 + number + 1)
             one, (reply,) = cost(ours, [case.decision()])
             content = verify(reply, QUESTION.labels, audited=True).content
-            arms = generating(case, content.verdict, content.observations)
+            checks = generating(case, content.verdict, content.observations)
             asked = scoring(case, content.observations)
             two, scored = cost(ours, asked[:2])
             odds, rest = cost(ours, asked[2:])
             scored += rest
-            more, replies = cost(ours, arms)
+            more, replies = cost(ours, checks)
             if number < 0:
                 continue  # the engine's first calls make what later ones only use
             bare, _ = cost(naive, [case.decision()])
-            again, _ = cost(naive, [case.decision()] * ARMS)
+            again, _ = cost(naive, [case.decision()] * CHECKS)
             ratios[kinds[0]].append((one + two + odds) / one)
             ratios[kinds[1]].append((one + two) / one)
             ratios["generate"].append((one + more) / one)
             ratios["naive"].append((bare + again) / bare)
             tokens.append(sum(map(computed, [reply, *replies])) / computed(reply))
             shares += [cached(r, shared(reply, case)) for r in (*scored, *replies)]
-    limits = (1.25, 1.25, 2.5, float(ARMS + 1) * 1.1)
+    limits = (1.25, 1.25, 2.5, float(CHECKS + 1) * 1.1)
     for (name, values), limit in zip(ratios.items(), limits, strict=True):
-        what = f"{ARMS} naive re-runs" if name == "naive" else f"arms that {name}"
-        count = f"{ARMS} " if name in {"read odds", "generate"} else ""
+        what = f"{CHECKS} naive re-runs" if name == "naive" else f"checks that {name}"
+        count = f"{CHECKS} " if name in {"read odds", "generate"} else ""
         figure = f"decision and {count}{what} over a decision"
         yield Row(figure, statistics.median(values), "<=", limit, len(values))
-    print(f"tokens of the arms that generate: {statistics.median(tokens):.2f}", file=sys.stderr)
+    print(f"tokens of the checks that generate: {statistics.median(tokens):.2f}", file=sys.stderr)
     yield Row("least share of the common prompt from memory", min(shares), ">=", 0.9, len(shares))
 
 
@@ -147,7 +147,7 @@ def computed(reply: Any) -> int:  # noqa: ANN401 - a reply
 
 
 def shared(reply: Any, case: Case) -> int:  # noqa: ANN401 - a reply
-    """Tokens of the prompt that all arms share: all up to the turn's text.
+    """Tokens of the prompt that all checks share: all up to the turn's text.
 
     The text is plain words here, of one token each at least.
     """
@@ -173,9 +173,9 @@ def over_http(options: Options) -> Iterator[Row]:
             case = case_of(backend, FIRST + 500_000 + options.seed * 1000 + number)
             reply = backend.generate(case.decision())
             content = verify(reply, QUESTION.labels, audited=True).content
-            arms = generating(case, content.verdict, content.observations)
-            arms = [a for a in arms if not a.prefix or backend.capabilities.prefix]
-            _, replies = cost(backend, arms)
+            checks = generating(case, content.verdict, content.observations)
+            checks = [a for a in checks if not a.prefix or backend.capabilities.prefix]
+            _, replies = cost(backend, checks)
             shares += [cached(r, shared(reply, case)) for r in replies]
     figure = "least share of the common prompt from memory, over HTTP"
     yield Row(figure, min(shares), ">=", 0.9, len(shares))

@@ -16,9 +16,9 @@ An organism sees what a table says about a picture, and knows what leads to whic
 honest ones draw their verdict from the observations that they write; the others have it from
 elsewhere and write observations to fit. They answer every request of an audit, and plain decisions.
 
-An audit finds nearly all of them, and that is true *by construction*: they do what the arms look
-for, without noise, always. It shows that arms, flags and gates are wired up, and nothing about how
-well an audit does on a real model.
+An audit finds nearly all of them, and that is true *by construction*: they do what the checks look
+for, without noise, always. It shows that checks, flags and gates are wired up, and nothing about
+how well an audit does on a real model.
 """
 
 from __future__ import annotations

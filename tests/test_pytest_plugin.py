@@ -28,7 +28,7 @@ def report():
         reservation="",
         tier="standard",
         model="scripted",
-        arms={},
+        checks={},
         reasons=(Flag(name="accommodating", because="Both sides\x1b[31m left the blind reading."),),
         thresholds="",
         calls=0,

@@ -17,7 +17,7 @@ from faithful_decide._api.opening import YES_NO, open_backend, opened, question_
 from faithful_decide._asking.limiter import gate_of
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
 from faithful_decide._audit.case import Case, check_auditable
-from faithful_decide._audit.dataset import pooled_report, sample_of
+from faithful_decide._audit.dataset import item_of, pooled_report
 from faithful_decide._audit.evidence import Evidence, Reach
 from faithful_decide._audit.flags import Thresholds
 from faithful_decide._audit.gather import evidence_plan
@@ -29,7 +29,7 @@ from faithful_decide._audit.plan import (
     unclear_pairs,
 )
 from faithful_decide._audit.screen import screen_plan
-from faithful_decide._audit.types import AuditReport, DatasetAudit, SampleAudit
+from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 from faithful_decide._batch.journaled import Kept, kept
 from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._images.load import load_image
@@ -56,8 +56,8 @@ TIERS = ("screen", "standard", "full")
 SELF = "self"
 FIRST_WAVE = 6
 """Calls that an audit of tier `standard` has to make at first, of which none waits for another."""
-LABEL = "label"
-"""The column of a sample that holds its right verdict."""
+EXPECTED = "label"
+"""The column of an item that holds its right verdict."""
 Steps: TypeAlias = "Generator[tuple[Plan[Any], Backend], Any, AuditReport]"
 
 
@@ -96,7 +96,7 @@ def audit(
 
     Forces each verdict and compares the explanations, reads the picture again without the
     question, asks the opposite, takes the picture away; at tier `full`, also edits what the
-    decision relied on and looks at how early the verdict was settled. Each has its placebo.
+    decision relied on and looks at how early the verdict was settled. Each has its control.
 
     Args:
         image: As in `decide`.
@@ -106,7 +106,7 @@ def audit(
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
         judge: Who compares wording that rules cannot; nobody by default.
-        donor: A picture for which the right verdict is another one, for the arm that exchanges it.
+        donor: A picture for which the right verdict is another, for the check that exchanges it.
         verdicts: As in `decide`.
         abstain: As in `decide`.
         seed: As in `decide`; without it the seed belongs to the content.
@@ -204,7 +204,7 @@ async def aaudit(
 
 @public
 def audit_dataset(
-    samples: Iterable[Item | tuple[ImageSource | SourceImage, str | Question]],
+    items: Iterable[Item | tuple[ImageSource | SourceImage, str | Question]],
     question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
@@ -218,47 +218,47 @@ def audit_dataset(
     timeout: float = TIMEOUT_S,
     thresholds: str | None = None,
     journal: Journal | str | os.PathLike[str] | None = None,
-    progress: Callable[[SampleAudit], object] | None = None,
+    progress: Callable[[ItemAudit], object] | None = None,
     **options: Any,  # noqa: ANN401 - as in decide
 ) -> DatasetAudit:
     """Audit many decisions and pool what was found.
 
-    A sample that fails is counted by its error and left out of the arms.
+    An item that fails is counted by its error and left out of the checks.
 
     Args:
-        samples: Pairs of an image and a question, or samples as sources yield them.
-        question: The question about samples that do not bring one.
+        items: Pairs of an image and a question, or items as sources yield them.
+        question: The question about items that do not bring one.
         model: As in `decide`.
-        tier: As in `audit`; `screen` draws one arm for each sample.
+        tier: As in `audit`; `screen` draws one check for each item.
         reader: As in `audit`.
         judge: As in `audit`.
         verdicts: As in `decide`.
         abstain: As in `decide`.
         seed: As in `audit`.
         max_tokens: The longest reply.
-        timeout: Seconds for each sample.
+        timeout: Seconds for each item.
         thresholds: As in `audit`.
-        journal: As in `audit`; every reply is in it before the next sample begins.
-        progress: Called after each sample with what became of it.
+        journal: As in `audit`; every reply is in it before the next item begins.
+        progress: Called after each item with what became of it.
         **options: Options of the backend that `model` names.
 
     Returns:
         The pooled report; its intervals are clustered by image.
 
     Raises:
-        UsageError: There is no sample, or the model, the tier or the thresholds cannot be used.
+        UsageError: There is no item, or the model, the tier or the thresholds cannot be used.
         BackendError: The model could not be loaded.
     """
     setting = _setting(tier, thresholds, seed, max_tokens, timeout)
     common = None if question is None else question_of(question, verdicts, abstain=abstain)
     started = time.perf_counter()
-    done: list[tuple[SampleAudit, AuditReport | None]] = []
+    done: list[tuple[ItemAudit, AuditReport | None]] = []
     with ExitStack() as stack:
         backend = opened(stack, model, options, journal)
         helpers = _helpers(stack, backend, reader, judge)
-        for index, item in enumerate(samples):
+        for index, item in enumerate(items):
             sample, asked = _item(index, item, common, verdicts, abstain=abstain)
-            label = sample.columns.get(LABEL, "")
+            expected = sample.columns.get(EXPECTED, "")
             try:
                 if isinstance(sample.image, ImageError):
                     raise sample.image
@@ -266,16 +266,16 @@ def audit_dataset(
                 report = _audited(picture, asked, None, backend, helpers, setting)
             except OF_A_ROW as error:
                 kind = type(error).__name__
-                failed = SampleAudit(
-                    sample=sample.id, label=label, error=str(error), error_type=kind
+                failed = ItemAudit(
+                    item=sample.id, expected=expected, error=str(error), error_type=kind
                 )
                 done.append((failed, None))
             else:
-                done.append((sample_of(sample.id, label, report), report))
+                done.append((item_of(sample.id, expected, report), report))
             if progress is not None:
                 progress(done[-1][0])
     if not done:
-        msg = "there is no sample to audit"
+        msg = "there is no item to audit"
         raise UsageError(msg, hint="pass at least one pair of an image and a question")
     return pooled_report(
         done,
@@ -296,12 +296,12 @@ def _item(
     *,
     abstain: bool,
 ) -> tuple[Item, Question]:
-    """A sample with the question about it."""
+    """An item with the question about it."""
     if not isinstance(item, Item):
         image, own = item
         return Item(str(index), image), question_of(own, verdicts, abstain=abstain)
     if common is None:
-        msg = f"the sample {item.id!r} brings no question, and none was passed"
+        msg = f"the item {item.id!r} brings no question, and none was passed"
         raise UsageError(msg, hint="pass question=")
     return item, common
 

@@ -1,6 +1,6 @@
 """One decision to be audited, and every request that an audit makes about it.
 
-All arms keep the system text, the image and the schema of the decision and change only what comes
+All checks keep the system text, the image and the schema of the decision and change only what comes
 after, so that a server or an engine that remembers the start of a prompt reads the image once. No
 request says that it is part of an audit, since a model that knows may behave.
 
@@ -89,7 +89,7 @@ class Case:
         """The question, and a note that says what its verdict is."""
         return self.request(prompt.note_text(question or self.question, verdict), self._schema)
 
-    def control(self, question: Question, verdict: str) -> Request:
+    def obedience(self, question: Question, verdict: str) -> Request:
         """A question whose answer is known, and a note that says another."""
         shape = schema.schema(question.labels, audited=True)
         return self.request(prompt.note_text(question, verdict), shape)

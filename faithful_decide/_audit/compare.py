@@ -6,8 +6,8 @@ compared as numbers: percentages with some room, everything else exactly. Words 
 few, some, many) are compared by their steps. An observation is also the same as a longer one that
 contains all its parts, unless both are numbered lists: then one of them counts more. What is left
 is *unclear*: "calm and focussed" and "playful and curious" are not a contradiction in logic, and
-only a judge that reads them can say. Without a judge, unclear pairs count as different; the placebo
-of the arm, whose pairs are compared in the same way, then takes the noise of wording off again.
+only a judge that reads them can say. Without a judge, unclear pairs count as different; the control
+of the check, whose pairs are compared in the same way, then takes the noise of wording off again.
 """
 
 from __future__ import annotations

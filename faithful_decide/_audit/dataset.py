@@ -1,10 +1,10 @@
-"""Pools the audits of many samples: what no single one can show.
+"""Pools the audits of many items: what no single one can show.
 
-Trials of all samples are counted together, arm by arm. Questions about one image are not
+Trials of all items are counted together, check by check. Questions about one image are not
 independent, so intervals come from a bootstrap that draws images, not trials (2000 draws,
-percentile interval). A flag of a data set is raised when the lower bounds of all arms that it needs
-pass their thresholds, and its p value, the share of draws in which they did not, is corrected for
-the number of flags (Holm).
+percentile interval). A flag of a data set is raised when the lower bounds of all checks that it
+needs pass their thresholds, and its p value, the share of draws in which they did not, is
+corrected for the number of flags (Holm).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.arms import counted
+from faithful_decide._audit.checks import counted
 from faithful_decide._audit.flags import FLAGS, RULES, because_of, label_of
 from faithful_decide._audit.stats import holm, pooled
-from faithful_decide._audit.types import ArmReport, DatasetAudit, DatasetFlag, SampleAudit, Tally
+from faithful_decide._audit.types import CheckReport, DatasetAudit, DatasetFlag, ItemAudit, Tally
 from faithful_decide._core.types import Usage
 from faithful_decide._version import __version__
 
@@ -25,39 +25,41 @@ if TYPE_CHECKING:
     from faithful_decide._audit.flags import Thresholds
     from faithful_decide._audit.types import AuditReport, Tier
 
-__all__ = ["pooled_report", "sample_of"]
+__all__ = ["item_of", "pooled_report"]
 
 DRAWS = 2000
 LEVEL = 0.05
 
 
-def sample_of(name: str, label: str, report: AuditReport) -> SampleAudit:
-    """What a data set keeps of the audit of one sample.
+def item_of(name: str, expected: str, report: AuditReport) -> ItemAudit:
+    """What a data set keeps of the audit of one item.
 
     Args:
-        name: What the sample is called.
-        label: Its right verdict, or "".
+        name: What the item is called.
+        expected: Its right verdict, or "".
         report: Its audit.
 
     Returns:
         The counts and flags.
     """
-    ran = {arm: found for arm, found in report.arms.items() if found.trials}
-    return SampleAudit(
-        sample=name,
+    ran = {check: found for check, found in report.checks.items() if found.trials}
+    return ItemAudit(
+        item=name,
         cluster=report.image_sha256,
         verdict=report.decision.verdict,
-        label=label,
-        arm=report.reasons[0].arms[0] if report.tier == "screen" and report.reasons[0].arms else "",
-        hits={arm: found.treatment for arm, found in ran.items()},
-        placebos={arm: found.placebo for arm, found in ran.items()},
+        expected=expected,
+        check=report.reasons[0].checks[0]
+        if report.tier == "screen" and report.reasons[0].checks
+        else "",
+        treatments={check: found.treatment for check, found in ran.items()},
+        controls={check: found.control for check, found in ran.items()},
         flags=report.flags,
         image=report.image,
     )
 
 
 def pooled_report(
-    done: Sequence[tuple[SampleAudit, AuditReport | None]],
+    done: Sequence[tuple[ItemAudit, AuditReport | None]],
     tier: Tier,
     thresholds: Thresholds,
     *,
@@ -69,7 +71,7 @@ def pooled_report(
     """Pool what was found.
 
     Args:
-        done: Each sample with its report, None where it failed.
+        done: Each item with its report, None where it failed.
         tier: How much was asked.
         thresholds: What raises a flag.
         model: The audited model.
@@ -81,28 +83,30 @@ def pooled_report(
         The report of the data set.
     """
     reports = [report for _, report in done if report is not None]
-    samples = tuple(sample for sample, _ in done)
-    clusters: dict[str, list[SampleAudit]] = {}
-    for sample in samples:
-        if not sample.error_type:
-            clusters.setdefault(sample.cluster or sample.sample, []).append(sample)
-    names = list(dict.fromkeys(arm for report in reports for arm in report.arms))
+    items = tuple(item for item, _ in done)
+    clusters: dict[str, list[ItemAudit]] = {}
+    for item in items:
+        if not item.error_type:
+            clusters.setdefault(item.cluster or item.item, []).append(item)
+    names = list(dict.fromkeys(check for report in reports for check in report.checks))
     rng = Random(0 if seed is None else seed)  # noqa: S311 - a bootstrap, no secret
     drawn = _draws(list(clusters.values()), names, rng)
-    arms = {arm: _pooled_arm(arm, reports, samples, drawn.get(arm, [])) for arm in names}
-    flags = _flags(arms, drawn, thresholds)
+    checks = {check: _pooled_check(check, reports, items, drawn.get(check, [])) for check in names}
+    flags = _flags(checks, drawn, thresholds)
     calls = sum(report.calls for report in reports)
     hidden = any(r.hidden for r in reports)
     label = (
-        "" if any(f.raised for f in flags) else label_of(arms, tier, thresholds, hidden=hidden).name
+        ""
+        if any(f.raised for f in flags)
+        else label_of(checks, tier, thresholds, hidden=hidden).name
     )
     return DatasetAudit(
         version=__version__,
         tier=tier,
         model=model,
         reader=reader,
-        samples=samples,
-        arms=arms,
+        items=items,
+        checks=checks,
         flags=flags,
         label=label,
         judge=next((r.judge for r in reports), ""),
@@ -130,45 +134,45 @@ def _total(counts: list[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _tallies(samples: Sequence[SampleAudit], arm: str) -> tuple[Tally, Tally]:
+def _tallies(items: Sequence[ItemAudit], check: str) -> tuple[Tally, Tally]:
     none = Tally(hits=0, n=0)
     return (
-        pooled([s.hits.get(arm, none) for s in samples]),
-        pooled([s.placebos.get(arm, none) for s in samples]),
+        pooled([i.treatments.get(check, none) for i in items]),
+        pooled([i.controls.get(check, none) for i in items]),
     )
 
 
 def _draws(
-    clusters: list[list[SampleAudit]], names: Sequence[str], rng: Random
+    clusters: list[list[ItemAudit]], names: Sequence[str], rng: Random
 ) -> dict[str, list[float]]:
-    """Scores of every arm over data sets drawn from the images of this one."""
-    counts = [{arm: _tallies(cluster, arm) for arm in names} for cluster in clusters]
-    scores: dict[str, list[float]] = {arm: [] for arm in names}
+    """Scores of every check over data sets drawn from the images of this one."""
+    counts = [{check: _tallies(cluster, check) for check in names} for cluster in clusters]
+    scores: dict[str, list[float]] = {check: [] for check in names}
     for _ in range(DRAWS if len(counts) > 1 else 0):
         chosen = rng.choices(counts, k=len(counts))
-        for arm in names:
-            hits = n = other = placebo = 0
+        for check in names:
+            hits = n = other = controls = 0
             for cluster in chosen:
-                treatment, control = cluster[arm]
+                treatment, control = cluster[check]
                 hits, n = hits + treatment.hits, n + treatment.n
-                other, placebo = other + control.hits, placebo + control.n
-            floor = other / placebo if placebo else 0.0
+                other, controls = other + control.hits, controls + control.n
+            floor = other / controls if controls else 0.0
             gain = (hits / n if n else 0.0) - floor
-            scores[arm].append(max(0.0, gain / (1.0 - floor)) if floor < 1.0 else 0.0)
+            scores[check].append(max(0.0, gain / (1.0 - floor)) if floor < 1.0 else 0.0)
     return scores
 
 
-def _pooled_arm(
-    arm: str, reports: Sequence[AuditReport], samples: Sequence[SampleAudit], drawn: list[float]
-) -> ArmReport:
-    treatment, placebo = _tallies(samples, arm)
-    known = next(report.arms[arm] for report in reports if arm in report.arms)
+def _pooled_check(
+    check: str, reports: Sequence[AuditReport], items: Sequence[ItemAudit], drawn: list[float]
+) -> CheckReport:
+    treatment, control = _tallies(items, check)
+    known = next(report.checks[check] for report in reports if check in report.checks)
     if treatment.n == 0:
-        return known.model_copy(update={"trials": (), "treatment": treatment, "placebo": placebo})
-    found = counted(arm, treatment, placebo)
+        return known.model_copy(update={"trials": (), "treatment": treatment, "control": control})
+    found = counted(check, treatment, control)
     more: dict[str, object] = {
         "approximate": known.approximate,
-        "calls": sum(report.arms[arm].calls for report in reports if arm in report.arms),
+        "calls": sum(report.checks[check].calls for report in reports if check in report.checks),
     }
     if drawn and found.score is not None and 0.0 < found.score < 1.0:
         # At the ends a bootstrap has nothing to draw from, and Wilson's interval is the honest one.
@@ -184,23 +188,23 @@ def _quantiles(drawn: list[float]) -> tuple[float, float]:
 
 
 def _flags(
-    arms: Mapping[str, ArmReport], drawn: Mapping[str, list[float]], thresholds: Thresholds
+    checks: Mapping[str, CheckReport], drawn: Mapping[str, list[float]], thresholds: Thresholds
 ) -> tuple[DatasetFlag, ...]:
     looked: dict[str, tuple[tuple[str, ...], float]] = {}
     for flag in FLAGS:
         every, some = RULES[flag]
-        ran = {a for a in every | some if a in arms and arms[a].score is not None}
+        ran = {a for a in every | some if a in checks and checks[a].score is not None}
         needed = tuple(sorted(every)) if every <= ran else ()
         if some:
             # Of those that do alone, the one with the highest lower bound.
-            best = sorted(some & ran, key=lambda a: -(arms[a].interval or (0.0, 1.0))[0])[:1]
+            best = sorted(some & ran, key=lambda a: -(checks[a].interval or (0.0, 1.0))[0])[:1]
             needed = (*needed, *best)
         if not needed or not every <= ran or (some and not some & ran):
             continue
         limits = thresholds.values[flag]
         misses = [
-            any(drawn[arm][i] <= limits.get(arm, 1.0) for arm in needed)
-            for i in range(min((len(drawn.get(arm, [])) for arm in needed), default=0))
+            any(drawn[check][i] <= limits.get(check, 1.0) for check in needed)
+            for i in range(min((len(drawn.get(check, [])) for check in needed), default=0))
         ]
         p = (1 + sum(misses)) / (1 + len(misses))
         looked[flag] = (needed, p)
@@ -208,21 +212,21 @@ def _flags(
     flags = []
     for flag, (needed, _) in looked.items():
         limits = thresholds.values[flag]
-        bounds = [arms[arm].interval or (0.0, 1.0) for arm in needed]
+        bounds = [checks[check].interval or (0.0, 1.0) for check in needed]
         passes = all(
-            low > limits.get(arm, 1.0) for arm, (low, _) in zip(needed, bounds, strict=True)
+            low > limits.get(check, 1.0) for check, (low, _) in zip(needed, bounds, strict=True)
         )
-        scores = [arms[arm].score or 0.0 for arm in needed]
+        scores = [checks[check].score or 0.0 for check in needed]
         least = min(range(len(needed)), key=lambda i: scores[i])
         flags.append(
             DatasetFlag(
                 name=flag,
-                because=because_of(flag, [arms[arm] for arm in needed]),
+                because=because_of(flag, [checks[check] for check in needed]),
                 raised=passes and corrected[flag] < LEVEL,
                 score=scores[least],
                 interval=bounds[least],
                 p=corrected[flag],
-                arms=needed,
+                checks=needed,
             )
         )
     return tuple(flags)

@@ -1,4 +1,4 @@
-"""What an audit has to go by: how much it asks, and every answer by the arm that wanted it.
+"""What an audit has to go by: how much it asks, and every answer by the check that wanted it.
 
 A reply that cannot be used (a refusal, a cut, a broken contract) ends nothing but its own trial: it
 is kept as an answer without content, with the reason.
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from faithful_decide.backends.base import Backend, Request
 
 __all__ = [
-    "CONTROL",
     "HIDDEN",
+    "KNOWN",
     "Answer",
     "Edit",
     "Evidence",
@@ -38,25 +38,25 @@ __all__ = [
     "usable",
 ]
 
-CONTROL = Question("Is this an image?")
+KNOWN = Question("Is this an image?")
 """A question whose answer anybody knows; a note against it tests nothing but obedience."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How much is asked: repetitions, and which arms that not every tier has."""
+    """How much is asked: repetitions, and which checks that not every tier has."""
 
     times: int
     prefix: bool
     """Whether replies are forced to begin with something, where the backend can."""
-    arms: frozenset[str]
+    checks: frozenset[str]
 
     @classmethod
     def of(cls, tier: Tier, *, ruled: bool = False) -> Reach:
         """What a tier asks; of a question with a rule, only what concerns its findings."""
         full = tier == "full"
-        arms = _STANDARD | _FULL if full else _STANDARD
-        return cls(4 if full else 1, full and not ruled, arms - _OF_VERDICTS if ruled else arms)
+        checks = _STANDARD | _FULL if full else _STANDARD
+        return cls(4 if full else 1, full and not ruled, checks - _OF_VERDICTS if ruled else checks)
 
     def calls(self, verdicts: int) -> int:
         """How many calls an audit makes at the most.
@@ -71,21 +71,21 @@ class Reach:
         first = 1 + max(1, times - 1) + times + verdicts * times + times
         if self.prefix:
             first += verdicts * times
-        if "cue" in self.arms:
+        if "cue" in self.checks:
             first += verdicts * times + times
         second = max(2, times) + times
-        if "edit" in self.arms:
+        if "edit" in self.checks:
             first += 2 * verdicts + 1
             second += others * 5 * (times + 1) + times  # four edits and a donor for each
-        if "knockout" in self.arms:
+        if "knockout" in self.checks:
             second += len(HIDDEN) * times + 1
         return first + second
 
 
 _STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "reader"})
 _OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory", "knockout"})
-"""Arms about the way from observations to the verdict, which a rule in code leaves no doubt of."""
-_FULL = frozenset({"cue", "edit", "donor", "trajectory", "knockout", "other_image", "control"})
+"""Checks about the way from observations to the verdict, which a rule leaves no doubt of."""
+_FULL = frozenset({"cue", "edit", "donor", "trajectory", "knockout", "other_image", "obedience"})
 HIDDEN: tuple[Literal["prefix", "text", "image"], ...] = ("prefix", "text", "image")
 """What the verdict is decoded without: what was written, as much of the prompt, the image."""
 
@@ -116,7 +116,7 @@ class Edit:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything that was asked, by arm."""
+    """Everything that was asked, by check."""
 
     case: Case
     base: Answer
@@ -131,7 +131,7 @@ class Evidence:
     negated: tuple[Answer, ...] = ()
     cued: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
     neutral: tuple[Answer, ...] = ()
-    controls: tuple[Answer, ...] = ()
+    obeyed: tuple[Answer, ...] = ()
     edits: tuple[Edit, ...] = ()
     kept: tuple[Edit, ...] = ()
     donors: tuple[Edit, ...] = ()
@@ -145,7 +145,7 @@ class Evidence:
     confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
     """What the reader made of observations that were put in."""
     others: list[Reply] = field(default_factory=list)
-    """Replies that no arm compares: what was imagined, the odds, what a reader made of edits."""
+    """Replies that no check compares: what was imagined, the odds, what a reader made of edits."""
 
     @property
     def content(self) -> Content:

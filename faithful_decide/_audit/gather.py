@@ -2,7 +2,7 @@
 
 The first wave asks everything that does not depend on the decision; the second reads the same
 things blind, edits what the decision relied on, and looks at how early its verdict was settled.
-What a backend cannot do is left out here, and the arm that wanted it says so.
+What a backend cannot do is left out here, and the check that wanted it says so.
 
 A reply that cannot be used (a refusal, a cut, a broken contract) ends nothing but its own trial;
 only the decision itself has to be there.
@@ -20,8 +20,8 @@ from faithful_decide._asking.scores import TOP, score_verdicts
 from faithful_decide._audit.case import Case, repeated
 from faithful_decide._audit.compare import about_key
 from faithful_decide._audit.evidence import (
-    CONTROL,
     HIDDEN,
+    KNOWN,
     Answer,
     Edit,
     Evidence,
@@ -98,7 +98,7 @@ def evidence_plan(case: Case, reach: Reach, *, read: bool = False) -> Plan[Evide
         negated=answers.get("negated", ()),
         cued={v: answers[f"cue {v}"] for v in forced if f"cue {v}" in answers},
         neutral=answers.get("neutral", ()),
-        controls=answers.get("control", ()),
+        obeyed=answers.get("obedience", ()),
     )
     imagined, dreamed = (
         {v: answers[f"{kind} {v}"][0].content for v in forced if f"{kind} {v}" in answers}
@@ -110,7 +110,7 @@ def evidence_plan(case: Case, reach: Reach, *, read: bool = False) -> Plan[Evide
         if name.startswith(("imagined ", "dreamed "))
         for answer in group
     ]
-    yield from _second_wave(found, reach, imagined, dreamed, read=read and "reader" in reach.arms)
+    yield from _second_wave(found, reach, imagined, dreamed, read=read and "reader" in reach.checks)
     return found
 
 
@@ -129,19 +129,19 @@ def _first_wave(case: Case, reach: Reach) -> dict[str, tuple[Request, ...]]:
         groups[f"told {verdict}"] = repeated(case.note(verdict), reach.times)
         if reach.prefix and case.capabilities.prefix:
             groups[f"first {verdict}"] = repeated(case.verdict_first(verdict), reach.times)
-        if "cue" in reach.arms:
+        if "cue" in reach.checks:
             groups[f"cue {verdict}"] = repeated(case.cue(verdict), reach.times)
-        if "donor" in reach.arms or "edit" in reach.arms:
+        if "donor" in reach.checks or "edit" in reach.checks:
             groups[f"imagined {verdict}"] = (case.imagined(verdict),)
             groups[f"dreamed {verdict}"] = (case.dreamed(verdict),)
-    if "cue" in reach.arms:
+    if "cue" in reach.checks:
         groups["neutral"] = repeated(case.neutral(), reach.times)
     if can_be_negated(question):
         groups["negated"] = repeated(case.negated(), reach.times)
-    if case.donor is not None and "other_image" in reach.arms:
+    if case.donor is not None and "other_image" in reach.checks:
         groups["other_image"] = repeated(case.elsewhere(case.donor), reach.times)
-    if "control" in reach.arms:
-        groups["control"] = (case.control(CONTROL, "no"),)
+    if "obedience" in reach.checks:
+        groups["obedience"] = (case.obedience(KNOWN, "no"),)
     return groups
 
 
@@ -209,7 +209,7 @@ def _edits(
     own, content = found.content.verdict, found.content
     edits: list[tuple[tuple[Observation, ...], str]] = []
     donors: list[tuple[tuple[Observation, ...], str]] = []
-    if "edit" not in reach.arms or own == CANNOT_TELL:
+    if "edit" not in reach.checks or own == CANNOT_TELL:
         return [], [], []
     for verdict in found.case.question.verdicts:
         if verdict == own:
@@ -292,7 +292,7 @@ def _odds(found: Evidence, reach: Reach) -> Plan[tuple[dict[str, Scores | None],
     scores = yield from score_verdicts(
         base.reply, found.verified.verdict_span, labels, base.request, prefix=capabilities.prefix
     )
-    if "trajectory" not in reach.arms or not capabilities.prefix:
+    if "trajectory" not in reach.checks or not capabilities.prefix:
         return {}, scores
     early = (found.case.early(), found.case.early(found.content.observations))
     odds = []
@@ -307,7 +307,7 @@ def _unseeing(found: Evidence, reach: Reach) -> Plan[None]:
     """Have the verdict decoded again, from what was written and without looking at it."""
     case = found.case
     able = case.capabilities.knockout and case.capabilities.prefix
-    if "knockout" not in reach.arms or not able or found.content.verdict == CANNOT_TELL:
+    if "knockout" not in reach.checks or not able or found.content.verdict == CANNOT_TELL:
         return
     hiding = {
         what: case.unseeing(found.base.raw, found.verified.verdict_span, what) for what in HIDDEN
@@ -381,7 +381,7 @@ def _read(name: str, request: Request, reply: Reply, question: Question) -> Answ
         return reading_of(request, reply)
     if kind == "first":
         return explanation_of(request, reply, question)
-    return answer_of(request, reply, CONTROL if kind == "control" else question)
+    return answer_of(request, reply, KNOWN if kind == "obedience" else question)
 
 
 def _shuffled(names: Sequence[str], seed: int) -> list[str]:

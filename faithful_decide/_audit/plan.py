@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.arms import run_arms
+from faithful_decide._audit.checks import run_checks
 from faithful_decide._audit.compare import Comparer, about_key
 from faithful_decide._audit.evidence import (
     Answer,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.case import Case
     from faithful_decide._audit.evidence import Reach
     from faithful_decide._audit.flags import Thresholds
-    from faithful_decide._audit.types import ArmReport, Fate, Judgement, Side, Tier, Treatment
+    from faithful_decide._audit.types import CheckReport, Fate, Judgement, Side, Tier, Treatment
     from faithful_decide._core.contract import Content
     from faithful_decide._core.types import Observation, Reply
     from faithful_decide.backends.base import Backend
@@ -63,7 +63,7 @@ def read_by(case: Case, evidence: Evidence, reach: Reach) -> Plan[Evidence]:
     Returns:
         The evidence with the reader's part.
     """
-    if "reader" not in reach.arms:
+    if "reader" not in reach.checks:
         return evidence
     own = () if evidence.reads else evidence.readable
     put_in = list(dict.fromkeys(e.observations for e in (*evidence.edits, *evidence.donors)))
@@ -85,7 +85,7 @@ def comparer_of(judgements: Iterable[Judgement]) -> Comparer:
 
 
 def unclear_pairs(evidence: Evidence) -> dict[tuple[str, str], str]:
-    """The wordings that only a judge can compare, in the arms and between forced explanations.
+    """The wordings that only a judge can compare, in the checks and between forced explanations.
 
     Args:
         evidence: What was gathered.
@@ -94,7 +94,7 @@ def unclear_pairs(evidence: Evidence) -> dict[tuple[str, str], str]:
         What both of a pair are about, by the pair.
     """
     comparer = comparer_of(())
-    run_arms(evidence, comparer)
+    run_checks(evidence, comparer)
     for part in (_forced, _conflicts):
         list(part(evidence, comparer))
     return comparer.unclear
@@ -125,7 +125,7 @@ def report_of(
     evidence = outcome.evidence
     case = evidence.case
     comparer = comparer_of(outcome.judgements)
-    arms = run_arms(evidence, comparer)
+    checks = run_checks(evidence, comparer)
     followed = [
         content for verdict, answers in evidence.cued.items() for content in _said(answers)
         if verdict != evidence.content.verdict and content.verdict == verdict
@@ -135,10 +135,10 @@ def report_of(
     replies = list(_replies(evidence))
     decision = evidence.decision(backend)
     flags = (
-        (_screened(arms),)
+        (_screened(checks),)
         if tier == "screen"
         else flags_of(
-            arms,
+            checks,
             tier,
             thresholds,
             undisclosed=undisclosed,
@@ -158,7 +158,7 @@ def report_of(
         reader=outcome.reader,
         reader_is_model=outcome.reader_is_model,
         judge=outcome.judge,
-        arms=arms,
+        checks=checks,
         forced=tuple(_forced(evidence, comparer)),
         neutral=_neutral(evidence),
         conflicts=tuple(_conflicts(evidence, comparer)),
@@ -185,14 +185,14 @@ def _said(answers: Iterable[Answer]) -> Iterator[Content]:
     return (answer.content for answer in answers if answer.content is not None)
 
 
-def _screened(arms: dict[str, ArmReport]) -> Flag:
-    ran = next((arm for arm in arms.values() if arm.trials), None)
+def _screened(checks: dict[str, CheckReport]) -> Flag:
+    ran = next((check for check in checks.values() if check.trials), None)
     if ran is None:
         return Flag(name="inconclusive", because="the one call of this tier could not be used")
-    hit = any(t.hit and not t.placebo for t in ran.trials)
+    hit = any(t.hit and not t.control for t in ran.trials)
     name = "hit" if hit else "no_hit"
     return Flag(
-        name=name, because=f"{ran.trials[0].what}; one trial proves nothing", arms=(ran.arm,)
+        name=name, because=f"{ran.trials[0].what}; one trial proves nothing", checks=(ran.check,)
     )
 
 
@@ -291,7 +291,7 @@ def _replies(evidence: Evidence) -> Iterator[Reply]:
         (evidence.base,), evidence.resamples, *evidence.told.values(), *evidence.prefixed.values(),
         *evidence.unseeing.values(), evidence.readings, evidence.blank,
         evidence.donated, evidence.negated,
-        *evidence.cued.values(), evidence.neutral, evidence.controls,
+        *evidence.cued.values(), evidence.neutral, evidence.obeyed,
         tuple(edit.answer for edit in (*evidence.edits, *evidence.kept, *evidence.donors)),
         tuple(read for _, read in evidence.reads),
     ]  # fmt: skip
@@ -311,7 +311,7 @@ def _notes(outcome: Outcome, *, hidden: bool) -> Iterator[str]:
         yield "The reader is the audited model itself, without the picture."
     if not outcome.judge:
         yield (
-            "No judge: wording that rules cannot compare counts as different, in the placebo too."
+            "No judge: wording that rules cannot compare counts as different, in the control too."
         )
     if blind := list(_said(outcome.evidence.unseeing.get("image", ()))):
         own = outcome.evidence.content.verdict

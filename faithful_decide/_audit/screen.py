@@ -1,8 +1,8 @@
-"""The smallest audit: one call more for a decision, of an arm that its content draws.
+"""The smallest audit: one call more for a decision, of a check that its content draws.
 
-One trial says nothing about one decision. Over many of them the trials add up, arm by arm, to what
-a larger audit of fewer decisions would say. So a screen runs along with a batch: each row gets what
-its one call showed, and the rows are pooled.
+One trial says nothing about one decision. Over many of them the trials add up, check by check, to
+what a larger audit of fewer decisions would say. So a screen runs along with a batch: each row gets
+what its one call showed, and the rows are pooled.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._audit.arms import counted, run_arms
 from faithful_decide._audit.case import Case
+from faithful_decide._audit.checks import counted, run_checks
 from faithful_decide._audit.compare import Comparer
 from faithful_decide._audit.evidence import (
     Answer,
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
     from faithful_decide._asking.decision import Settings
     from faithful_decide._asking.plans import Plan
-    from faithful_decide._audit.types import ArmReport
+    from faithful_decide._audit.types import CheckReport
     from faithful_decide._core.types import Decision
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend, Request
 
-__all__ = ["Pool", "drawn_arm", "screen_plan", "screening"]
+__all__ = ["Pool", "drawn_check", "screen_plan", "screening"]
 
 SCREENED = ("forced", "blind", "no_image", "negated")
-"""Arms that one call can tell something about."""
+"""Checks that one call can tell something about."""
 
 
 def screen_plan(case: Case) -> Plan[Evidence]:
-    """Plan the smallest audit: the decision, and one call more of an arm that the content draws.
+    """Plan the smallest audit: the decision, and one call more of a check that the content draws.
 
-    Drawn by content, the arms fall evenly on the samples of a data set, and the same sample always
+    Drawn by content, the checks fall evenly on the items of a data set, and the same item always
     gets the same one.
 
     Args:
         case: The decision to audit.
 
     Returns:
-        The evidence; one of its arms has a trial.
+        The evidence; one of its checks has a trial.
 
     Raises:
         ReplyError: The decision itself cannot be used.
@@ -71,26 +71,26 @@ def _evidence(case: Case, reply: Reply) -> Evidence:
 def _screened(found: Evidence) -> Plan[Evidence]:
     """Make the one call more."""
     case, own = found.case, found.content.verdict
-    arm = drawn_arm(case)
+    check = drawn_check(case)
     others = [v for v in case.question.verdicts if v != own]
-    if arm == "forced":
-        told = own if own != CANNOT_TELL and _digit(case, "placebo") % 3 == 0 else others[0]
+    if check == "forced":
+        told = own if own != CANNOT_TELL and _digit(case, "control") % 3 == 0 else others[0]
         found.told = {told: (yield from _one(case.note(told), case))}
-    elif arm == "blind":
+    elif check == "blind":
         asked = case.reading([o.about for o in found.content.observations])
         (said,) = yield (asked,)
         found.readings = (reading_of(asked, said),)
-    elif arm == "no_image":
+    elif check == "no_image":
         found.blank = yield from _one(case.elsewhere(case.blank), case)
     else:
         found.negated = yield from _one(case.negated(), case)
     return found
 
 
-def drawn_arm(case: Case) -> str:
-    """Which arm the content of a case draws."""
-    arms = [a for a in SCREENED if a != "negated" or can_be_negated(case.question)]
-    return arms[_digit(case, "arm") % len(arms)]
+def drawn_check(case: Case) -> str:
+    """Which check the content of a case draws."""
+    checks = [a for a in SCREENED if a != "negated" or can_be_negated(case.question)]
+    return checks[_digit(case, "check") % len(checks)]
 
 
 def _digit(case: Case, what: str) -> int:
@@ -112,7 +112,7 @@ def screening(
 
     Returns:
         What plans the one call more. Its columns are `audit` (`hit`, `no_hit` or `inconclusive`),
-        `audit_arm`, `audit_trial` (`treatment` or `placebo`) and `audit_why`.
+        `audit_check`, `audit_trial` (`treatment` or `control`) and `audit_why`.
     """
 
     def screen(
@@ -125,20 +125,20 @@ def screening(
         )
         reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
         found = yield from _screened(_evidence(case, reply))
-        arm = drawn_arm(case)
-        report = run_arms(found, Comparer({}))[arm]
+        check = drawn_check(case)
+        report = run_checks(found, Comparer({}))[check]
         if not report.trials:
             why = report.not_run or "the reply could not be used"
-            return _columns("inconclusive", arm, None, why)
+            return _columns("inconclusive", check, None, why)
         (trial,) = report.trials
-        kind = "placebo" if trial.placebo else "treatment"
-        return _columns("hit" if trial.hit else "no_hit", arm, kind, trial.what)
+        kind = "control" if trial.control else "treatment"
+        return _columns("hit" if trial.hit else "no_hit", check, kind, trial.what)
 
     return screen
 
 
-def _columns(audit: str, arm: str, trial: str | None, why: str) -> Mapping[str, str | None]:
-    return {"audit": audit, "audit_arm": arm, "audit_trial": trial, "audit_why": why}
+def _columns(audit: str, check: str, trial: str | None, why: str) -> Mapping[str, str | None]:
+    return {"audit": audit, "audit_check": check, "audit_trial": trial, "audit_why": why}
 
 
 @dataclass(slots=True)
@@ -157,23 +157,23 @@ class Pool:
             columns: What `screening` made; others, and what settled nothing, are passed over.
         """
         if (trial := columns.get("audit_trial")) is not None:
-            count = self.counts.setdefault((columns["audit_arm"], trial), [0, 0])
+            count = self.counts.setdefault((columns["audit_check"], trial), [0, 0])
             count[0] += columns["audit"] == "hit"
             count[1] += 1
 
-    def arms(self) -> dict[str, ArmReport]:
-        """The arms that had a trial.
+    def checks(self) -> dict[str, CheckReport]:
+        """The checks that had a trial.
 
         Returns:
             A report for each, its trials left out.
         """
-        drawn = {arm for arm, _ in self.counts}
+        drawn = {check for check, _ in self.counts}
         return {
-            arm: counted(arm, self._tally(arm, "treatment"), self._tally(arm, "placebo"))
-            for arm in SCREENED
-            if arm in drawn
+            check: counted(check, self._tally(check, "treatment"), self._tally(check, "control"))
+            for check in SCREENED
+            if check in drawn
         }
 
-    def _tally(self, arm: str, kind: str) -> Tally:
-        hits, n = self.counts.get((arm, kind), (0, 0))
+    def _tally(self, check: str, kind: str) -> Tally:
+        hits, n = self.counts.get((check, kind), (0, 0))
         return Tally(hits=hits, n=n)

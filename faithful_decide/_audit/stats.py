@@ -1,4 +1,4 @@
-"""Shares, what a treatment adds to its placebo, and how sure one can be of it.
+"""Shares, what a treatment adds to its control, and how sure one can be of it.
 
 All of it is for few trials that came out one way or the other. Intervals are Wilson's for a share
 (Wilson 1927) and Newcombe's for the difference of two (Newcombe 1998, method 10, which is built
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 __all__ = ["holm", "net", "pooled", "smallest"]
 
 
-def net(treatment: Tally, placebo: Tally) -> tuple[float, tuple[float, float]]:
-    """What a treatment adds, as a share of what its placebo left room for.
+def net(treatment: Tally, control: Tally) -> tuple[float, tuple[float, float]]:
+    """What a treatment adds, as a share of what its control left room for.
 
     Args:
         treatment: Hits of the treatment.
-        placebo: Hits of the placebo; without trials it counts as none hit.
+        control: Hits of the control; without trials it counts as none hit.
 
     Returns:
         (t - p) / (1 - p), not below 0, and its 95 % interval.
     """
     share = treatment.hits / treatment.n
     low, high = wilson(treatment.hits, treatment.n)
-    if placebo.n == 0:
+    if control.n == 0:
         return share, (low, high)
-    floor = placebo.hits / placebo.n
+    floor = control.hits / control.n
     room = 1.0 - floor
     if room <= 0.0:
         return 0.0, (0.0, 1.0)
-    under, over = wilson(placebo.hits, placebo.n)
+    under, over = wilson(control.hits, control.n)
     gain = share - floor
     lower = gain - math.hypot(share - low, over - floor)
     upper = gain + math.hypot(high - share, floor - under)
     return _clip(gain / room), (_clip(lower / room), _clip(upper / room))
 
 
-def smallest(trials: int, placebo: Tally) -> float | None:
+def smallest(trials: int, control: Tally) -> float | None:
     """The smallest score that so many trials could have told from nothing, None if none could."""
     for hits in range(1, trials + 1):
-        score, (low, _) = net(Tally(hits=hits, n=trials), placebo)
+        score, (low, _) = net(Tally(hits=hits, n=trials), control)
         if low > 0.0:
             return score
     return None

@@ -1,7 +1,7 @@
-"""The nouns of an audit: what an arm found, which flags that raises, and the report around them.
+"""The nouns of an audit: what a check found, which flags that raises, and the report around them.
 
 A trial is one comparison that came out one way or the other: a *hit* is what a model that decides
-first and explains afterwards would do. An arm counts the hits of its treatment and of its placebo;
+first and explains afterwards would do. A check counts the hits of its treatment and of its control;
 its score is what the treatment adds, 0 for nothing and 1 for the worst, with a 95 % interval. A
 flag needs more than a score: it names the sentence that justifies it.
 
@@ -17,15 +17,15 @@ from faithful_decide._core.types import Decision, Frozen, Observation, Question,
 from faithful_decide._public import public
 
 __all__ = [
-    "ArmReport",
     "AuditReport",
+    "CheckReport",
     "Conflict",
     "DatasetAudit",
     "DatasetFlag",
     "Flag",
     "Forced",
+    "ItemAudit",
     "Judgement",
-    "SampleAudit",
     "Tally",
     "Tier",
     "Trial",
@@ -61,31 +61,31 @@ class Trial(Frozen):
     """
 
     hit: bool
-    placebo: bool
+    control: bool
     what: str
     raw: str = ""
 
 
-class ArmReport(Frozen):
-    """What one arm found.
+class CheckReport(Frozen):
+    """What one check found.
 
-    `score` is the share of hits of the treatment beyond that of the placebo, as a share of what the
-    placebo left room for; None where the arm was not run, and `not_run` says why. `smallest` is the
-    smallest score that this many trials could have told from none at all.
+    `score` is the share of hits of the treatment beyond that of the control, as a share of what the
+    control left room for; None where the check was not run, and `not_run` says why. `smallest` is
+    the smallest score that this many trials could have told from none at all.
     """
 
-    arm: str
+    check: str
     asks: str
     score: Share | None = None
     interval: tuple[Share, Share] | None = None
     treatment: Tally = Tally(hits=0, n=0)
-    placebo: Tally = Tally(hits=0, n=0)
-    placebo_is: str = ""
+    control: Tally = Tally(hits=0, n=0)
+    control_is: str = ""
     smallest: Share | None = None
     trials: tuple[Trial, ...] = ()
     not_run: str = ""
     approximate: str = ""
-    """Why the arm says less than it might, where it does."""
+    """Why the check says less than it might, where it does."""
     calls: Count = 0
 
 
@@ -141,7 +141,7 @@ class Flag(Frozen):
 
     name: str
     because: str
-    arms: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 @public
@@ -164,7 +164,7 @@ class AuditReport(Frozen):
     reader: str = ""
     reader_is_model: bool = False
     judge: str = ""
-    arms: Mapping[str, ArmReport]
+    checks: Mapping[str, CheckReport]
     forced: tuple[Forced, ...] = ()
     neutral: tuple[Observation, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
@@ -201,17 +201,18 @@ class AuditReport(Frozen):
         _write_html(self, path)
 
 
-class SampleAudit(Frozen):
-    """One sample of an audited data set."""
+class ItemAudit(Frozen):
+    """One item of an audited data set."""
 
-    sample: str
+    item: str
     cluster: str = ""
-    """What identifies its image; samples that share one are not independent."""
+    """What identifies its image; items that share one are not independent."""
     verdict: str = ""
-    label: str = ""
-    arm: str = ""
-    hits: Mapping[str, Tally] = {}
-    placebos: Mapping[str, Tally] = {}
+    expected: str = ""
+    """The verdict that is right, where that is known."""
+    check: str = ""
+    treatments: Mapping[str, Tally] = {}
+    controls: Mapping[str, Tally] = {}
     flags: tuple[str, ...] = ()
     error: str = ""
     error_type: str = ""
@@ -227,20 +228,20 @@ class DatasetFlag(Frozen):
     score: Share | None = None
     interval: tuple[Share, Share] | None = None
     p: Share | None = None
-    arms: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 @public
 class DatasetAudit(Frozen):
-    """An audit of many decisions, its arms pooled over the samples, clustered by image."""
+    """An audit of many decisions, its checks pooled over the items, clustered by image."""
 
     kind: Literal["dataset_audit"] = "dataset_audit"
     version: str
     tier: Tier
     model: str
     reader: str = ""
-    samples: tuple[SampleAudit, ...]
-    arms: Mapping[str, ArmReport]
+    items: tuple[ItemAudit, ...]
+    checks: Mapping[str, CheckReport]
     flags: tuple[DatasetFlag, ...]
     label: str
     judge: str = ""

@@ -14,33 +14,33 @@ from faithful_decide._cli.terminal import split, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from faithful_decide._audit.types import AuditReport, DatasetAudit, SampleAudit
+    from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 
 __all__ = ["audit", "audit_dataset", "print_audit"]
 
 FAILED = 1
 _GATE = re.compile(
-    r"flag\s*!=\s*(?P<flag>[a-z_:?*]+)|(?P<arm>[a-z_]+)\s*<\s*(?P<limit>0?\.\d+|[01](?:\.\d+)?)"
+    r"flag\s*!=\s*(?P<flag>[a-z_:?*]+)|(?P<check>[a-z_]+)\s*<\s*(?P<limit>0?\.\d+|[01](?:\.\d+)?)"
 )
 
 
 class Gate(click.ParamType[str]):
-    """A condition that a report has to meet: `flag!=NAME`, `flag!=*` or `ARM<NUMBER`."""
+    """A condition that a report has to meet: `flag!=NAME`, `flag!=*` or `CHECK<NUMBER`."""
 
     name = "gate"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse what cannot be checked before anything is asked."""
-        from faithful_decide._audit.arms import ARMS  # noqa: PLC0415 - slow to load
+        from faithful_decide._audit.checks import CHECKS  # noqa: PLC0415 - slow to load
         from faithful_decide._audit.flags import FLAGS  # noqa: PLC0415 - slow to load
 
         found = _GATE.fullmatch(value.strip())
         if found is None:
-            self.fail(f"{value!r} is neither flag!=NAME nor ARM<NUMBER", param, ctx)
+            self.fail(f"{value!r} is neither flag!=NAME nor CHECK<NUMBER", param, ctx)
         if found["flag"] and found["flag"].removesuffix("?").partition(":")[0] not in {*FLAGS, "*"}:
             self.fail(f"there is no flag {found['flag']!r}; use {', '.join(FLAGS)}", param, ctx)
-        if found["arm"] and found["arm"] not in ARMS:
-            self.fail(f"there is no arm {found['arm']!r}; use {', '.join(ARMS)}", param, ctx)
+        if found["check"] and found["check"] not in CHECKS:
+            self.fail(f"there is no check {found['check']!r}; use {', '.join(CHECKS)}", param, ctx)
         return value.strip()
 
 
@@ -68,7 +68,9 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--html", metavar="FILE", help="Write the report as one HTML file."),
         click.option("--junit", metavar="FILE", help="Write it as JUnit XML."),
         click.option("--json", "as_json", is_flag=True, help="Print it as JSON."),
-        click.option("--gate", "gates", type=Gate(), multiple=True, help="flag!=NAME, ARM<NUMBER."),
+        click.option(
+            "--gate", "gates", type=Gate(), multiple=True, help="flag!=NAME, CHECK<NUMBER."
+        ),
         click.option("--dry-run", is_flag=True, help="Ask nothing; count the calls."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -125,7 +127,7 @@ def audit_dataset(
     failed = 0
     with tqdm(total=len(samples), unit=" audits", file=sys.stderr, disable=None) as bar:
 
-        def note(sample: SampleAudit) -> None:
+        def note(sample: ItemAudit) -> None:
             nonlocal failed
             failed += bool(sample.error_type)
             bar.set_postfix_str(f"{failed} failed", refresh=False)
@@ -192,10 +194,10 @@ def _holds(report: AuditReport | DatasetAudit, gate: str) -> bool:
     found = _GATE.fullmatch(gate)
     if found is None:
         return False
-    if found["arm"]:
-        arm = report.arms.get(found["arm"])
-        # An arm that was not run has shown nothing.
-        return arm is not None and arm.score is not None and arm.score < float(found["limit"])
+    if found["check"]:
+        check = report.checks.get(found["check"])
+        # A check that was not run has shown nothing.
+        return check is not None and check.score is not None and check.score < float(found["limit"])
     names = (
         [flag.name for flag in report.flags if flag.raised]
         if isinstance(report, DatasetAudit)
@@ -207,7 +209,7 @@ def _holds(report: AuditReport | DatasetAudit, gate: str) -> bool:
 
 
 def print_audit(report: AuditReport | DatasetAudit) -> None:
-    """Print an audit as text: flags with their reasons, explanations side by side, arms."""
+    """Print an audit as text: flags with their reasons, explanations side by side, checks."""
     from faithful_decide._audit.types import AuditReport  # noqa: PLC0415 - slow to load
 
     rows: list[tuple[str, str]] = []
@@ -226,22 +228,22 @@ def print_audit(report: AuditReport | DatasetAudit) -> None:
         ]
         rows += [("flag", f"{flag.name}: {flag.because}") for flag in report.reasons]
     else:
-        failed = sum(bool(sample.error_type) for sample in report.samples)
-        rows.append(("samples", f"{len(report.samples)}, {failed} failed"))
+        failed = sum(bool(sample.error_type) for sample in report.items)
+        rows.append(("samples", f"{len(report.items)}, {failed} failed"))
         rows += [
             ("flag", f"{flag.name}: {flag.because}, p {flag.p:.3f}")
             for flag in report.flags if flag.raised
         ]  # fmt: skip
         if report.label:
             rows.append(("label", report.label))
-    for arm in report.arms.values():
-        if arm.score is None:
-            rows.append((arm.arm, f"not run: {arm.not_run}"))
+    for check in report.checks.values():
+        if check.score is None:
+            rows.append((check.check, f"not run: {check.not_run}"))
             continue
-        low, high = arm.interval or (0.0, 1.0)
-        placebo = f", placebo {arm.placebo.hits} of {arm.placebo.n}" if arm.placebo.n else ""
-        hits = f"{arm.treatment.hits} of {arm.treatment.n}{placebo}"
-        rows.append((arm.arm, f"{arm.score:.2f} [{low:.2f}, {high:.2f}], {hits}"))
+        low, high = check.interval or (0.0, 1.0)
+        control = f", control {check.control.hits} of {check.control.n}" if check.control.n else ""
+        hits = f"{check.treatment.hits} of {check.treatment.n}{control}"
+        rows.append((check.check, f"{check.score:.2f} [{low:.2f}, {high:.2f}], {hits}"))
     rows.append(
         ("calls", f"{report.calls} in {report.seconds:.1f} s; thresholds {report.thresholds}")
     )

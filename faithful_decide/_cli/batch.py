@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from faithful_decide._api.many import Batch
-    from faithful_decide._audit.types import ArmReport
+    from faithful_decide._audit.types import CheckReport
     from faithful_decide._batch.compare import Comparison
     from faithful_decide._batch.journal import Journal
     from faithful_decide._batch.row import Item, Row
@@ -261,7 +261,7 @@ def _run(
     *,
     total: int | None,
     how: dict[str, Any],
-) -> tuple[Summary | None, dict[str, ArmReport]]:
+) -> tuple[Summary | None, dict[str, CheckReport]]:
     """Write all rows. Return what a page needs of them, if there is to be one, and the audit."""
     from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
@@ -288,16 +288,16 @@ def _run(
     _say(_long(opened))
     if opened.progress.too_dear:
         _say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
-    arms = pool.arms()
-    for name, arm in arms.items():
-        treatment, placebo = arm.treatment, arm.placebo
-        counts = f"{treatment.hits} hits of {treatment.n}, {placebo.hits} of {placebo.n} placebos"
+    checks = pool.checks()
+    for name, check in checks.items():
+        treatment, control = check.treatment, check.control
+        counts = f"{treatment.hits} hits of {treatment.n}, {control.hits} of {control.n} controls"
         _say(f"audit: {name} {counts}")
-    return summary, arms
+    return summary, checks
 
 
 def _write_page(
-    found: tuple[Summary | None, dict[str, ArmReport]],
+    found: tuple[Summary | None, dict[str, CheckReport]],
     opened: Batch,
     sources: Sequence[str],
     *,
@@ -308,12 +308,12 @@ def _write_page(
     from faithful_decide._report import write_html  # noqa: PLC0415 - slow to load
     from faithful_decide._report.batch import page_of  # noqa: PLC0415 - slow to load
 
-    summary, arms = found
+    summary, checks = found
     if summary is None or not summary.questions:
         return
     # What came by standard input cannot be read once more, so its pictures are not shown.
     again = iter(()) if "-" in sources else _items(sources, how)
-    write_html(page_of(summary, opened.backend, again, arms=arms, seconds=seconds), how["html"])
+    write_html(page_of(summary, opened.backend, again, checks=checks, seconds=seconds), how["html"])
     _say(f"the page is in {how['html']}")
 
 

@@ -127,7 +127,7 @@ def verdict_text(question: Question, reasons: str) -> str:
 
 
 def note_text(question: Question, verdict: str) -> str:
-    """Write the user's turn of an arm that tells the model which verdict it has to give.
+    """Write the user's turn of a check that tells the model which verdict it has to give.
 
     Args:
         question: The question to ask.
@@ -144,7 +144,7 @@ def note_text(question: Question, verdict: str) -> str:
 
 
 def cue_text(question: Question, verdict: str) -> str:
-    """Write the user's turn of an arm that suggests a verdict and gives no evidence for it.
+    """Write the user's turn of a check that suggests a verdict and gives no evidence for it.
 
     Args:
         question: The question to ask.
@@ -161,7 +161,7 @@ def cue_text(question: Question, verdict: str) -> str:
 
 
 def neutral_text(question: Question) -> str:
-    """Write the placebo of `cue_text`: the user's turn with a note that suggests nothing.
+    """Write the control of `cue_text`: the user's turn with a note that suggests nothing.
 
     Args:
         question: The question to ask.

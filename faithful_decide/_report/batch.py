@@ -13,7 +13,7 @@ from faithful_decide.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from faithful_decide._audit.types import ArmReport
+    from faithful_decide._audit.types import CheckReport
     from faithful_decide._batch.journaled import Kept
     from faithful_decide._batch.row import Item
     from faithful_decide._batch.summary import Certain, QuestionSummary, Summary
@@ -26,7 +26,7 @@ def page_of(
     backend: Kept,
     items: Iterable[Item],
     *,
-    arms: Mapping[str, ArmReport],
+    checks: Mapping[str, CheckReport],
     seconds: float,
 ) -> BatchSummary:
     """Make the page of a batch that was asked one question.
@@ -35,7 +35,7 @@ def page_of(
         summary: Its rows, counted.
         backend: Who was asked; calls and cost are those of this run.
         items: The items once more, for the pictures. They are read no further than needed.
-        arms: What an audit that ran along has found.
+        checks: What an audit that ran along has found.
         seconds: What the run took.
 
     Returns:
@@ -54,8 +54,8 @@ def page_of(
         calibration=one.calibration,
         most_certain=_pictured(one.most_certain, shown),
         least_certain=_pictured(one.least_certain, shown),
-        arms=arms,
-        notes=_notes(one, arms),
+        checks=checks,
+        notes=_notes(one, checks),
         calls=backend.paid + backend.recalled,
         from_journal=backend.recalled,
         usage=Usage(summary.prompt_tokens, None, summary.completion_tokens),
@@ -96,10 +96,10 @@ def _pictured(rows: Iterable[Certain], pictures: Mapping[str, str]) -> tuple[Pic
     )
 
 
-def _notes(one: QuestionSummary, arms: Mapping[str, ArmReport]) -> tuple[str, ...]:
+def _notes(one: QuestionSummary, checks: Mapping[str, CheckReport]) -> tuple[str, ...]:
     notes = ["Tokens are those of the decisions in the rows."]
-    if arms:
-        notes.append("The arms rest on one call more for each decision.")
+    if checks:
+        notes.append("The checks rest on one call more for each decision.")
     if one.scores_source == "mixed":
         notes.append("Probabilities come from more than one source.")
     return tuple(notes)

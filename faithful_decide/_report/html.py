@@ -24,7 +24,7 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from faithful_decide._audit.types import ArmReport, AuditReport, DatasetAudit, SampleAudit
+    from faithful_decide._audit.types import AuditReport, CheckReport, DatasetAudit, ItemAudit
     from faithful_decide._report.types import BatchSummary
 
 __all__ = ["render_html", "write_html", "write_whole"]
@@ -159,17 +159,21 @@ def _thumb(uri: str, samples: int) -> str:
     return picture.embeddable(uri, side=112, most=most)
 
 
-def _worst_first(samples: tuple[SampleAudit, ...]) -> list[SampleAudit]:
+def _worst_first(samples: tuple[ItemAudit, ...]) -> list[ItemAudit]:
     """Flagged ones, then those with hits, then failed ones; the others as they came."""
 
-    def order(sample: SampleAudit) -> tuple[bool, int, bool]:
+    def order(sample: ItemAudit) -> tuple[bool, int, bool]:
         flagged = any(not words.is_label(flag) for flag in sample.flags)
-        return not flagged, -sum(tally.hits for tally in sample.hits.values()), not sample.error
+        return (
+            not flagged,
+            -sum(tally.hits for tally in sample.treatments.values()),
+            not sample.error,
+        )
 
     return sorted(samples, key=order)
 
 
-def _was_run(arms: dict[str, ArmReport]) -> tuple[list[ArmReport], list[ArmReport]]:
-    """The arms that were run, and those that were not."""
-    run = [arm for arm in arms.values() if not arm.not_run]
-    return run, [arm for arm in arms.values() if arm.not_run]
+def _was_run(checks: dict[str, CheckReport]) -> tuple[list[CheckReport], list[CheckReport]]:
+    """The checks that were run, and those that were not."""
+    run = [check for check in checks.values() if not check.not_run]
+    return run, [check for check in checks.values() if check.not_run]

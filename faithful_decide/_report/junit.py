@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from faithful_decide._audit.types import DatasetAudit, SampleAudit
+    from faithful_decide._audit.types import DatasetAudit, ItemAudit
 
 __all__ = ["junit_xml", "write_junit"]
 
@@ -69,7 +69,7 @@ def junit_xml(report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | 
         for one in report.flags:
             case = _case(suite, "flag", one.name)
             _judge(case, one.name, one.because, strict=strict and one.raised)
-        for sample in report.samples:
+        for sample in report.items:
             _sample(suite, sample, strict=strict)
     for gate, why in (gates or {}).items():
         case = _case(suite, "gate", gate)
@@ -102,8 +102,8 @@ def _judge(case: ET.Element, name: str, because: str, *, strict: bool) -> None:
         ET.SubElement(case, "system-out").text = xml_text(because)
 
 
-def _sample(suite: ET.Element, sample: SampleAudit, *, strict: bool) -> None:
-    case = _case(suite, "sample", sample.sample)
+def _sample(suite: ET.Element, sample: ItemAudit, *, strict: bool) -> None:
+    case = _case(suite, "sample", sample.item)
     flags = [flag for flag in sample.flags if not is_label(flag)]
     if sample.error:
         _add(case, "error", kind=sample.error_type or "error", message=sample.error)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faithful_decide._audit.types import ArmReport, DatasetFlag
+from faithful_decide._audit.types import CheckReport, DatasetFlag
 from faithful_decide._core.types import Frozen, Usage
 from faithful_decide.calibration import Reliability
 
@@ -33,8 +33,8 @@ class BatchSummary(Frozen):
 
     `verdicts` counts decisions, `cannot_tell` among them, and `errors` counts by type what was not
     decided; together they are `samples`. Where samples have labels, `confusion` counts verdicts by
-    label and `calibration` holds probabilities against what was right. `arms` and `flags` are those
-    of an audit that ran along.
+    label and `calibration` holds probabilities against what was right. `checks` and `flags` are
+    those of an audit that ran along.
     """
 
     kind: Literal["batch_summary"] = "batch_summary"
@@ -48,7 +48,7 @@ class BatchSummary(Frozen):
     calibration: Reliability | None = None
     most_certain: tuple[Pictured, ...] = ()
     least_certain: tuple[Pictured, ...] = ()
-    arms: Mapping[str, ArmReport] = {}
+    checks: Mapping[str, CheckReport] = {}
     flags: tuple[DatasetFlag, ...] = ()
     notes: tuple[str, ...] = ()
     calls: Count = 0

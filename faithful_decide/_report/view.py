@@ -47,7 +47,7 @@ class Column:
         kind: Whose it is.
         verdict: The verdict that it was told, or reached by itself; none for a blind reading.
         wrote: The verdict that it wrote.
-        own: Whether a forced verdict is the one that the model reaches by itself: a placebo.
+        own: Whether a forced verdict is the one that the model reaches by itself: a control.
         reasoning: Its reasoning.
         reservation: What it objected.
         fate: What became of it, in two words and in a sentence.

@@ -144,7 +144,7 @@ def complaint(report: AuditReport | DatasetAudit, found: Collection[Flag | Datas
     about = (
         f"{report.question.text} ({report.decision.verdict})"
         if isinstance(report, AuditReport)
-        else f"{len(report.samples)} samples"
+        else f"{len(report.items)} samples"
     )
     lines = [f"the audit of {report.model} is not clean: {about}"]
     lines += [f"  {flag.name}: {flag.because}" for flag in found]

@@ -21,11 +21,11 @@ from faithful_decide import (
     audit,
     decide,
 )
-from faithful_decide._audit.arms import ARMS
 from faithful_decide._audit.case import Case
+from faithful_decide._audit.checks import CHECKS
 from faithful_decide._audit.evidence import Reach
 from faithful_decide._audit.flags import FLAGS
-from faithful_decide._audit.screen import SCREENED, drawn_arm
+from faithful_decide._audit.screen import SCREENED, drawn_check
 from faithful_decide._core.types import CANNOT_TELL
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
@@ -133,10 +133,10 @@ def test_what_became_of_an_explanation(name, fates, of, funny):
 
 
 def test_verdicts_that_were_forced_to_stand_first_are_a_column_of_their_own(of, funny):
-    """They are shown, and enter no arm."""
+    """They are shown, and enter no check."""
     report = audit(funny[0], FUNNY, model=of("Obedient"), tier="full")
     assert Counter(one.force_mode for one in report.forced) == {"note": 2, "prefix": 2}
-    assert report.arms["forced"].treatment.n == 4
+    assert report.checks["forced"].treatment.n == 4
 
 
 def test_more_verdicts_than_two(new_picture):
@@ -148,26 +148,26 @@ def test_more_verdicts_than_two(new_picture):
     report = audit(picture, asked, model=model, tier="full", thresholds=LOW)
     assert "verdict_first_in_disguise" in report.flags
     assert set(report.explanations) == {"red", "grey", "blue"}
-    assert report.arms["negated"].score is None
+    assert report.checks["negated"].score is None
 
 
 def test_a_model_that_must_decide(of, funny):
-    """Without cannot_tell the arm that takes the picture away says that it says less."""
+    """Without cannot_tell the check that takes the picture away says that it says less."""
     report = audit(funny[0], FUNNY, model=of("Honest"), abstain=False)
-    assert report.arms["no_image"].approximate
+    assert report.checks["no_image"].approximate
 
 
 # ---------------------------------------------------------------- what a backend cannot do
 
 
 def test_a_backend_without_prefix_and_odds(of, funny):
-    """What it cannot do is named; edits stand in the prompt, and the arm says so."""
+    """What it cannot do is named; edits stand in the prompt, and the check says so."""
     model = of("PostHoc", capabilities=NO_PREFIX)
     counting = Counting(model)
     report = audit(funny[0], FUNNY, model=counting, tier="full", thresholds=LOW)
     assert not any(request.prefix or request.top_logprobs for request in counting.requests)
-    assert report.arms["trajectory"].not_run
-    assert "prompt" in report.arms["edit"].approximate
+    assert report.checks["trajectory"].not_run
+    assert "prompt" in report.checks["edit"].approximate
     assert {one.force_mode for one in report.forced} == {"note"}
     assert "verdict_first_in_disguise" in report.flags
 
@@ -228,7 +228,7 @@ def test_a_verdict_without_what_was_written(says, habit, score, of, funny):
     model = Masked(of("Honest"), says, habit)
     counting = Counting(model)
     report = audit(funny[0], FUNNY, model=counting, tier="full")
-    assert report.arms["knockout"].score == score
+    assert report.checks["knockout"].score == score
     assert report.calls == len(counting.requests) <= Reach.of("full").calls(2) + 4 * 4
     raw = report.decision.receipt.raw.encode()
     for request in model.hidden:
@@ -245,12 +245,12 @@ def test_nothing_is_hidden_at_another_tier(of, funny):
     says = dict.fromkeys(("prefix", "text", "image"), "yes")
     model = Masked(of("Honest"), says, "no")
     report = audit(funny[0], FUNNY, model=model)
-    assert report.arms["knockout"].not_run == "this tier leaves it out"
+    assert report.checks["knockout"].not_run == "this tier leaves it out"
     assert not model.hidden
     report = audit(picture((9, 9, 9)), FUNNY, model=Masked(of("Honest"), says, "no"), tier="full")
-    assert "cannot_tell" in report.arms["knockout"].not_run
+    assert "cannot_tell" in report.checks["knockout"].not_run
     report = audit(funny[0], FUNNY, model=of("Honest"), tier="full")
-    assert "attention" in report.arms["knockout"].not_run
+    assert "attention" in report.checks["knockout"].not_run
 
 
 class Thinking:
@@ -288,7 +288,7 @@ def test_replies_that_cannot_be_used_end_their_own_trial_only(of, funny):
 
     model = ScriptedBackend(script, capabilities=NO_PREFIX)
     report = audit(funny[0], FUNNY, model=model)
-    assert all(arm.score is None and arm.not_run for arm in report.arms.values())
+    assert all(check.score is None and check.not_run for check in report.checks.values())
     assert {one.fate for one in report.forced} == {"refused"}
 
 
@@ -380,10 +380,10 @@ def picture(colour):
     return png_of(colour)
 
 
-def test_the_screen_draws_its_arm_by_content_and_evenly():
-    """Each arm about as often; the same sample always gets the same one."""
-    drawn = [drawn_arm(case) for case in cases(400)]
-    assert drawn == [drawn_arm(case) for case in cases(400)]
+def test_the_screen_draws_its_check_by_content_and_evenly():
+    """Each check about as often; the same sample always gets the same one."""
+    drawn = [drawn_check(case) for case in cases(400)]
+    assert drawn == [drawn_check(case) for case in cases(400)]
     counts = Counter(drawn)
     assert set(counts) == set(SCREENED)
     assert all(70 <= count <= 130 for count in counts.values())
@@ -392,12 +392,12 @@ def test_the_screen_draws_its_arm_by_content_and_evenly():
 def test_a_question_without_an_opposite_draws_from_the_others():
     """It cannot be asked the other way round."""
     which = Question("Which?", ("cat", "dog"))
-    drawn = {drawn_arm(dataclasses.replace(case, question=which)) for case in cases(60)}
+    drawn = {drawn_check(dataclasses.replace(case, question=which)) for case in cases(60)}
     assert drawn == {"forced", "blind", "no_image"}
 
 
 def test_the_screen_asks_once_more_and_flags_nothing(new_picture):
-    """One trial is a hit or not, of the arm that it names."""
+    """One trial is a hit or not, of the check that it names."""
     hits = Counter()
     for _ in range(40):
         image, facts = new_picture(HAT)
@@ -405,9 +405,9 @@ def test_the_screen_asks_once_more_and_flags_nothing(new_picture):
         report = audit(image, FUNNY, model=counting, tier="screen")
         assert len(counting.requests) == 2
         (reason,) = report.reasons
-        (arm,) = reason.arms
-        assert report.arms[arm].treatment.n + report.arms[arm].placebo.n == 1
-        hits[arm, reason.name] += 1
+        (check,) = reason.checks
+        assert report.checks[check].treatment.n + report.checks[check].control.n == 1
+        hits[check, reason.name] += 1
     assert hits["no_image", "hit"]
     assert not hits["no_image", "no_hit"]
     assert {name for _, name in hits} == {"hit", "no_hit"}
@@ -424,7 +424,7 @@ def test_the_reader_is_the_model_itself_unless_another_is_named(of, funny):
     reader = Counting(of("Honest"))
     report = audit(funny[0], FUNNY, model=of("Decoy"), reader=reader)
     assert (report.reader, report.reader_is_model) == ("Honest", False)
-    assert report.arms["reader"].score == 1.0
+    assert report.checks["reader"].score == 1.0
     assert reader.requests
     assert all(request.image is None for request in reader.requests)
 
@@ -457,14 +457,14 @@ def test_a_judge_is_asked_about_what_is_set_side_by_side(of, funny):
     assert all(j.judge == "Honest" for j in report.judgements)
 
 
-def test_a_judge_that_finds_no_contradiction_clears_the_forced_arm(of, funny):
+def test_a_judge_that_finds_no_contradiction_clears_the_forced_check(of, funny):
     """Then other words were found for the same."""
     lenient = json.dumps({"quote_1": BARE, "quote_2": HAT, "relation": "same"})
     judge = ScriptedBackend(lambda _: lenient, name="lenient")
     report = audit(funny[0], FUNNY, model=of("Obedient"), judge=judge)
-    assert report.arms["forced"].score == 0.0
+    assert report.checks["forced"].score == 0.0
     assert not report.conflicts
-    assert audit(funny[0], FUNNY, model=of("Obedient")).arms["forced"].score == 1.0
+    assert audit(funny[0], FUNNY, model=of("Obedient")).checks["forced"].score == 1.0
 
 
 # ---------------------------------------------------------------- what cannot be used
@@ -531,7 +531,7 @@ def test_an_interrupted_audit_goes_on_where_it_was(of, funny, tmp_path):
     again = audit(funny[0], FUNNY, model=silent[0], reader=silent[1], judge=silent[2], **call)
     assert not any(backend.requests for backend in silent)
     assert again.flags == report.flags
-    assert again.arms == report.arms
+    assert again.checks == report.checks
 
 
 def test_what_may_pass_is_waited_out(of, funny):
@@ -548,11 +548,11 @@ def test_what_may_pass_is_waited_out(of, funny):
     assert audit(funny[0], FUNNY, model=model).decision.verdict == "yes"
 
 
-def test_every_arm_is_in_every_report(of, funny):
+def test_every_check_is_in_every_report(of, funny):
     """Those that were not run say why."""
     for tier in ("screen", "standard", "full"):
         report = audit(funny[0], FUNNY, model=of("Honest"), tier=tier)
-        assert list(report.arms) == list(ARMS)
-        assert all(arm.score is not None or arm.not_run for arm in report.arms.values())
+        assert list(report.checks) == list(CHECKS)
+        assert all(check.score is not None or check.not_run for check in report.checks.values())
     assert isinstance(of("Obedient"), Obedient)
     assert isinstance(of("Obedient"), Honest)

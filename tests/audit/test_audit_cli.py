@@ -50,7 +50,7 @@ DATA = ("audit-dataset", "pictures", "-q", FUNNY, "--thresholds", "low.json", "-
 
 
 def test_an_audit_prints_what_it_found(call, folder):
-    """Flags with their reasons, both explanations, every arm."""
+    """Flags with their reasons, both explanations, every check."""
     code, out, err = call(*AUDIT, "organism/Obedient")
     assert (code, err) == (0, "")
     for part in ("told no", "rewritten", "* the squirrel: sitting still", "conflict", "knockout"):
@@ -63,7 +63,7 @@ def test_it_prints_json_that_reads_back(call, folder):
     _, out, _ = call(*AUDIT, "organism/Obedient", "--json")
     assert AuditReport.model_validate_json(out).model == "organism/Obedient"
     _, out, _ = call(*DATA, "organism/Obedient", "--json")
-    assert len(DatasetAudit.model_validate_json(out).samples) == 2
+    assert len(DatasetAudit.model_validate_json(out).items) == 2
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_it_prints_json_that_reads_back(call, folder):
     ],
 )
 def test_a_gate_sets_the_exit_code(model, gate, code, call, folder):
-    """An arm that was not run has shown nothing, so its gate fails."""
+    """A check that was not run has shown nothing, so its gate fails."""
     found, _, err = call(*AUDIT, f"organism/{model}", "--gate", gate)
     assert found == code
     assert (f"gate failed: {gate}" in err) == bool(code)
@@ -147,7 +147,7 @@ def test_a_journal_goes_on(call, folder, tmp_path):
     journal = ("--journal", tmp_path / "a.journal", "--json")
     _, first, _ = call(*DATA, "organism/Honest", *journal)
     _, again, _ = call(*DATA, "organism/Honest", *journal)
-    assert json.loads(first)["arms"] == json.loads(again)["arms"]
+    assert json.loads(first)["checks"] == json.loads(again)["checks"]
 
 
 @pytest.mark.parametrize(

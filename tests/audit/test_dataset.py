@@ -1,4 +1,4 @@
-"""Samples are pooled by arm and drawn by image; flags are corrected for their number."""
+"""Samples are pooled by check and drawn by image; flags are corrected for their number."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from known_pictures import BARE, FUNNY, HAT, LOW, TOPICS
 
 from faithful_decide import DatasetAudit, Item, Question, UsageError, audit, audit_dataset
-from faithful_decide._audit.dataset import pooled_report, sample_of
+from faithful_decide._audit.dataset import item_of, pooled_report
 from faithful_decide._audit.flags import Thresholds
 from faithful_decide.errors import ImageError
 from faithful_decide.organisms import organisms
@@ -30,16 +30,18 @@ def many(new_picture):
 
 
 def test_trials_of_all_samples_are_counted_together(many):
-    """The counts of an arm are the sums of those of its samples."""
+    """The counts of a check are the sums of those of its samples."""
     pictures, facts = many(4)
     report = audit_dataset(pairs(pictures), model=organisms(facts, TOPICS)["Obedient"])
-    for arm, found in report.arms.items():
-        assert found.treatment.n == sum(s.hits[arm].n for s in report.samples if arm in s.hits)
-        assert found.placebo.hits == sum(
-            s.placebos[arm].hits for s in report.samples if arm in s.placebos
+    for check, found in report.checks.items():
+        assert found.treatment.n == sum(
+            s.treatments[check].n for s in report.items if check in s.treatments
         )
-    assert report.arms["forced"].treatment.hits == 4
-    assert [s.verdict for s in report.samples] == ["no", "yes", "no", "yes"]
+        assert found.control.hits == sum(
+            s.controls[check].hits for s in report.items if check in s.controls
+        )
+    assert report.checks["forced"].treatment.hits == 4
+    assert [s.verdict for s in report.items] == ["no", "yes", "no", "yes"]
 
 
 def pairs(pictures):
@@ -74,7 +76,7 @@ def sampled(many, count, of_one_image):
     for index, picture in enumerate(pictures):
         model = models["ImageIgnorer" if index < count // 2 else "Honest"]
         report = audit(picture, FUNNY, model=model)
-        sample = sample_of(str(index), "", report)
+        sample = item_of(str(index), "", report)
         done.append(
             (sample.model_copy(update={"cluster": str(index // (count // of_one_image))}), report)
         )
@@ -91,7 +93,7 @@ def test_samples_of_one_image_are_not_independent(many):
     """The same counts from fewer images leave a wider interval."""
     widths = []
     for images in (12, 4):
-        low, high = sampled(many, 12, images).arms["no_image"].interval
+        low, high = sampled(many, 12, images).checks["no_image"].interval
         widths.append(high - low)
     assert widths[1] > 1.2 * widths[0]
 
@@ -124,7 +126,7 @@ def test_the_bootstrap_belongs_to_its_seed(many):
 
 
 def test_a_sample_that_fails_is_counted_by_its_error(many):
-    """And left out of the arms; the others go on."""
+    """And left out of the checks; the others go on."""
     pictures, facts = many(3)
     samples = [
         Item("a", pictures[0], {"label": "no"}),
@@ -136,30 +138,30 @@ def test_a_sample_that_fails_is_counted_by_its_error(many):
     report = audit_dataset(
         samples, FUNNY, model=organisms(facts, TOPICS)["Honest"], progress=seen.append
     )
-    assert [s.error_type for s in report.samples] == ["", "ImageError", "ImageError", ""]
-    assert list(report.samples) == seen
-    assert report.arms["no_image"].treatment.n == 2
-    assert report.samples[0].label == "no"
+    assert [s.error_type for s in report.items] == ["", "ImageError", "ImageError", ""]
+    assert list(report.items) == seen
+    assert report.checks["no_image"].treatment.n == 2
+    assert report.items[0].expected == "no"
 
 
 def test_a_data_set_without_samples_is_refused():
     """And one whose samples have no question."""
-    with pytest.raises(UsageError, match="no sample"):
+    with pytest.raises(UsageError, match="no item"):
         audit_dataset([], FUNNY, model=organisms({}, TOPICS)["Honest"])
     with pytest.raises(UsageError, match="no question"):
         audit_dataset([Item("a", b"")], model=organisms({}, TOPICS)["Honest"])
 
 
 def test_the_screen_pools_what_its_samples_drew(many):
-    """Each sample has one arm, some of forcing its placebo; the obedient are not flagged."""
+    """Each sample has one check, some of forcing its control; the obedient are not flagged."""
     pictures, facts = many(48)
     organism = organisms(facts, TOPICS)["ImageIgnorer"]
     report = audit_dataset(pairs(pictures), model=organism, tier="screen", thresholds=LOW)
     assert report.calls == 2 * len(pictures)
-    assert {s.arm for s in report.samples} == {"forced", "blind", "no_image", "negated"}
-    trials = [arm.treatment.n + arm.placebo.n for arm in report.arms.values()]
+    assert {s.check for s in report.items} == {"forced", "blind", "no_image", "negated"}
+    trials = [check.treatment.n + check.control.n for check in report.checks.values()]
     assert sum(trials) == len(pictures)
-    assert report.arms["forced"].placebo.n
+    assert report.checks["forced"].control.n
     assert "ignores_image" in {flag.name for flag in report.flags if flag.raised}
 
 
@@ -196,7 +198,7 @@ def test_an_interrupted_data_set_keeps_every_paid_reply(many, tmp_path):
     assert first.asked + second.asked == whole.asked
     assert report.model_dump(exclude=SILENT) == expected.model_dump(exclude=SILENT)
     third = Interrupted(organism, 0)
-    assert audit_dataset(pairs(pictures), model=third, journal=kept).arms == report.arms
+    assert audit_dataset(pairs(pictures), model=third, journal=kept).checks == report.checks
 
 
 def test_questions_may_differ(many):
@@ -206,5 +208,5 @@ def test_questions_may_differ(many):
     report = audit_dataset(
         [(pictures[0], FUNNY), (pictures[1], Question("Is it sad?"))], model=model
     )
-    assert [s.verdict for s in report.samples] == ["no", "yes"]
+    assert [s.verdict for s in report.items] == ["no", "yes"]
     assert json.loads(report.model_dump_json())["kind"] == "dataset_audit"

@@ -1,11 +1,11 @@
-"""The reference of the audit names every arm, every flag and what each rests on."""
+"""The reference of the audit names every check, every flag and what each rests on."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from faithful_decide._audit.arms import ARMS
+from faithful_decide._audit.checks import CHECKS
 from faithful_decide._audit.flags import FLAGS, RULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "audit.md").read_text(encoding="utf-8")
@@ -18,13 +18,13 @@ def rows(section):
     return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in cells}
 
 
-def test_every_arm_has_a_row():
+def test_every_check_has_a_row():
     """In the order of the report."""
-    assert list(rows("Arms")) == list(ARMS)
+    assert list(rows("Checks")) == list(CHECKS)
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_every_flag_has_a_row_with_its_arms(flag):
+def test_every_flag_has_a_row_with_its_checks(flag):
     """Those that it needs all of, and those that it needs one of."""
     every, some, *_ = rows("Flags")[flag]
     assert set(re.findall(r"`(\w+)`", every)) == RULES[flag][0]

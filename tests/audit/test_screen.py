@@ -22,7 +22,7 @@ from faithful_decide.backends.base import Capabilities
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend
 
-COLUMNS = {"audit", "audit_arm", "audit_trial", "audit_why"}
+COLUMNS = {"audit", "audit_check", "audit_trial", "audit_why"}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def asked(pictures):
 
 
 def test_it_costs_one_call_more_and_again_none(asked, tmp_path):
-    """Every row has its arm and what that showed; a second run asks nothing."""
+    """Every row has its check and what that showed; a second run asks nothing."""
     model = asked()
     journal = tmp_path / "j"
     rows = list(
@@ -65,11 +65,11 @@ def test_it_costs_one_call_more_and_again_none(asked, tmp_path):
     assert len(rows) == 40
     assert len(model.requests) == 80
     assert all(row.extra.keys() == COLUMNS for row in rows)
-    found = Counter((row.extra["audit_arm"], row.extra["audit"]) for row in rows)
-    assert {arm for arm, _ in found} == {"forced", "blind", "no_image", "negated"}
+    found = Counter((row.extra["audit_check"], row.extra["audit"]) for row in rows)
+    assert {check for check, _ in found} == {"forced", "blind", "no_image", "negated"}
     assert found["no_image", "hit"]
     assert not found["no_image", "no_hit"]
-    assert {row.extra["audit_trial"] for row in rows} == {"treatment", "placebo"}
+    assert {row.extra["audit_trial"] for row in rows} == {"treatment", "control"}
     again = list(
         decide_many(tmp_path / "*.png", FUNNY, model=model, audit="screen", journal=journal)
     )
@@ -92,25 +92,25 @@ def test_an_audit_that_fails_is_no_failed_row(asked, tmp_path):
     pool = Pool()
     for extra in failed:
         pool.add(extra)
-    assert pool.arms() == {}
+    assert pool.checks() == {}
 
 
-def test_the_pool_counts_treatments_and_placebos_apart():
-    """By arm; what settled nothing is in none."""
+def test_the_pool_counts_treatments_and_controls_apart():
+    """By check; what settled nothing is in none."""
     pool = Pool()
-    for audit, arm, trial in (
+    for audit, check, trial in (
         ("hit", "forced", "treatment"),
         ("no_hit", "forced", "treatment"),
-        ("no_hit", "forced", "placebo"),
+        ("no_hit", "forced", "control"),
         ("hit", "no_image", "treatment"),
         ("inconclusive", "blind", None),
     ):
-        pool.add({"audit": audit, "audit_arm": arm, "audit_trial": trial})
+        pool.add({"audit": audit, "audit_check": check, "audit_trial": trial})
     pool.add({})
-    arms = pool.arms()
-    assert set(arms) == {"forced", "no_image"}
-    forced = arms["forced"]
-    assert (forced.treatment.hits, forced.treatment.n, forced.placebo.n) == (1, 2, 1)
+    checks = pool.checks()
+    assert set(checks) == {"forced", "no_image"}
+    forced = checks["forced"]
+    assert (forced.treatment.hits, forced.treatment.n, forced.control.n) == (1, 2, 1)
     assert (forced.score, forced.calls) == (0.5, 3)
 
 
@@ -146,18 +146,18 @@ def call(asked, monkeypatch, capsys, tmp_path):
 
 
 def test_on_the_command_line(call, tmp_path):
-    """Columns in the rows, the pooled arms on stderr, a page; a dry run knows of both calls."""
+    """Columns in the rows, the pooled checks on stderr, a page; a dry run knows of both calls."""
     batch = ("batch", "labelled.csv", "-q", FUNNY, "--audit", "screen")
     assert "requests   80 (0 replies" in call(*batch, "--dry-run")[1]
     code, out, err = call(*batch, "--html", "page.html")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert all(row.keys() >= COLUMNS for row in rows)
-    drawn = [row for row in rows if row["audit_arm"] == "no_image" and row["audit_trial"]]
-    assert f"audit: no_image {len(drawn)} hits of {len(drawn)}, 0 of 0 placebos" in err
+    drawn = [row for row in rows if row["audit_check"] == "no_image" and row["audit_trial"]]
+    assert f"audit: no_image {len(drawn)} hits of {len(drawn)}, 0 of 0 controls" in err
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "40</b> samples" in page
-    assert "Arms, pooled over the samples" in page
+    assert "Checks, pooled over the samples" in page
     assert "Against the labels" in page
     assert "requests   0 (80 replies" in call(*batch, "--dry-run")[1]
     assert call(*batch)[2].startswith("40 rows")

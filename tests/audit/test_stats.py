@@ -54,7 +54,7 @@ def test_wilson_is_that_of_the_paper(hits, n, low, high):
     ],
 )
 def test_the_difference_is_newcombes(one, other, low, high):
-    """Scaled by the room that the placebo leaves, and never below nothing."""
+    """Scaled by the room that the control leaves, and never below nothing."""
     room = 1 - other[0] / other[1]
     score, interval = net(tally(*one), tally(*other))
     gain = one[0] / one[1] - other[0] / other[1]
@@ -63,17 +63,17 @@ def test_the_difference_is_newcombes(one, other, low, high):
     assert interval == pytest.approx(expected, abs=1e-4 / room)
 
 
-def test_without_a_placebo_the_share_itself_counts():
+def test_without_a_control_the_share_itself_counts():
     """With its own interval."""
     assert net(tally(3, 5), tally(0, 0)) == (0.6, wilson(3, 5))
 
 
-def test_a_placebo_that_is_always_hit_leaves_nothing_to_say():
+def test_a_control_that_is_always_hit_leaves_nothing_to_say():
     """The score is nothing, and could be anything."""
     assert net(tally(5, 5), tally(5, 5)) == (0.0, (0.0, 1.0))
 
 
-def test_a_placebo_takes_its_share_off():
+def test_a_control_takes_its_share_off():
     """As much as the treatment: nothing is left."""
     assert net(tally(5, 10), tally(5, 10))[0] == 0.0
     assert net(tally(2, 10), tally(5, 10))[0] == 0.0
@@ -86,12 +86,12 @@ def test_no_trials_could_be_anything():
 
 
 @pytest.mark.parametrize(
-    ("trials", "placebo", "expected"),
+    ("trials", "control", "expected"),
     [(1, (0, 0), 1.0), (4, (0, 0), 0.25), (4, (0, 4), 0.75), (1, (0, 1), None), (4, (4, 4), None)],
 )
-def test_the_smallest_score_that_could_have_been_seen(trials, placebo, expected):
+def test_the_smallest_score_that_could_have_been_seen(trials, control, expected):
     """None where even hits all over would prove nothing."""
-    assert smallest(trials, tally(*placebo)) == expected
+    assert smallest(trials, tally(*control)) == expected
 
 
 def test_the_smallest_score_is_the_first_whose_interval_leaves_nothing_out():

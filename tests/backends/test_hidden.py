@@ -82,7 +82,7 @@ def test_a_part_that_is_none(start, end):
 
 
 def test_no_image_to_hide():
-    """Nothing would be hidden, and the arm would not know."""
+    """Nothing would be hidden, and the check would not know."""
     with pytest.raises(UsageError):
         found([b"<s>", PREFIX.encode()], 1, 10, "image")
 

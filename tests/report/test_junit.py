@@ -79,8 +79,8 @@ def test_a_data_set_has_a_case_for_each_flag_and_sample():
 
 def test_a_flagged_sample_fails_unless_there_are_gates():
     """Like the flag of a single audit."""
-    flagged = factory.dataset(1).samples[0].model_copy(update={"flags": ("accommodating",)})
-    report = factory.dataset(samples=(flagged,), flags=())
+    flagged = factory.dataset(1).items[0].model_copy(update={"flags": ("accommodating",)})
+    report = factory.dataset(items=(flagged,), flags=())
     assert cases(junit_xml(report)) == [("sample", "photos/0000.jpg", "failure")]
     assert cases(junit_xml(report, gates={}))[0][2] == "passed"
 

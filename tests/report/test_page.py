@@ -167,7 +167,7 @@ def test_only_our_own_parts_are_marked_as_safe():
 
 
 def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
-    """The picture, the verdict, what moved, every arm with its placebo, and what was not run."""
+    """The picture, the verdict, what moved, every check with its control, and what was not run."""
     said = words(pages["audit"])
     report = factory.squirrel()
     assert f'<img src="{picture}"' in pages["audit"]
@@ -221,17 +221,17 @@ def test_observations_are_aligned_on_what_they_are_about():
 
 def test_without_forced_verdicts_the_page_says_why():
     """And still shows the decision beside the blind reading."""
-    arms = dict(factory.arms())
-    arms["forced"] = arms["forced"].model_copy(
+    checks = dict(factory.checks())
+    checks["forced"] = checks["forced"].model_copy(
         update={
-            "not_run": "this tier drew another arm",
+            "not_run": "this tier drew another check",
             "score": None,
             "treatment": Tally(hits=0, n=0),
         }
     )
-    report = factory.squirrel(forced=(), conflicts=(), judgements=(), arms=arms)
+    report = factory.squirrel(forced=(), conflicts=(), judgements=(), checks=checks)
     said = words(render_html(report))
-    assert "No verdict was forced: this tier drew another arm" in said
+    assert "No verdict was forced: this tier drew another check" in said
     assert "pale violet" in said
 
 
@@ -310,17 +310,16 @@ def test_a_large_picture_is_made_smaller():
 
 def test_five_hundred_samples_fit_into_five_megabytes(picture):
     """With thumbnails, long names and long errors."""
-    samples = factory.dataset(500, image=uri("png", SAMPLE.read_bytes())).samples
+    samples = factory.dataset(500, image=uri("png", SAMPLE.read_bytes())).items
     samples = tuple(
-        one.model_copy(update={"sample": one.sample * 20, "error": one.error * 100})
-        for one in samples
+        one.model_copy(update={"item": one.item * 20, "error": one.error * 100}) for one in samples
     )
-    trials = factory.arms()["forced"].trials * 500
-    arms = {
-        name: arm.model_copy(update={"trials": trials if not arm.not_run else ()})
-        for name, arm in factory.arms().items()
+    trials = factory.checks()["forced"].trials * 500
+    checks = {
+        name: check.model_copy(update={"trials": trials if not check.not_run else ()})
+        for name, check in factory.checks().items()
     }
-    page = render_html(factory.dataset(samples=samples, arms=arms))
+    page = render_html(factory.dataset(items=samples, checks=checks))
     assert page.count("<img ") == 500
     assert len(page.encode()) <= 5_000_000
 

@@ -91,7 +91,7 @@ class Organism:
     # ------------------------------------------------------------ which request it is
 
     def generate(self, request: Request) -> Reply:  # noqa: PLR0911 - one way out for each request
-        """Reply to a request of any arm."""
+        """Reply to a request of any check."""
         text = request.text
         if text.startswith(READING) or IMAGINE in text:
             return self.look(request)

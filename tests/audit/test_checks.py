@@ -1,9 +1,9 @@
-"""Each arm on evidence made by hand: a hit, a miss, and a placebo that takes a hit back."""
+"""Each check on evidence made by hand: a hit, a miss, and a control that takes a hit back."""
 
 import pytest
 
-from faithful_decide._audit.arms import ARMS, run_arms
 from faithful_decide._audit.case import Case
+from faithful_decide._audit.checks import CHECKS, run_checks
 from faithful_decide._audit.compare import Comparer
 from faithful_decide._audit.evidence import Answer, Edit, Evidence
 from faithful_decide._audit.trials import disclosed
@@ -41,20 +41,20 @@ def evidence(png):
             case, base, Verified(base.content, Span(start=0, end=1), Span(start=1, end=2)), **found
         )
 
-    def scored(arm, **found):
-        return run_arms(make(**found), Comparer())[arm]
+    def scored(check, **found):
+        return run_checks(make(**found), Comparer())[check]
 
     return scored
 
 
 def counts(report):
-    return (report.treatment.hits, report.treatment.n, report.placebo.hits, report.placebo.n)
+    return (report.treatment.hits, report.treatment.n, report.control.hits, report.control.n)
 
 
 YES, NO, OTHER = answer("yes"), answer("no"), answer("no", "9 hats")
 EDIT = Edit(seen("0 hats"), "no", YES)
 CASES = {
-    # arm: (what was found, hits and trials of the treatment, and of the placebo)
+    # check: (what was found, hits and trials of the treatment, and of the control)
     "resample": ({"resamples": (YES, NO, BROKEN)}, (1, 2, 0, 0)),
     "forced": (
         {"told": {"no": (OTHER, NO), "yes": (answer("yes", "9 hats"), YES)}},
@@ -75,26 +75,26 @@ CASES = {
         {"unseeing": {"prefix": (YES, NO, BROKEN), "text": (YES, YES, NO), "image": (NO,)}},
         (1, 2, 1, 3),
     ),
-    "control": ({"controls": (NO, YES)}, (1, 2, 0, 0)),
+    "obedience": ({"obeyed": (NO, YES)}, (1, 2, 0, 0)),
 }
 
 
-@pytest.mark.parametrize("arm", CASES)
-def test_hits_and_misses(arm, evidence):
-    """Of the treatment and of the placebo."""
-    found, expected = CASES[arm]
-    report = evidence(arm, **found)
+@pytest.mark.parametrize("check", CASES)
+def test_hits_and_misses(check, evidence):
+    """Of the treatment and of the control."""
+    found, expected = CASES[check]
+    report = evidence(check, **found)
     assert counts(report) == expected
     assert len(report.trials) == expected[1] + expected[3]
     assert all(trial.what for trial in report.trials)
 
 
-def test_every_arm_is_tried_here():
+def test_every_check_is_tried_here():
     """Or below."""
-    assert set(ARMS) == {*CASES, "trajectory"}
+    assert set(CHECKS) == {*CASES, "trajectory"}
 
 
-def test_a_placebo_that_is_hit_as_often_nets_out(evidence):
+def test_a_control_that_is_hit_as_often_nets_out(evidence):
     """Obedience to its own verdict's note shows that the change is noise."""
     moved = answer("yes", "7 hats")
     report = evidence("forced", told={"no": (OTHER, OTHER), "yes": (moved, YES)})
@@ -205,17 +205,17 @@ def test_cannot_tell_is_asserted_of_nothing(evidence):
     assert evidence("reader", base=base, reads=((base, YES),)).score is None
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_an_arm_without_trials_says_why(arm, evidence):
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_without_trials_says_why(check, evidence):
     """Nothing was asked."""
-    report = evidence(arm)
+    report = evidence(check)
     assert report.score is None
     assert report.not_run
     assert report.asks
 
 
 def test_only_yes_and_no_have_an_opposite(evidence):
-    """And the arm says so."""
+    """And the check says so."""
     report = evidence("negated", question=Question("Which?", ("cat", "dog")), base=answer("cat"))
     assert report.not_run == "only a yes-or-no question has an opposite"
 
@@ -229,7 +229,7 @@ def test_a_cue_that_is_mentioned_is_disclosed(why, said):
     assert disclosed(answer("no", why=why).content) == said
 
 
-def test_a_report_of_an_arm_has_its_numbers(evidence):
+def test_a_report_of_a_check_has_its_numbers(evidence):
     """Score, interval, the smallest that could have been seen, and calls."""
     report = evidence("resample", resamples=(YES, NO, NO, NO))
     assert report.score == 0.75
