@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-from benchmarks._faulty import completion
-from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Observation, Question, audit, load_backend
 from faithful_decide._api import audit as auditor
@@ -31,6 +29,8 @@ from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide.backends import Capabilities, Reply, Request
 from faithful_decide.organisms import Honest, Topic
+from tests.support.faulty import completion
+from tests.support.llama_server import llamacpp_server
 from training.world.draw import render
 from training.world.scenes import make_scene
 

@@ -16,7 +16,6 @@ import numpy as np
 from openai import AsyncOpenAI, Timeout
 from PIL import Image
 
-from benchmarks._faulty import truth
 from benchmarks._rows import Options, Row, run
 from faithful_decide._asking.plans import arun
 from faithful_decide._core.prompt import SYSTEM
@@ -27,6 +26,7 @@ from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.chat import chat_body
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
+from tests.support.faulty import truth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -38,7 +38,7 @@ AT_ONCE = (32, 128, 512)
 ROUNDS = 5
 SERVER = """
 import sys
-from benchmarks._faulty import FaultyServer
+from tests.support.faulty import FaultyServer
 with FaultyServer(lambda *_: "", delay=0.05) as server:
     print(server.address, flush=True)
     sys.stdin.read()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from benchmarks._replies import HAND_WRITTEN, LABELS, Case, generate
 from benchmarks._rows import Options, Row, run
 from faithful_decide import ReplyError
 from faithful_decide._core.contract import render, verify
 from faithful_decide.backends import Reply
+from tests.support.replies import HAND_WRITTEN, LABELS, Case, generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._hf import HuggingFace
-from benchmarks._llama_server import llamacpp_server
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Decider, Question, ReplyError
 from faithful_decide._core.prompt import SYSTEM, user_text
@@ -29,6 +27,8 @@ from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
 from faithful_decide.backends.base import Request
 from faithful_decide.backends.llamacpp import LlamaCppBackend
+from tests.support.huggingface import HuggingFace
+from tests.support.llama_server import llamacpp_server
 from training.export.huggingface import convert
 from training.model.dialogue import WEIGHTS, ask
 from training.model.tokens import ASSISTANT, load

@@ -17,9 +17,9 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from benchmarks._faulty import FAULTS, PAUSE_S, Answer, FaultyServer, truth
 from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide import Decider, FaithfulDecideError
+from tests.support.faulty import FAULTS, PAUSE_S, Answer, FaultyServer, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

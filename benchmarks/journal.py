@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from benchmarks._counting import CountingServer
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Journal, verify_stored
 from faithful_decide._batch.export import read_rows
+from tests.support.counting import CountingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from benchmarks import _grey
 from benchmarks._rows import Options, Row, run
 from faithful_decide.sklearn import VerdictClassifier
+from tests.support import grey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def classifiers(seed: int) -> dict[str, VerdictClassifier]:
     Returns:
         Classifiers by source.
     """
-    model = f"{_grey.SPEC}/checks"
+    model = f"{grey.SPEC}/checks"
     return {
         TOKENS: VerdictClassifier(QUESTION, verdicts="labels", model=model),
         SAMPLES: VerdictClassifier(QUESTION, verdicts="labels", model=model, samples=3, seed=seed),
@@ -49,7 +49,7 @@ def sklearn_checks(options: Options) -> Iterator[Row]:
         check_estimator,
     )
 
-    _grey.register()
+    grey.register()
     chosen = list(classifiers(options.seed).items())
     for source, classifier in chosen[:1] if options.quick else chosen:
         with warnings.catch_warnings():

@@ -50,7 +50,7 @@ AT_ONCE = 32
 QUESTION = Question("Is it red?")
 SERVER = """
 import sys
-from benchmarks._counting import CountingServer
+from tests.support.counting import CountingServer
 with CountingServer(0.02) as server:
     print(server.address, flush=True)
     sys.stdin.read()

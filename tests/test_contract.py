@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from benchmarks._replies import HAND_WRITTEN, LABELS, generate
 from benchmarks.contract import outcome, verdict_first
 from faithful_decide import ContractError, Observation, ReplyError
 from faithful_decide._core.contract import Content, render, verify
 from faithful_decide._core.schema import AUDITED_KEYS, KEYS, schema
 from faithful_decide.backends import Reply
+from tests.support.replies import HAND_WRITTEN, LABELS, generate
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 OBSERVATION = st.builds(Observation, about=TEXT.map("a{}".format), seen=TEXT.map("s{}".format))

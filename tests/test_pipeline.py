@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks._grey import GreyBackend
 from faithful_decide import Question, UnsupportedError, UsageError
 from faithful_decide.pipelines import as_pipeline
 from faithful_decide.testing import ScriptedBackend, reply_text
+from tests.support.grey import GreyBackend
 
 
 @pytest.fixture

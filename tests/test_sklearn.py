@@ -20,8 +20,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from benchmarks import _grey
-from benchmarks._grey import GreyBackend
 from benchmarks.sklearn_checks import EXPECTED_TO_FAIL, SAMPLES, TOKENS, classifiers
 from faithful_decide import (
     AuthError,
@@ -36,6 +34,8 @@ from faithful_decide import (
 from faithful_decide.backends import Reply
 from faithful_decide.sklearn import DataError, VerdictClassifier
 from faithful_decide.testing import ScriptedBackend, reply_text
+from tests.support import grey as grey_model
+from tests.support.grey import GreyBackend
 
 QUESTION = "Is it bright?"
 DARK_BRIGHT = {"verdicts": ("dark", "bright")}
@@ -61,7 +61,7 @@ def made(monkeypatch):
     """The model spec `grey/...`, and the backends that were loaded by it."""
     backends = __import__("faithful_decide.backends", fromlist=["_LOADERS"])
     monkeypatch.setattr(backends, "_LOADERS", dict(backends._LOADERS))
-    return _grey.register()
+    return grey_model.register()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def provider(request, recorder):
 def served():
     """llama.cpp's server with the embedded model."""
     pytest.importorskip("xllamacpp")
-    from benchmarks._llama_server import llamacpp_server
+    from tests.support.llama_server import llamacpp_server
 
     with llamacpp_server() as address_and_key:
         yield address_and_key

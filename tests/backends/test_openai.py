@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from contract import REPLY, BackendContract
 
-from benchmarks._faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 from faithful_decide import Decider, adecide, decide
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -31,6 +30,7 @@ from faithful_decide.errors import (
     UnsupportedError,
     UsageError,
 )
+from tests.support.faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 
 KEY = "sk-planted-0123456789abcdef"
 
@@ -39,7 +39,7 @@ KEY = "sk-planted-0123456789abcdef"
 def served():
     """llama.cpp's server with the embedded model: its address and its key."""
     pytest.importorskip("xllamacpp")
-    from benchmarks._llama_server import llamacpp_server
+    from tests.support.llama_server import llamacpp_server
 
     with llamacpp_server() as address_and_key:
         yield address_and_key
@@ -244,10 +244,10 @@ def test_a_key_is_nowhere_to_be_found(picture, caplog):
 
 def test_a_key_that_the_server_repeats_is_blotted_out(served, picture, monkeypatch):
     """Some say: the key you sent, sk-..., is wrong."""
-    from benchmarks import _faulty
+    from tests.support import faulty
 
-    echo = {"echo": lambda *_: _faulty._failed(401, f"Incorrect API key provided: {KEY}")}
-    monkeypatch.setattr(_faulty, "FAULTS", FAULTS | echo)
+    echo = {"echo": lambda *_: faulty._failed(401, f"Incorrect API key provided: {KEY}")}
+    monkeypatch.setattr(faulty, "FAULTS", FAULTS | echo)
     with FaultyServer(lambda *_: "echo") as server, pytest.raises(AuthError) as caught:
         ask(server, picture, api_key=KEY)
     assert KEY not in str(caught.value)

@@ -8,7 +8,6 @@ from openai.types.responses import Response
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from benchmarks._faulty import FAULTS, Answer, FaultyServer, other, truth, written
 from faithful_decide import decide
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -27,6 +26,7 @@ from faithful_decide.errors import (
     TruncatedError,
     UsageError,
 )
+from tests.support.faulty import FAULTS, Answer, FaultyServer, other, truth, written
 
 RIGHT, WRONG = written(truth(8)), written(other(truth(8)))
 SHAPE = TypeAdapter(ResponseCreateParamsNonStreaming)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import _grey
+from tests.support import grey
 
 LEVELS = (10, 240, 60, 200, 20, 250)
 
@@ -17,7 +17,7 @@ def made(monkeypatch):
     from faithful_decide import backends
 
     monkeypatch.setattr(backends, "_LOADERS", dict(backends._LOADERS))
-    return _grey.register()
+    return grey.register()
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_the_column_is_a_struct_that_can_be_written(made, paths, tmp_path):
 
 def test_a_refused_key_ends_the_job(made, encoded, monkeypatch):
     """Instead of failing in every row."""
-    from benchmarks._grey import GreyBackend
+    from tests.support.grey import GreyBackend
 
     def refuse(self, request):
         msg = "the key was refused"
@@ -96,7 +96,7 @@ def test_a_second_job_pays_nothing(made, paths, tmp_path):
 JOB = """
 import asyncio, os, sys
 import daft
-from benchmarks import _grey
+from tests.support import grey
 from faithful_decide.daft import decide_udf
 
 folder, rows, at_once = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -107,8 +107,8 @@ async def agenerate(self, request):
     os.write(paid, b".")
     return self.generate(request)
 
-_grey.GreyBackend.agenerate = agenerate
-_grey.register()
+grey.GreyBackend.agenerate = agenerate
+grey.register()
 table = daft.from_pydict({"path": [f"{folder}/{i}.png" for i in range(rows)]})
 ask = decide_udf("Is it dark?", model="grey/x", journal=f"{folder}/journal", at_once=at_once)
 asked = table.with_column("asked", ask(table["path"])).to_pydict()["asked"]

@@ -53,7 +53,7 @@ def test_what_a_batch_is(made, encoded):
 
 def test_a_refused_key_ends_the_job(made, encoded, monkeypatch):
     """As itself, although many images were under way."""
-    from benchmarks._grey import GreyBackend
+    from tests.support.grey import GreyBackend
 
     def refuse(self, request):
         msg = "the key was refused"
@@ -83,7 +83,7 @@ def cluster():
         object_store_memory=100 * 2**20,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": "benchmarks._grey.register"},
+        runtime_env={"worker_process_setup_hook": "tests.support.grey.register"},
     )
     yield ray
     ray.shutdown()

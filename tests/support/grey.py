@@ -60,8 +60,8 @@ class GreyBackend:
         Returns:
             The reply.
         """
-        assert request.image is not None  # noqa: S101 - for the type checker
-        assert request.schema is not None  # noqa: S101 - the same
+        assert request.image is not None
+        assert request.schema is not None
         self.calls += 1
         picture = Image.open(io.BytesIO(request.image.data)).convert("L")
         level = ImageStat.Stat(picture).mean[0] / 255
@@ -107,6 +107,6 @@ def register() -> list[GreyBackend]:
     home = ModuleType("benchmarks_grey")
     home.load = load  # type: ignore[attr-defined] # made on the spot
     sys.modules[home.__name__] = home
-    loaders: dict[str, Any] = backends._LOADERS  # noqa: SLF001 - the table of kinds
+    loaders: dict[str, Any] = backends._LOADERS
     loaders[SPEC] = f"{home.__name__}:load"
     return made

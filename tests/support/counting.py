@@ -9,7 +9,7 @@ from collections import Counter
 from hashlib import sha256
 from typing import Self
 
-from benchmarks._faulty import completion, written
+from tests.support.faulty import completion, written
 
 _BODY = json.dumps(completion(written("yes"))).encode()
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (

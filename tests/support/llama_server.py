@@ -19,7 +19,7 @@ FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
 @contextmanager
 def llamacpp_server() -> Iterator[tuple[str, str]]:
     """Start it; gives its address and its key."""
-    import xllamacpp  # noqa: PLC0415 - an optional package
+    import xllamacpp
 
     params = _params(xllamacpp, reuse=True)
     params.model.path, params.mmproj.path = str(FOLDER / "model.gguf"), str(FOLDER / "mmproj.gguf")

@@ -79,7 +79,7 @@ def good(verdict: str) -> Answer:
     return Answer(json.dumps(completion(written(verdict))).encode())
 
 
-def _said(text: str | None, **rest: Any) -> Answer:  # noqa: ANN401 - passed on
+def _said(text: str | None, **rest: Any) -> Answer:
     return Answer(json.dumps(completion(text, **rest)).encode())
 
 
