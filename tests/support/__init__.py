@@ -1,1 +1,1 @@
-"""What tests and benchmarks both stand on: servers that fail, replies by the thousand, small backends."""
+"""What tests and benchmarks both stand on: failing servers, replies by the thousand, backends."""
