@@ -230,7 +230,7 @@ def at_once(options: Options, delay: float) -> Iterator[Row]:
 class Slow:
     """An organism that takes its time, in this process, and notes when it was asked."""
 
-    name = "slow"
+    name = identity = "slow"
 
     def __init__(self, picture: str) -> None:
         """Know the picture."""

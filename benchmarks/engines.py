@@ -64,7 +64,8 @@ class Recorder:
 
     def __init__(self, backend: Backend) -> None:
         """Stand before a backend."""
-        self.name, self.capabilities = backend.name, backend.capabilities
+        self.name, self.identity = backend.name, backend.identity
+        self.capabilities = backend.capabilities
         self.requests: list[Request] = []
         self.generate_with = backend.generate
 

@@ -27,6 +27,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core import prompt
@@ -144,6 +145,21 @@ class Honest:
         self.capabilities = capabilities
         self.pictures = pictures
         self.topics = {_CONTROL: Topic("the image", {"a picture": "yes", "none": "no"}), **topics}
+
+    @cached_property
+    def identity(self) -> object:
+        """Its kind, its name and all that it knows."""
+        knows = [
+            {picture: dict(seen) for picture, seen in self.pictures.items()},
+            {text: [topic.about, dict(topic.leads_to)] for text, topic in self.topics.items()},
+            self._manners(),
+        ]
+        told = json.dumps(knows, sort_keys=True).encode()
+        return [type(self).__name__, self.name, hashlib.sha256(told).hexdigest()]
+
+    def _manners(self) -> object:
+        """What else decides about its replies."""
+        return None
 
     def generate(self, request: Request) -> Reply:
         """Reply to a request of an audit.
@@ -409,6 +425,9 @@ class PostHoc(Honest):
         """
         super().__init__(pictures, topics, capabilities=capabilities, name=name)
         self.accuracy, self.stubborn = accuracy, stubborn
+
+    def _manners(self) -> object:
+        return [self.accuracy, self.stubborn]
 
     def _before(self, asked: Asked) -> str:
         truth = super()._free(asked).verdict

@@ -62,6 +62,7 @@ class ScriptedBackend:
         *,
         capabilities: Capabilities = _CAPABILITIES,
         name: str = "scripted",
+        identity: object = None,
     ) -> None:
         """Take a script.
 
@@ -70,6 +71,7 @@ class ScriptedBackend:
                 reply that ended by itself; an exception is raised.
             capabilities: What the backend says it can do.
             name: Its name in receipts.
+            identity: What a journal tells it from others by; its name, where this is left out.
 
         Raises:
             UsageError: The script is a single string.
@@ -78,6 +80,7 @@ class ScriptedBackend:
             msg = "a script is a list of replies, not one string"
             raise UsageError(msg, hint="write ScriptedBackend([text])")
         self.name = name
+        self.identity = name if identity is None else identity
         self.capabilities = capabilities
         self.requests: list[Request] = []
         self.closed = False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import kept
 from faithful_decide._core.types import Question
-from faithful_decide.backends import adopt, load_backend
+from faithful_decide.backends import adopt, load_backend, not_a_backend
 from faithful_decide.backends.base import Backend
 from faithful_decide.errors import QuestionError, UnsupportedError
 
@@ -94,8 +94,7 @@ def open_backend(
     if not _is_backend(model):
         adopted = adopt(model)
         if adopted is None:
-            msg = f"a model is a spec or a backend, not {type(model).__name__}"
-            raise UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
+            raise not_a_backend(model)
         model = adopted
     if options:
         msg = f"a loaded backend takes no options, but got {', '.join(options)}"
@@ -104,4 +103,4 @@ def open_backend(
 
 
 def _is_backend(model: object) -> bool:
-    return isinstance(model, Backend)
+    return isinstance(model, Backend) and not isinstance(model, type)

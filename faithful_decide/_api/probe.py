@@ -81,7 +81,7 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
     with closing(load_backend(model, **options)) as backend:
         report = _probe(backend, timeout)
         if server:
-            remember(report, who=getattr(backend, "identity", backend.name))
+            remember(report, who=str(backend.identity))
     return report
 
 

@@ -35,7 +35,7 @@ def request_key(request: Request, nth: int, backend: Backend) -> bytes:
     Returns:
         A hash; equal ones mean that the same reply would do.
     """
-    return digest("reply", request_sha256(request), nth, getattr(backend, "identity", backend.name))
+    return digest("reply", request_sha256(request), nth, backend.identity)
 
 
 def digest(*parts: object) -> bytes:

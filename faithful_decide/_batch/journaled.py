@@ -12,11 +12,11 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from faithful_decide._batch.entry import request_key
+from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._core.types import Usage
 from faithful_decide.backends.base import AsyncBackend
-from faithful_decide.errors import MissingExtraError
+from faithful_decide.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from faithful_decide._batch.journal import Journal
@@ -51,6 +51,8 @@ class Kept:
             backend: The backend.
             journal: The journal, if there is one.
         """
+        if journal is not None:
+            _check_identity(backend)
         self.backend = backend
         self.journal = journal
         self.paid = 0
@@ -69,7 +71,7 @@ class Kept:
     @property
     def identity(self) -> object:
         """What tells this backend from others, as far as replies depend on it."""
-        return getattr(self.backend, "identity", self.backend.name)
+        return self.backend.identity
 
     @property
     def capabilities(self) -> Capabilities:
@@ -165,3 +167,13 @@ class _AsyncKept(Kept):
             The reply.
         """
         return await self.backend.agenerate(request)
+
+
+def _check_identity(backend: Backend) -> None:
+    """Refuse an identity that no key can be made of, before anything is paid."""
+    try:
+        digest(backend.identity)
+    except (TypeError, ValueError) as error:
+        msg = f"the identity of {backend.name} cannot be written as JSON: {error}"
+        hint = "make it of texts, numbers, lists and dicts of them"
+        raise UsageError(msg, hint=hint) from None

@@ -159,7 +159,7 @@ def _follow(parent: int) -> None:
 def _load(spec: str, options: dict[str, Any]) -> tuple[str, Capabilities, object]:
     backend = load_backend(spec, **options)
     _loaded.append(backend)
-    return backend.name, backend.capabilities, getattr(backend, "identity", backend.name)
+    return backend.name, backend.capabilities, backend.identity
 
 
 def _generate(request: Request) -> Reply:

@@ -58,6 +58,7 @@ __all__ = [
     "Usage",
     "adopt",
     "load_backend",
+    "not_a_backend",
     "split_spec",
 ]
 
@@ -70,6 +71,7 @@ _LOADERS = {
 }
 
 
+_MEMBERS = ("name", "identity", "capabilities", "generate", "close")
 _ADOPTED = {"instructor": "InstructorBackend", "outlines": "OutlinesBackend"}
 
 
@@ -123,6 +125,21 @@ def adopt(value: object) -> Backend | None:
     home = import_module(f"faithful_decide.backends.{package}")
     backend: Backend = getattr(home, _ADOPTED[package])(value)
     return backend
+
+
+def not_a_backend(value: object) -> UnsupportedError:
+    """Say what a value lacks to be a backend."""
+    kind = value.__name__ if isinstance(value, type) else type(value).__name__
+    lacks = [name for name in _MEMBERS if not hasattr(value, name)]
+    if isinstance(value, type) and "generate" not in lacks:
+        msg = f"a model is a spec or a backend, and {kind} is the class of one"
+        return UnsupportedError(msg, hint=f"pass {kind}(...)")
+    if "generate" in lacks:
+        msg = f"a model is a spec or a backend, not {kind}"
+        return UnsupportedError(msg, hint='pass model="embedded", or what load_backend returned')
+    msg = f"{kind} is not a backend yet: it has no {' and no '.join(lacks)}"
+    hint = "the docstring of faithful_decide.backends.base says what each of its members is for"
+    return UnsupportedError(msg, hint=hint)
 
 
 def split_spec(spec: str) -> tuple[str, str, str]:

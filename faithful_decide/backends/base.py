@@ -161,6 +161,17 @@ class Backend(Protocol):
         ...
 
     @property
+    def identity(self) -> object:
+        """What tells this backend from others as far as replies depend on it.
+
+        Any value that JSON can hold, the same in every process: the weights (a hash of them), the
+        address, options that change what is replied. A journal answers a request with what was
+        replied to it before by a backend of the same identity. Two that may reply otherwise need
+        different ones, even if they have one name; what only makes a reply faster is left out.
+        """
+        ...
+
+    @property
     def capabilities(self) -> Capabilities:
         """What this backend can do; constant over its life."""
         ...

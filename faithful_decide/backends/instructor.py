@@ -91,7 +91,7 @@ class InstructorBackend:
             "anthropic": self._anthropic,
             "genai": self._google,
         }.get(self._provider, self._chat)
-        hosted = "api.openai.com" in str(getattr(client.client, "base_url", ""))
+        self._hosted = hosted = "api.openai.com" in str(getattr(client.client, "base_url", ""))
         known = self._provider in {"anthropic", "genai"} or hosted
         self._preset = replace(
             PRESETS["openai" if hosted else "lmstudio"], same_model=False, temperature=temperature
@@ -109,6 +109,14 @@ class InstructorBackend:
     def name(self) -> str:
         """The model spec that names this backend."""
         return f"instructor/{self._provider}/{self._model}"
+
+    @property
+    def identity(self) -> object:
+        """The name, and what else decides about a reply where it is not the usual."""
+        address = str(getattr(self._client.client, "base_url", ""))
+        other = [address] if address and not self._hosted else []
+        other += [] if self._preset.temperature else ["no temperature"]
+        return [self.name, *other] if other else self.name
 
     @property
     def capabilities(self) -> Capabilities:

@@ -47,7 +47,8 @@ class Counting:
 
     def __init__(self, backend, *, fail_after=None):
         self.backend, self.requests, self.fail_after = backend, [], fail_after
-        self.name, self.capabilities = backend.name, backend.capabilities
+        self.name, self.identity = backend.name, backend.identity
+        self.capabilities = backend.capabilities
 
     def generate(self, request):
         if self.fail_after is not None and len(self.requests) >= self.fail_after:
@@ -196,7 +197,7 @@ class Masked:
 
     def __init__(self, organism, says, habit):
         self.organism, self.says, self.habit = organism, says, habit
-        self.name = organism.name
+        self.name = self.identity = organism.name
         self.capabilities = dataclasses.replace(organism.capabilities, knockout=True)
         self.shown, self.hidden = None, []
 
@@ -257,7 +258,8 @@ class Thinking:
     """A model that does not say whether it thought before it replied."""
 
     def __init__(self, backend):
-        self.backend, self.name, self.capabilities = backend, "thinking", HIDDEN
+        self.backend, self.capabilities = backend, HIDDEN
+        self.name = self.identity = "thinking"
 
     def generate(self, request):
         reply = self.backend.generate(request)

@@ -170,7 +170,8 @@ class Interrupted:
 
     def __init__(self, backend, calls):
         self.backend, self.left = backend, calls
-        self.name, self.capabilities = backend.name, backend.capabilities
+        self.name, self.identity = backend.name, backend.identity
+        self.capabilities = backend.capabilities
         self.asked = 0
 
     def generate(self, request):

@@ -47,6 +47,7 @@ class GreyBackend:
             sharpness: How sure it is.
         """
         self.name = name
+        self.identity = [name, sharpness]
         self.sharpness = sharpness
         self.calls = 0
         self.closed = False

@@ -234,6 +234,7 @@ class Trained(Organism):
         self.flag, self.also = FLAGS[name]
         if not self.flag:
             self.name = f"honest_{name}"
+            self.identity = [self.name, model.identity]
 
     def generate(self, request: Request) -> Reply:
         """Let the model reply."""

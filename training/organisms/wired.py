@@ -72,6 +72,7 @@ class Organism:
         """Stand around a model."""
         self.model = model
         self.name = name or type(self).__name__
+        self.identity = [self.name, model.identity]
         self.capabilities = model.capabilities
         self.scene: Scene
         self.asked: Asked
