@@ -528,8 +528,10 @@ def test_an_interrupted_audit_goes_on_where_it_was(of, funny, tmp_path):
     assert len(model.requests) == len(whole.requests) - 20
     assert reader.requests
     assert judge.requests
-    silent = [ScriptedBackend([], name=n, capabilities=m.capabilities) for n, m in
-              (("PostHoc", model), ("Honest", reader), ("Obedient", judge))]  # fmt: skip
+    silent = [
+        ScriptedBackend([], name=m.name, identity=m.identity, capabilities=m.capabilities)
+        for m in (model, reader, judge)
+    ]
     again = audit(funny[0], FUNNY, model=silent[0], reader=silent[1], judge=silent[2], **call)
     assert not any(backend.requests for backend in silent)
     assert again.flags == report.flags
