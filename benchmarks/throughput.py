@@ -28,11 +28,10 @@ from PIL import Image, ImageDraw
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Item, Journal, Question, decide_many, load_backend
 from faithful_decide._api.many import Batch
-from faithful_decide._asking.decision import decision_plan
-from faithful_decide._asking.options import Options as Asking
+from faithful_decide._asking.decision import Settings, decision_plan
 from faithful_decide._batch.entry import reply_data
 from faithful_decide._batch.export import exporting
-from faithful_decide._batch.journal import _sum
+from faithful_decide._batch.journal import checksum
 from faithful_decide._batch.sources import read_items
 from faithful_decide._core.prompt import SYSTEM, user_text
 from faithful_decide._core.schema import schema
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from faithful_decide.backends import Request
 
 ROUNDS = 3
-CONCURRENCY = 32
+AT_ONCE = 32
 QUESTION = Question("Is it red?")
 SERVER = """
 import sys
@@ -110,7 +109,7 @@ async def ask(client: AsyncOpenAI, path: Path) -> str:
 
 async def bare(address: str, paths: list[Path]) -> None:
     """A loop around that, with a semaphore and no journal."""
-    gate = asyncio.Semaphore(CONCURRENCY)
+    gate = asyncio.Semaphore(AT_ONCE)
     async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=60) as client:
 
         async def one(path: Path) -> str:
@@ -136,7 +135,7 @@ def beside_daft(options: Options) -> Iterator[Row]:
         async def __call__(self, path: str) -> str:
             return await ask(self.client, Path(path))
 
-    plain = daft.cls(Plain, max_concurrency=CONCURRENCY)
+    plain = daft.cls(Plain, max_concurrency=AT_ONCE)
     count = 400 if options.quick else 2000
     with tempfile.TemporaryDirectory() as name, server() as address:
         paths = [str(path) for path in photographs(Path(name), count, options.seed)]
@@ -151,7 +150,7 @@ def beside_daft(options: Options) -> Iterator[Row]:
             decide = decide_udf(
                 QUESTION,
                 model="openai/faulty",
-                concurrency=CONCURRENCY,
+                at_once=AT_ONCE,
                 journal=Path(name) / f"daft-{number}.journal",
                 options={"base_url": address, "logprobs": False},
             )
@@ -179,7 +178,7 @@ def decided_in(folder: str, address: str, journal: str, count: int) -> float:
         model="openai/faulty",
         base_url=address,
         logprobs=False,
-        concurrency=CONCURRENCY,
+        at_once=AT_ONCE,
         journal=Path(folder) / f"{journal}.journal",
     )
     decided = sum(row.verdict == "yes" for row in rows)
@@ -242,7 +241,7 @@ def steady(folder: str, count: int) -> None:
         Path(folder) / "images.tar",
         QUESTION,
         model=backend,
-        concurrency=CONCURRENCY,
+        at_once=AT_ONCE,
         journal=Path(folder) / "journal",
     )
     with exporting(Path(folder) / "out.jsonl") as add:
@@ -305,7 +304,7 @@ def finished(path: Path, count: int) -> None:
         for number in range(count):
             key = sha256(b"%d" % number).digest()
             text = json.dumps({**data, "latency_s": number})
-            yield key, text, _sum(key, text)
+            yield key, text, checksum(key, text.encode())
 
     with closing(sqlite3.connect(path)) as db, db:
         db.executemany("INSERT INTO replies VALUES (?, ?, ?)", entries())
@@ -328,7 +327,7 @@ def engine_alone(folder: str, part: int, parts: int) -> None:
         started = time.perf_counter()
         for path in measured:
             image = prepare(load_image(path), backend.capabilities.image_limits)
-            request = next(decision_plan(image, QUESTION, Asking(), backend))[0]
+            request = next(decision_plan(image, QUESTION, Settings(), backend))[0]
             json.loads(backend.generate(request).text)
     print(time.perf_counter() - started, flush=True)
 
@@ -343,8 +342,8 @@ def embedded(options: Options) -> Iterator[Row]:
             for number in range(ROUNDS):
                 theirs = loops(name, workers)
                 journal = Path(name) / f"{workers}-{number}.journal"
-                with Batch("embedded", Asking(journal=journal), workers=workers) as batch:
-                    job = batch.job()
+                with Batch("embedded", journal, workers) as batch:
+                    job = batch.job(Settings())
                     # The engines are warm in both.
                     warm = [Item("warm", Path(name) / "000000.jpg")] * workers
                     list(batch.rows(job, warm, {"": Question("Is it warm?")}))

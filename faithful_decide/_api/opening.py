@@ -10,22 +10,30 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._asking.options import YES_NO
+from faithful_decide._batch.journal import Journal
+from faithful_decide._batch.journaled import kept
 from faithful_decide._core.types import Question
-from faithful_decide.backends import adopt, check_options, load_backend, not_a_backend
+from faithful_decide.backends import adopt, load_backend, not_a_backend
 from faithful_decide.backends.base import Backend
 from faithful_decide.errors import QuestionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
 
-    from faithful_decide._batch.journal import Journal
-
-__all__ = ["open_backend", "opened", "question_of", "spec_of"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODEL_VARIABLE",
+    "YES_NO",
+    "open_backend",
+    "opened",
+    "question_of",
+    "seed_of",
+]
 
 DEFAULT_MODEL = "embedded"
 MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
+YES_NO = ("yes", "no")
 
 
 def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
@@ -38,11 +46,18 @@ def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: b
     return question
 
 
-def spec_of(model: Backend | str | None) -> Backend | str:
-    """The model that is meant: without one that of the environment, then the one of the package."""
-    if model is None:
-        return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
-    return model
+def seed_of(seed: int | None, samples: int, journal: object) -> int | None:
+    """Choose the seed: samples that nobody can draw again could not be found in a journal.
+
+    Args:
+        seed: The caller's.
+        samples: How many samples are drawn.
+        journal: The journal, if there is one.
+
+    Returns:
+        The seed to use.
+    """
+    return 0 if seed is None and samples != 1 and journal is not None else seed
 
 
 def opened(
@@ -50,44 +65,40 @@ def opened(
     model: Backend | str | None,
     options: Mapping[str, Any],
     journal: Journal | str | os.PathLike[str] | None,
-    known: Iterable[str] = (),
 ) -> Backend:
     """The backend to use. What is opened for it is closed by the stack, and nothing else is."""
-    if journal is None:
-        return open_backend(stack, model, options, known)
-    from faithful_decide._batch.journal import Journal  # noqa: PLC0415 - only for those who keep one
-    from faithful_decide._batch.journaled import kept  # noqa: PLC0415 - the same
-
     # The journal first: a wrong path is found before a model is loaded.
-    if not isinstance(journal, Journal):
+    if journal is not None and not isinstance(journal, Journal):
         journal = stack.enter_context(Journal(journal))
-    return kept(open_backend(stack, model, options, known), journal)
+    backend = open_backend(stack, model, options)
+    return backend if journal is None else kept(backend, journal)
 
 
 def open_backend(
-    stack: ExitStack,
-    model: Backend | str | None,
-    options: Mapping[str, Any],
-    known: Iterable[str] = (),
+    stack: ExitStack, model: Backend | str | None, options: Mapping[str, Any]
 ) -> Backend:
-    """Find or load the backend that a caller means; one that is loaded here, the stack closes.
+    """Find or load the backend that a caller means.
 
-    `known` are the other arguments of the caller: somebody who mistypes may have meant one of them.
+    Args:
+        stack: Closes it, if it was loaded here.
+        model: As in `decide`.
+        options: Options for loading it.
+
+    Returns:
+        The backend.
     """
-    model = spec_of(model)
+    if model is None:
+        model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
     if isinstance(model, str):
-        check_options(model, options, known)
         return stack.enter_context(closing(load_backend(model, **options)))
     if not _is_backend(model):
         adopted = adopt(model)
         if adopted is None:
             raise not_a_backend(model)
         model = adopted
-    for name in options:
-        from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
-
-        msg = f"there is no option {name!r} for a model that is loaded"
-        raise UnsupportedError(msg, hint=unknown(name, known))
+    if options:
+        msg = f"a loaded backend takes no options, but got {', '.join(options)}"
+        raise UnsupportedError(msg, hint="pass options to load_backend")
     return model
 
 

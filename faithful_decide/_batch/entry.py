@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from faithful_decide._asking.decision import request_sha256
-from faithful_decide._core.types import Reply, Token, Usage
+from faithful_decide._core.types import Finish, Reply, Token, Usage
 from faithful_decide._version import __version__
 
 if TYPE_CHECKING:
@@ -101,27 +100,32 @@ def from_the_verdict(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     return tokens
 
 
-def reply_of(data: dict[str, Any]) -> Reply:
-    """Read a reply.
+def reply_of(data: Any) -> Reply:  # noqa: ANN401 - JSON
+    """Read what `reply_data` wrote; a ValueError for anything else, whatever it is."""
+    try:
+        tokens = data.get("tokens")
+        listed = None if tokens is None else tuple(_token(*pair) for pair in tokens)
+        usage = Usage(*data["usage"])
+        reply = Reply(**{**data, "usage": usage, "tokens": listed})
+        texts = [reply.text, reply.model]
+        texts += [] if reply.fingerprint is None else [reply.fingerprint]
+        counts = [*data["usage"], reply.hidden_thinking_tokens]
+        whole = (
+            set(map(type, texts)) == {str}
+            and set(map(type, counts)) <= {int, type(None)}
+            and reply.finish in get_args(Finish)
+            and type(reply.latency_s) in {int, float}
+        )
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(*error.args) from None
+    if not whole:
+        msg = "a part of the reply is of another type"
+        raise ValueError(msg)
+    return reply
 
-    Args:
-        data: What `reply_data` wrote.
 
-    Returns:
-        The reply.
-
-    Raises:
-        ValueError: It is something else; or a KeyError, or a TypeError.
-    """
-    tokens = data.get("tokens")
-    reply = Reply(**{**data, "usage": Usage(*data["usage"]), "tokens": None})
-    if tokens is None:
-        return reply
-    listed = tuple(
-        Token(_bytes(token), {_bytes(other): p for other, p in top.items()})
-        for token, top in tokens
-    )
-    return replace(reply, tokens=listed)
+def _token(data: str, top: dict[str, float]) -> Token:
+    return Token(_bytes(data), {_bytes(text): 0.0 + p for text, p in top.items()})
 
 
 def _text(data: bytes) -> str:

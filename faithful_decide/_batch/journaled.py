@@ -102,7 +102,9 @@ class Kept:
         if self.journal is None:
             return None
         reply = self.journal.recall(request_key(request, nth, self))
-        if reply is not None:
+        if reply is None:
+            self.journal.check_writable()
+        else:
             with self._lock:
                 self.recalled += 1
         return reply
