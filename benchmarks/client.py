@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from faithful_decide._asking.plans import Plan
     from faithful_decide.backends.base import Backend, Reply
 
-AT_ONCE = (32, 128, 512)
+CONCURRENCY = (32, 128, 512)
 ROUNDS = 5
 SERVER = """
 import sys
@@ -61,9 +61,9 @@ def asking(asked: Request) -> Plan[Reply]:
     return reply
 
 
-async def together(call: Callable[[], Awaitable[object]], count: int, at_once: int) -> float:
+async def together(call: Callable[[], Awaitable[object]], count: int, concurrency: int) -> float:
     """Make calls, some at once; processor seconds of this process per call."""
-    gate = asyncio.Semaphore(at_once)
+    gate = asyncio.Semaphore(concurrency)
 
     async def one() -> None:
         async with gate:
@@ -74,7 +74,7 @@ async def together(call: Callable[[], Awaitable[object]], count: int, at_once: i
     return (time.process_time() - started) / count
 
 
-async def compare(address: str, at_once: int, count: int) -> tuple[float, float]:
+async def compare(address: str, concurrency: int, count: int) -> tuple[float, float]:
     """Processor time per request: ours, with patience and reading of the reply, and the SDK's."""
     asked = request(8)
     backend: Backend = load_backend("openai/faulty", base_url=address)
@@ -95,8 +95,8 @@ async def compare(address: str, at_once: int, count: int) -> tuple[float, float]
 
         pairs = []
         for _ in range(ROUNDS + 1):
-            mine = await together(ours, count, at_once)
-            pairs.append((mine, await together(theirs, count, at_once)))
+            mine = await together(ours, count, concurrency)
+            pairs.append((mine, await together(theirs, count, concurrency)))
     backend.close()
     # The first round opens the connections.
     return statistics.median(p[0] for p in pairs[1:]), statistics.median(p[1] for p in pairs[1:])
@@ -139,9 +139,9 @@ def client(options: Options) -> Iterator[Row]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         address = (server.stdout or sys.stdin).readline().strip()
-        for at_once in AT_ONCE:
-            ours, theirs = asyncio.run(compare(address, at_once, max(count, at_once)))
-            figure = f"processor time per request over the SDK's, {at_once} at once"
+        for concurrency in CONCURRENCY:
+            ours, theirs = asyncio.run(compare(address, concurrency, max(count, concurrency)))
+            figure = f"processor time per request over the SDK's, {concurrency} at once"
             yield Row(figure, ours / theirs, "<=", 1.25, ROUNDS)
         server.terminate()
     data, side = photograph(), 1024

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DECISIONS = 10_000
-AT_ONCE = 32
+CONCURRENCY = 32
 BAD = 0.4
 DEADLINE_S = 15.0
 # A refusal and a cut are replies: asking again until one suits would select verdicts.
@@ -66,12 +66,12 @@ def text(number: int) -> str:
 
 
 async def ask_all(
-    decider: Decider, numbers: range, at_once: int
+    decider: Decider, numbers: range, concurrency: int
 ) -> tuple[Counter[str], list[float]]:
     """Ask about every number; how each call ended, and how long it took."""
     ends: Counter[str] = Counter()
     took: list[float] = []
-    image, gate = picture(), asyncio.Semaphore(at_once)
+    image, gate = picture(), asyncio.Semaphore(concurrency)
 
     async def one(number: int) -> None:
         async with gate:
@@ -111,7 +111,7 @@ def faults(options: Options) -> Iterator[Row]:
                 "openai/faulty", base_url=server.address, retries=20, timeout=DEADLINE_S
             ) as decider,
         ):
-            ends, took = asyncio.run(ask_all(decider, range(count), AT_ONCE))
+            ends, took = asyncio.run(ask_all(decider, range(count), CONCURRENCY))
         wrong, untyped = ends["wrong"], sum(n for end, n in ends.items() if "untyped" in end)
         yield Row(f"{what}: wrong verdicts", wrong, "<=", 0, count)
         yield Row(f"{what}: ends without a type", untyped, "<=", 0, count)

@@ -26,7 +26,7 @@ from tests.support.counting import CountingServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AT_ONCE = 32
+CONCURRENCY = 32
 QUESTION = "Is it red?"
 EXIT_S = 2.0
 
@@ -43,7 +43,7 @@ def images(folder: Path, count: int) -> Path:
 def command(server: CountingServer, source: Path | str, journal: Path, *more: object) -> list[str]:
     """The command line of a run."""
     asked = ["--model", "openai/faulty", "--base-url", server.address, "-q", QUESTION]
-    asked += ["--at-once", str(AT_ONCE), "--journal", str(journal), "--timeout", "30"]
+    asked += ["--concurrency", str(CONCURRENCY), "--journal", str(journal), "--timeout", "30"]
     return [sys.executable, "-m", "faithful_decide", "batch", str(source), *asked, *map(str, more)]
 
 
@@ -143,12 +143,12 @@ def killed(options: Options) -> Iterator[Row]:
                     or verify_stored(row.decision.model_dump_json()) != row.decision
                 )
             again += server.requests - count
-    what = f"kill -9, {count} rows, {AT_ONCE} at once"
+    what = f"kill -9, {count} rows, {CONCURRENCY} at once"
     yield Row(f"{what}: rows lost", missing, "<=", 0, done)
     yield Row(f"{what}: rows twice", twice, "<=", 0, done)
     yield Row(f"{what}: entries corrupt", broken + wrong, "<=", 0, done)
-    yield Row(f"{what}: requests again, most for a kill", worst, "<=", AT_ONCE, done)
-    yield Row(f"{what}: requests again per kill", again / done, "<=", AT_ONCE, done)
+    yield Row(f"{what}: requests again, most for a kill", worst, "<=", CONCURRENCY, done)
+    yield Row(f"{what}: requests again per kill", again / done, "<=", CONCURRENCY, done)
 
 
 def known(journal: Path) -> int:
@@ -239,7 +239,7 @@ def failures() -> Iterator[Row]:
         yield Row("full disk: errors that are not clean", bad, "<=", 0, 1)
         yield Row("full disk: rows lost", missing, "<=", 0, count)
         again = server.requests - count
-        yield Row("full disk: requests again", again, "<=", AT_ONCE, paid)
+        yield Row("full disk: requests again", again, "<=", CONCURRENCY, paid)
         yield Row(
             "read-only folder: errors that are not clean", read_only(server, folder), "<=", 0, 1
         )

@@ -28,7 +28,8 @@ from PIL import Image, ImageDraw
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Item, Journal, Question, decide_many, load_backend
 from faithful_decide._api.many import Batch
-from faithful_decide._asking.decision import Settings, decision_plan
+from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.options import Options as Asking
 from faithful_decide._batch.entry import reply_data
 from faithful_decide._batch.export import exporting
 from faithful_decide._batch.journal import checksum
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from faithful_decide.backends import Request
 
 ROUNDS = 3
-AT_ONCE = 32
+CONCURRENCY = 32
 QUESTION = Question("Is it red?")
 SERVER = """
 import sys
@@ -109,7 +110,7 @@ async def ask(client: AsyncOpenAI, path: Path) -> str:
 
 async def bare(address: str, paths: list[Path]) -> None:
     """A loop around that, with a semaphore and no journal."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(CONCURRENCY)
     async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=60) as client:
 
         async def one(path: Path) -> str:
@@ -135,7 +136,7 @@ def beside_daft(options: Options) -> Iterator[Row]:
         async def __call__(self, path: str) -> str:
             return await ask(self.client, Path(path))
 
-    plain = daft.cls(Plain, max_concurrency=AT_ONCE)
+    plain = daft.cls(Plain, max_concurrency=CONCURRENCY)
     count = 400 if options.quick else 2000
     with tempfile.TemporaryDirectory() as name, server() as address:
         paths = [str(path) for path in photographs(Path(name), count, options.seed)]
@@ -150,7 +151,7 @@ def beside_daft(options: Options) -> Iterator[Row]:
             decide = decide_udf(
                 QUESTION,
                 model="openai/faulty",
-                at_once=AT_ONCE,
+                concurrency=CONCURRENCY,
                 journal=Path(name) / f"daft-{number}.journal",
                 options={"base_url": address, "logprobs": False},
             )
@@ -178,7 +179,7 @@ def decided_in(folder: str, address: str, journal: str, count: int) -> float:
         model="openai/faulty",
         base_url=address,
         logprobs=False,
-        at_once=AT_ONCE,
+        concurrency=CONCURRENCY,
         journal=Path(folder) / f"{journal}.journal",
     )
     decided = sum(row.verdict == "yes" for row in rows)
@@ -241,7 +242,7 @@ def steady(folder: str, count: int) -> None:
         Path(folder) / "images.tar",
         QUESTION,
         model=backend,
-        at_once=AT_ONCE,
+        concurrency=CONCURRENCY,
         journal=Path(folder) / "journal",
     )
     with exporting(Path(folder) / "out.jsonl") as add:
@@ -327,7 +328,7 @@ def engine_alone(folder: str, part: int, parts: int) -> None:
         started = time.perf_counter()
         for path in measured:
             image = prepare(load_image(path), backend.capabilities.image_limits)
-            request = next(decision_plan(image, QUESTION, Settings(), backend))[0]
+            request = next(decision_plan(image, QUESTION, Asking(), backend))[0]
             json.loads(backend.generate(request).text)
     print(time.perf_counter() - started, flush=True)
 
@@ -342,8 +343,8 @@ def embedded(options: Options) -> Iterator[Row]:
             for number in range(ROUNDS):
                 theirs = loops(name, workers)
                 journal = Path(name) / f"{workers}-{number}.journal"
-                with Batch("embedded", journal, workers) as batch:
-                    job = batch.job(Settings())
+                with Batch("embedded", Asking(journal=journal), workers=workers) as batch:
+                    job = batch.job()
                     # The engines are warm in both.
                     warm = [Item("warm", Path(name) / "000000.jpg")] * workers
                     list(batch.rows(job, warm, {"": Question("Is it warm?")}))

@@ -23,7 +23,7 @@ except ImportError:
     extra = "daft"
     raise MissingExtraError(extra, needed_for="A column of decisions for Daft") from None
 
-from faithful_decide._api.many import AT_ONCE
+from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.tables import FIELDS, Asker, check_model
 from faithful_decide._asking.plans import TIMEOUT_S
 
@@ -59,7 +59,7 @@ def decide_udf(
     timeout: float = TIMEOUT_S,
     allow_urls: bool = False,
     journal: str | os.PathLike[str] | None = None,
-    at_once: int = AT_ONCE,
+    concurrency: int = CONCURRENCY,
     options: Mapping[str, Any] | None = None,
 ) -> Callable[[daft.Expression], daft.Expression]:
     """Make a function of a column of images that gives a column of decisions.
@@ -76,7 +76,7 @@ def decide_udf(
         timeout: As in `decide`.
         allow_urls: As in `decide`.
         journal: The path of a journal on the machine where the rows are.
-        at_once: How many images are under way at a time.
+        concurrency: How many images are under way at a time.
         options: Options of the backend, without any key.
 
     Returns:
@@ -87,7 +87,9 @@ def decide_udf(
         UsageError: The model or an option cannot be used like this.
     """
     check_model(model, options)
-    made: Callable[[daft.Expression], daft.Expression] = daft.cls(_Decide, max_concurrency=at_once)(
+    made: Callable[[daft.Expression], daft.Expression] = daft.cls(
+        _Decide, max_concurrency=concurrency
+    )(
         question,
         verdicts=tuple(verdicts),
         abstain=abstain,

@@ -29,7 +29,7 @@ except ImportError:
     extra = "ray"
     raise MissingExtraError(extra, needed_for="A column of decisions for Ray") from None
 
-from faithful_decide._api.many import AT_ONCE
+from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.tables import FIELDS, Asker
 from faithful_decide._asking.plans import TIMEOUT_S
 from faithful_decide.backends._loop import Loop
@@ -67,7 +67,7 @@ class DecideBatch:
         timeout: float = TIMEOUT_S,
         allow_urls: bool = False,
         journal: str | os.PathLike[str] | None = None,
-        at_once: int = AT_ONCE,
+        concurrency: int = CONCURRENCY,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         """Load the model, in the actor.
@@ -87,7 +87,7 @@ class DecideBatch:
             timeout: As in `decide`.
             allow_urls: As in `decide`.
             journal: The path of a journal on the machine where the actor is.
-            at_once: How many images are under way at a time, in each actor.
+            concurrency: How many images are under way at a time, in each actor.
             options: Options of the backend, without any key.
 
         Raises:
@@ -95,7 +95,7 @@ class DecideBatch:
             BackendError: The model could not be loaded.
             StorageError: The journal cannot be used.
         """
-        self._image, self._decision, self._at_once = image, decision, at_once
+        self._image, self._decision, self._concurrency = image, decision, concurrency
         self._asker = Asker(
             question,
             verdicts=verdicts,
@@ -137,7 +137,7 @@ class DecideBatch:
         return table.append_column(self._decision, pa.array(structs, STRUCT))
 
     async def _all(self, images: Sequence[Any]) -> list[dict[str, Any]]:
-        free = asyncio.Semaphore(self._at_once)
+        free = asyncio.Semaphore(self._concurrency)
 
         async def one(image: Any) -> dict[str, Any]:  # noqa: ANN401 - see Asker
             async with free:

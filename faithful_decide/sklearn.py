@@ -47,8 +47,7 @@ except ImportError:
     extra = "sklearn"
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
-from faithful_decide._api.opening import seed_of
-from faithful_decide._asking.decision import Settings
+from faithful_decide._asking.options import Options
 from faithful_decide._asking.plans import TIMEOUT_S
 from faithful_decide._core.types import CANNOT_TELL, Question
 from faithful_decide._sklearn.classes import classes_of
@@ -108,7 +107,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         max_tokens: int = 512,
         retries: int = 0,
         timeout: float = TIMEOUT_S,
-        at_once: int | None = None,
+        concurrency: int | None = None,
         journal: str | os.PathLike[str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -139,7 +138,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             max_tokens: As in `decide`.
             retries: As in `decide`.
             timeout: As in `decide`.
-            at_once: How many images are asked about at once; by default 32 where a server computes.
+            concurrency: How many images are under way at a time; by default 32 where a server
+                computes.
             journal: The path of a journal. Replies are kept in it, and what it knows is not asked
                 again: not by clones, nor by tomorrow's run.
             options: Options of the backend that `model` names, such as base_url. An API key is not
@@ -161,7 +161,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.max_tokens = max_tokens
         self.retries = retries
         self.timeout = timeout
-        self.at_once = at_once
+        self.concurrency = concurrency
         self.journal = journal
         self.options = options
 
@@ -331,11 +331,17 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
     def _session(self, models: Models) -> Session:
         """Say how to ask from now on; later changes of parameters wait for the next `fit`."""
-        seed = seed_of(self.seed, self.samples, self.journal)
-        settings = Settings(self.samples, seed, self.max_tokens, self.retries, self.timeout)
+        settings = Options(
+            samples=self.samples,
+            seed=self.seed,
+            max_tokens=self.max_tokens,
+            retries=self.retries,
+            timeout=self.timeout,
+            journal=self.journal,
+        )
         load = partial(models.get, self.model, dict(self.options or {}), self.journal)
         keep = self.error_policy == "abstain"
-        return Session(self.question_, settings, self.at_once, keep, load)
+        return Session(self.question_, settings, self.concurrency, keep, load)
 
     def _check_policy(self) -> None:
         if self.error_policy not in {"raise", "abstain"}:

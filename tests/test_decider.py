@@ -49,14 +49,37 @@ def test_threads_get_the_decisions_of_a_serial_run(png):
     assert parallel == serial
 
 
-def test_decide_many_keeps_the_order_and_asks_as_it_goes(png):
-    """Results come in order, and nothing is asked before it is wanted."""
+def test_decide_many_asks_as_it_goes(png):
+    """Rows come in order, with the defaults of the decider, and nothing before it is wanted."""
     backend = ScriptedBackend(answer)
-    with Decider(backend) as decider:
-        decisions = decider.decide_many((png, f"Is this number {i}?") for i in range(4))
-        assert next(decisions).verdict == "yes"
-        assert len(backend.requests) == 1
-        assert [decision.verdict for decision in decisions] == ["no", "yes", "no"]
+    with Decider(backend, max_tokens=9) as decider:
+        questions = [f"Is this number {i}?" for i in range(2)]
+        rows = decider.decide_many([png, png], questions)
+        first = next(rows)
+        assert (first.id, first.question, first.verdict) == ("0", questions[0], "yes")
+        assert len(backend.requests) == 2
+        assert [row.verdict for row in rows] == ["no", "yes", "no"]
+    assert {request.max_tokens for request in backend.requests} == {9}
+
+
+def test_a_decider_is_closed_by_async_with(png, scripted):
+    """As by `with`."""
+
+    async def asked():
+        async with Decider("scripted/x") as decider:
+            await decider.adecide(png, "Is it?")
+
+    asyncio.run(asked())
+    assert scripted[0].closed
+
+
+def test_an_audit_does_not_drop_what_it_cannot_do(png):
+    """A decider that draws samples, or asks again, would not be the one that is audited."""
+    for wrong in ({"samples": 3}, {"retries": 1}):
+        with Decider(ScriptedBackend([]), **wrong) as decider:
+            for call in (decider.audit, lambda *a: asyncio.run(decider.aaudit(*a))):
+                with pytest.raises(UsageError, match=next(iter(wrong))):
+                    call(png, "Is it?")
 
 
 def test_the_same_question_awaited(png):
@@ -108,4 +131,4 @@ def test_a_model_is_a_spec_or_a_backend(png, model):
     """Anything else is refused, with what to pass instead."""
     with pytest.raises(UnsupportedError) as caught:
         decide(png, "Is it?", model=model)
-    assert "embedded" in caught.value.hint
+    assert caught.value.hint.startswith("pass ")

@@ -272,7 +272,7 @@ def test_labels_that_do_not_fit(parameters, y, says, paths):
             "abstain": True,
             "verdicts": {"yes": 1, "no": 0, "cannot_tell": 0},
         },
-        {"at_once": 0},
+        {"concurrency": 0},
         {"samples": 0},
         {"question": " "},
         {"verdicts": ("yes", "yes")},
@@ -429,7 +429,7 @@ class Patient(GreyBackend):
 def test_a_server_is_asked_side_by_side(paths):
     """As many at once as allowed, and the order of the rows is kept."""
     backend = Patient()
-    classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=backend, at_once=3).fit()
+    classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=backend, concurrency=3).fit()
     assert classifier.predict(paths).tolist() == TRUE.tolist()
     assert backend.most == 3
 

@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from faithful_decide._api.opening import YES_NO, open_backend, opened, question_of
+from faithful_decide._api.opening import open_backend, opened, question_of
 from faithful_decide._asking.limiter import gate_of
+from faithful_decide._asking.options import YES_NO, Options
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
 from faithful_decide._audit.case import Case, check_auditable
 from faithful_decide._audit.dataset import item_of, pooled_report
@@ -355,12 +356,10 @@ def _setting(
     max_tokens: int,
     timeout: float,
 ) -> _Setting:
-    from faithful_decide._asking.decision import Settings  # noqa: PLC0415 - checks the numbers
-
     if tier not in TIERS:
         msg = f"there is no tier {tier!r}"
         raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
-    Settings(seed=seed, max_tokens=max_tokens, timeout_s=timeout)
+    Options(seed=seed, max_tokens=max_tokens, timeout=timeout)  # checks the numbers
     limits = Thresholds.shipped() if thresholds is None else Thresholds.read(thresholds)
     known = cast("Tier", tier)
     return _Setting(known, limits, seed, max_tokens, timeout)

@@ -1,23 +1,23 @@
 """The front door: `decide`, `adecide`, and `Decider` for more than one question.
 
 Everything that can be wrong with a call is found in this order, and before a model runs: the
-question, the settings, the image, the model spec. `decide` loads the model, asks once and releases
+options, the question, the image, the model spec. `decide` loads the model, asks once and releases
 it; a `Decider` keeps it loaded, may be used from several threads, and is closed by `with`.
+
+What audits and what runs batches is loaded by those who ask for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from faithful_decide._api.audit import aaudit, audit
-from faithful_decide._api.opening import YES_NO, opened, question_of, seed_of
-from faithful_decide._asking.decision import Settings, decision_plan
+from faithful_decide._api.opening import opened, question_of
+from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.options import YES_NO, Options, named_in, takes_options, twin_of
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
-from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import Item
-from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision, Question
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
@@ -26,12 +26,15 @@ from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from decimal import Decimal
     from types import TracebackType
+    from typing import Literal
 
     from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.types import AuditReport, Tier
     from faithful_decide._batch.journal import Journal
+    from faithful_decide._batch.row import Item, Row
     from faithful_decide._images.load import ImageSource, SourceImage
     from faithful_decide.backends.base import Backend
 
@@ -83,155 +86,116 @@ def decide(
         BackendError: The model could not be run.
         ReplyError: It replied with something that holds no verdict.
     """
-    asked = question_of(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
-    loaded = load_image(image, allow_urls=allow_urls)
+    how = Options(
+        verdicts=verdicts,
+        abstain=abstain,
+        samples=samples,
+        seed=seed,
+        max_tokens=max_tokens,
+        retries=retries,
+        timeout=timeout,
+        allow_urls=allow_urls,
+        journal=journal,
+    )
+    asked = question_of(question, how.verdicts, abstain=how.abstain)
+    loaded = load_image(image, allow_urls=how.allow_urls)
     with ExitStack() as stack:
-        backend = opened(stack, model, options, journal)
-        return run(_plan(loaded, asked, settings, backend), backend, timeout)
+        backend = opened(stack, model, options, how.journal, named_in(decide))
+        return run(_plan(loaded, asked, how, backend), backend, how.timeout)
 
 
 @public
+@twin_of(decide)
 async def adecide(
     image: ImageSource | SourceImage,
     question: str | Question,
     *,
     model: Backend | str | None = None,
-    verdicts: Sequence[str] = YES_NO,
-    abstain: bool = True,
-    samples: int = 1,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    retries: int = 0,
-    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the decision, pauses included
-    allow_urls: bool = False,
-    journal: Journal | str | os.PathLike[str] | None = None,
-    **options: Any,  # noqa: ANN401 - as in decide
+    **options: object,
 ) -> Decision:
-    """Do what `decide` does, awaited: same arguments, same result, same errors.
+    """Do what `decide` does, awaited; samples are asked for side by side.
 
-    Args:
-        image: As in `decide`.
-        question: As in `decide`.
-        model: As in `decide`.
-        verdicts: As in `decide`.
-        abstain: As in `decide`.
-        samples: As in `decide`; samples are asked for side by side.
-        seed: As in `decide`.
-        max_tokens: As in `decide`.
-        retries: As in `decide`.
-        timeout: As in `decide`.
-        allow_urls: As in `decide`.
-        journal: As in `decide`.
-        **options: As in `decide`.
-
-    Returns:
-        The decision.
-
-    Raises:
-        UsageError: As in `decide`.
-        BackendError: As in `decide`.
-        ReplyError: As in `decide`.
+    Arguments, result and errors are those of `decide`.
     """
-    asked = question_of(question, verdicts, abstain=abstain)
-    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
-    loaded = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
+    how, rest = Options.split(options)
+    asked = question_of(question, how.verdicts, abstain=how.abstain)
+    loaded = await asyncio.to_thread(load_image, image, allow_urls=how.allow_urls)
     with ExitStack() as stack:
-        backend = await asyncio.to_thread(opened, stack, model, options, journal)
-        plan = await asyncio.to_thread(_plan, loaded, asked, settings, backend)
-        return await arun(plan, backend, timeout)
+        known = named_in(decide)
+        backend = await asyncio.to_thread(opened, stack, model, rest, how.journal, known)
+        plan = await asyncio.to_thread(_plan, loaded, asked, how, backend)
+        return await arun(plan, backend, how.timeout)
 
 
 @public
 class Decider:
     """A loaded model and how to ask it.
 
-    Safe to use from several threads. Close it when done, or use it in a `with` statement.
+    Safe to use from several threads. Close it when done, or use it in a `with` or `async with`
+    statement.
 
         with Decider("embedded") as decider:
             for image in images:
                 print(decider.decide(image, "Is there a dog?").verdict)
     """
 
-    def __init__(
-        self,
-        model: Backend | str | None = None,
-        *,
-        verdicts: Sequence[str] = YES_NO,
-        abstain: bool = True,
-        samples: int = 1,
-        seed: int | None = None,
-        max_tokens: int = 512,
-        retries: int = 0,
-        timeout: float = TIMEOUT_S,
-        allow_urls: bool = False,
-        journal: Journal | str | os.PathLike[str] | None = None,
-        **options: Any,  # noqa: ANN401 - as in decide
-    ) -> None:
+    @takes_options()
+    def __init__(self, model: Backend | str | None = None, **options: object) -> None:
         """Load the model and keep what every question shares.
 
-        Args:
-            model: As in `decide`. A backend that was passed in is not closed with the decider.
-            verdicts: The verdicts of questions that do not bring their own.
-            abstain: Whether the model may also say `cannot_tell`.
-            samples: As in `decide`.
-            seed: As in `decide`.
-            max_tokens: As in `decide`.
-            retries: As in `decide`.
-            timeout: As in `decide`.
-            allow_urls: As in `decide`.
-            journal: As in `decide`. One that was passed in open is not closed with the decider.
-            **options: Options of the backend that `model` names.
-
-        Raises:
-            UsageError: A default or an option cannot be used.
-            BackendError: The model could not be loaded.
+        Arguments and errors are those of `decide`, apart from the image and the question. A backend
+        or a journal that was passed in open is not closed with the decider.
         """
-        self._verdicts = tuple(verdicts)
-        self._abstain = abstain
-        self._settings = Settings(
-            samples, seed_of(seed, samples, journal), max_tokens, retries, timeout
-        )
-        self._allow_urls = allow_urls
+        self._how, rest = Options.split(options)
         with ExitStack() as stack:
-            self.backend = opened(stack, model, options, journal)
+            known = named_in(type(self))
+            self.backend = opened(stack, model, rest, self._how.journal, known)
             self._owned = stack.pop_all()
         self._closed = False
 
     def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
-        """Ask one question.
+        """Ask one question; a text is asked for the verdicts of this decider.
 
-        Args:
-            image: As in `faithful_decide.decide`.
-            question: A question, or its text for the verdicts of this decider.
-
-        Returns:
-            The decision.
-
-        Raises:
-            UsageError: The question or the image cannot be used, or the decider is closed.
-            BackendError: The model could not be run.
-            ReplyError: It replied with something that holds no verdict.
+        Result and errors are those of `faithful_decide.decide`.
         """
-        return run(self._prepare(image, question), self.backend, self._settings.timeout_s)
+        return run(self._prepare(image, question), self.backend, self._how.timeout)
 
     async def adecide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
-        """Do what `decide` does, awaited.
-
-        Args:
-            image: As in `decide`.
-            question: As in `decide`.
-
-        Returns:
-            The decision.
-
-        Raises:
-            UsageError: As in `decide`.
-            BackendError: As in `decide`.
-            ReplyError: As in `decide`.
-        """
+        """Do what `decide` does, awaited."""
         plan = await asyncio.to_thread(self._prepare, image, question)
-        return await arun(plan, self.backend, self._settings.timeout_s)
+        return await arun(plan, self.backend, self._how.timeout)
+
+    def decide_many(
+        self,
+        items: str | os.PathLike[str] | Iterable[Item | ImageSource],
+        questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = True,
+        limit: int | None = None,
+        max_cost: Decimal | None = None,
+        audit: Literal["screen"] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Row]:
+        """Ask questions about many images, with the model and the options of this decider.
+
+        Arguments, result and errors are those of `faithful_decide.decide_many`.
+        """
+        from faithful_decide._api.many import Batch, rows_of  # noqa: PLC0415 - only for batches
+
+        self._check_open()
+        batch = Batch(self.backend, replace(self._how, journal=None))
+        return rows_of(
+            batch,
+            items,
+            questions,
+            concurrency=concurrency,
+            ordered=ordered,
+            limit=limit,
+            max_cost=max_cost,
+            audit=audit,
+            progress=progress,
+        )
 
     def audit(
         self,
@@ -246,129 +210,62 @@ class Decider:
     ) -> AuditReport:
         """Test whether the reasoning of a decision carried its verdict.
 
-        Args:
-            image: As in `decide`.
-            question: As in `decide`.
-            tier: As in `faithful_decide.audit`.
-            reader: As in `faithful_decide.audit`.
-            judge: As in `faithful_decide.audit`.
-            donor: As in `faithful_decide.audit`.
-            thresholds: As in `faithful_decide.audit`.
-
-        Returns:
-            The report.
-
-        Raises:
-            UsageError: As in `faithful_decide.audit`.
-            BackendError: As in `faithful_decide.audit`.
-            ReplyError: As in `faithful_decide.audit`.
+        Arguments, result and errors are those of `faithful_decide.audit`.
         """
-        self._check_open()
+        from faithful_decide._api.audit import audit  # noqa: PLC0415 - only for audits
+
         return audit(
             image,
             self._question(question),
-            model=self.backend,
             tier=tier,
             reader=reader,
             judge=judge,
             donor=donor,
-            seed=self._settings.seed,
-            max_tokens=self._settings.max_tokens,
-            timeout=self._settings.timeout_s,
-            allow_urls=self._allow_urls,
             thresholds=thresholds,
+            **self._auditing(),
         )
 
+    @twin_of(audit)
     async def aaudit(
         self,
         image: ImageSource | SourceImage,
         question: str | Question,
-        *,
-        tier: Tier = "standard",
-        reader: Backend | str | None = None,
-        judge: Backend | str | None = None,
-        donor: ImageSource | SourceImage | None = None,
-        thresholds: str | None = None,
+        **how: Any,  # noqa: ANN401 - those of audit
     ) -> AuditReport:
-        """Do what `audit` does, awaited.
+        """Do what `audit` does, awaited."""
+        from faithful_decide._api.audit import aaudit  # noqa: PLC0415 - only for audits
 
-        Args:
-            image: As in `audit`.
-            question: As in `audit`.
-            tier: As in `audit`.
-            reader: As in `audit`.
-            judge: As in `audit`.
-            donor: As in `audit`.
-            thresholds: As in `audit`.
+        return await aaudit(image, self._question(question), **how, **self._auditing())
 
-        Returns:
-            The report.
-
-        Raises:
-            UsageError: As in `audit`.
-            BackendError: As in `audit`.
-            ReplyError: As in `audit`.
-        """
+    def _auditing(self) -> dict[str, Any]:
+        """What an audit takes over from this decider, which must not be more than it can."""
         self._check_open()
-        return await aaudit(
-            image,
-            self._question(question),
-            model=self.backend,
-            tier=tier,
-            reader=reader,
-            judge=judge,
-            donor=donor,
-            seed=self._settings.seed,
-            max_tokens=self._settings.max_tokens,
-            timeout=self._settings.timeout_s,
-            allow_urls=self._allow_urls,
-            thresholds=thresholds,
-        )
-
-    def decide_many(
-        self,
-        samples: Iterable[tuple[ImageSource | SourceImage, str | Question]],
-        *,
-        at_once: int = 1,
-    ) -> Iterator[Decision]:
-        """Ask about many images, as the results are consumed.
-
-        Args:
-            samples: Pairs of an image and a question.
-            at_once: How many are under way at a time. With 1, nothing is asked before it is wanted.
-
-        Yields:
-            The decisions, in the order of the samples. The first error ends the iteration.
-
-        Raises:
-            UsageError: As in `decide`.
-            BackendError: As in `decide`.
-            ReplyError: As in `decide`.
-        """
-        self._check_open()
-        backend = self.backend if isinstance(self.backend, Kept) else kept(self.backend)
-        job = Job(backend, self._settings, at_once, allow_urls=self._allow_urls)
-        asked = (
-            (Item(str(number), image), {"": self._question(question)})
-            for number, (image, question) in enumerate(samples)
-        )
-        for row in stream(job, asked):
-            if row.decision is None:
-                raise row.error or AssertionError
-            yield row.decision
+        how = self._how
+        for name, value in (("samples", how.samples - 1), ("retries", how.retries)):
+            if value:
+                msg = f"an audit makes decisions of one reply, and this decider has {name}="
+                msg += f"{getattr(how, name)}"
+                raise UsageError(msg, hint=f"audit with a decider that was made without {name}=")
+        return {
+            "model": self.backend,
+            "seed": how.seed,
+            "max_tokens": how.max_tokens,
+            "timeout": how.timeout,
+            "allow_urls": how.allow_urls,
+        }
 
     def _prepare(
         self, image: ImageSource | SourceImage, question: str | Question
     ) -> Plan[Decision]:
         self._check_open()
         asked = self._question(question)
-        loaded = load_image(image, allow_urls=self._allow_urls)
-        return _plan(loaded, asked, self._settings, self.backend)
+        loaded = load_image(image, allow_urls=self._how.allow_urls)
+        return _plan(loaded, asked, self._how, self.backend)
 
     def _question(self, question: str | Question) -> Question:
         if isinstance(question, Question):
             return question
-        return Question(question, self._verdicts, self._abstain)
+        return Question(question, tuple(self._how.verdicts), self._how.abstain)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -394,9 +291,20 @@ class Decider:
         """Close it."""
         self.close()
 
+    async def __aenter__(self) -> Self:
+        """Use the decider in an `async with` statement."""
+        return self
 
-def _plan(
-    image: SourceImage, question: Question, settings: Settings, backend: Backend
-) -> Plan[Decision]:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it, and let others run while an engine ends."""
+        await asyncio.to_thread(self.close)
+
+
+def _plan(image: SourceImage, question: Question, how: Options, backend: Backend) -> Plan[Decision]:
     prepared = prepare(image, backend.capabilities.image_limits)
-    return decision_plan(prepared, question, settings, backend)
+    return decision_plan(prepared, question, how, backend)

@@ -1,22 +1,22 @@
-"""Deciding about many images: `decide_many`, and the batch that the command line works with."""
+"""Deciding about many images: `decide_many`, and the batch behind it and the command line.
+
+There is one contract: whatever holds images goes in, with questions; a row comes out for each image
+and question, and what is wrong with one of them is the error of its row.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sized
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from faithful_decide._api.opening import (
-    DEFAULT_MODEL,
-    MODEL_VARIABLE,
-    YES_NO,
-    open_backend,
-    seed_of,
-)
-from faithful_decide._asking.decision import Settings
-from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._api.opening import open_backend, spec_of
+from faithful_decide._asking.options import Options, named_in, takes_options, whole
 from faithful_decide._audit.case import check_auditable
 from faithful_decide._audit.screen import screening
 from faithful_decide._batch.journal import Journal
@@ -27,6 +27,7 @@ from faithful_decide._batch.sources import read_items
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
 from faithful_decide._public import public
+from faithful_decide.backends import check_options
 from faithful_decide.backends.base import AsyncBackend
 from faithful_decide.errors import UnsupportedError, UsageError
 
@@ -38,60 +39,47 @@ if TYPE_CHECKING:
     from faithful_decide._images.load import ImageSource
     from faithful_decide.backends.base import Backend
 
-__all__ = ["AT_ONCE", "Batch", "decide_many", "samples_of"]
+__all__ = ["CONCURRENCY", "Batch", "count_of", "decide_many", "items_of", "named", "rows_of"]
 
-AT_ONCE = 32
-"""Samples under way at a time where a server computes."""
+CONCURRENCY = 32
+"""Images under way at a time where a server computes."""
 
 
 @public
+@takes_options()
 def decide_many(
-    sources: str | os.PathLike[str] | Iterable[Item | ImageSource],
+    items: str | os.PathLike[str] | Iterable[Item | ImageSource],
     questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
     *,
     model: Backend | str | None = None,
-    verdicts: Sequence[str] = YES_NO,
-    abstain: bool = True,
-    samples: int = 1,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    retries: int = 0,
-    timeout: float = TIMEOUT_S,
-    allow_urls: bool = False,
-    journal: Journal | str | os.PathLike[str] | None = None,
-    at_once: int | None = None,
+    concurrency: int | None = None,
     workers: int = 1,
     ordered: bool = True,
     limit: int | None = None,
     max_cost: Decimal | None = None,
     audit: Literal["screen"] | None = None,
-    **options: Any,  # noqa: ANN401 - as in decide
+    progress: bool = False,
+    **options: object,
 ) -> Iterator[Row]:
-    """Ask questions about many images, several at once.
+    """Ask questions about many images, several at once, as the rows are consumed.
 
     Args:
-        sources: A folder, a pattern, a table, an archive, or an iterable of samples or images.
-        questions: One question, several, or several under names.
-        model: As in `decide`.
-        verdicts: The verdicts of questions that do not bring their own.
-        abstain: As in `decide`.
-        samples: As in `decide`.
-        seed: As in `decide`.
-        max_tokens: As in `decide`.
-        retries: As in `decide`.
-        timeout: Seconds for each decision.
-        allow_urls: As in `decide`.
-        journal: As in `decide`. A path is held by this run alone.
-        at_once: How many samples are under way at a time; by default 32 where a server computes.
+        items: A folder, a pattern, a table, an archive, or an iterable of items or images.
+        questions: One question, several, or several under names; a text is asked for `verdicts`.
+        model: A model spec or a loaded backend, as for `decide`.
+        concurrency: How many images are under way at a time; by default 32 where a server computes.
+            With 1, nothing is asked before it is wanted.
         workers: Processes to load a model in that computes here.
-        ordered: Whether rows come in the order of the samples, or as they are done.
-        limit: The most samples.
-        max_cost: US dollars after which no further sample is begun.
+        ordered: Whether rows come in the order of the items, or as they are done.
+        limit: The most items.
+        max_cost: US dollars after which no further item is begun.
         audit: `screen` asks once more for each decision; what that shows is in `Row.extra`.
-        **options: Options of the backend that `model` names.
+        progress: Whether to show on a terminal how far it is.
+        **options: The options of `decide`, each holding for every decision, and those of the
+            backend. The journal under a path is held by this run alone.
 
     Yields:
-        A row for each sample and question. What is wrong with one of them is its `error`.
+        A row for each item and question. What is wrong with one of them is its `error`.
 
     Raises:
         UsageError: A source, a question, the model or an option cannot be used.
@@ -99,32 +87,52 @@ def decide_many(
         BackendError: The model could not be loaded.
         StorageError: A source or the journal cannot be read or written.
     """
-    settings = Settings(samples, seed_of(seed, samples, journal), max_tokens, retries, timeout)
-    asked = named(questions, verdicts, abstain=abstain)
-    with Batch(model, journal, workers=workers, options=options) as batch:
-        job = batch.job(
-            settings,
-            at_once=at_once,
-            ordered=ordered,
-            allow_urls=allow_urls,
-            max_cost=max_cost,
-            audit=audit,
-            questions=len(asked),
-        )
-        yield from batch.rows(job, islice(samples_of(sources), limit), asked)
+    how, rest = Options.split(options)
+    return rows_of(
+        Batch(model, how, rest, workers, known=named_in(decide_many)),
+        items,
+        questions,
+        concurrency=concurrency,
+        ordered=ordered,
+        limit=limit,
+        max_cost=max_cost,
+        audit=audit,
+        progress=progress,
+    )
 
 
-def samples_of(
+def rows_of(
+    batch: Batch,
+    items: str | os.PathLike[str] | Iterable[Item | ImageSource],
+    questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
+    *,
+    limit: int | None,
+    progress: bool,
+    **running: Any,  # noqa: ANN401 - those of Batch.job
+) -> Iterator[Row]:
+    """Do what `decide_many` does with a batch that is not open yet."""
+    asked = named(questions, batch.how.verdicts, abstain=batch.how.abstain)
+
+    def rows() -> Iterator[Row]:
+        with batch:
+            job = batch.job(**running, questions=len(asked))
+            total = None
+            if progress and sys.stderr.isatty():
+                total = count_of(items, limit)
+            made = batch.rows(job, islice(items_of(items), limit), asked)
+            if not progress:
+                yield from made
+                return
+            with closing(made):
+                yield from batch.shown(made, total and total * len(asked))
+
+    return rows()
+
+
+def items_of(
     sources: str | os.PathLike[str] | Iterable[Item | ImageSource],
 ) -> Iterator[Item]:
-    """Make samples of whatever holds images.
-
-    Args:
-        sources: As in `decide_many`.
-
-    Yields:
-        The samples; images without a name are numbered from 0.
-    """
+    """Make items of whatever holds images; images without a name are numbered from 0."""
     if isinstance(sources, str | os.PathLike):
         yield from read_items(sources)
         return
@@ -137,25 +145,26 @@ def samples_of(
             yield Item(str(number), source)
 
 
+def count_of(
+    sources: str | os.PathLike[str] | Iterable[Item | ImageSource], limit: int | None
+) -> int | None:
+    """How many items there are, where looking is quick; else the most there can be."""
+    if isinstance(sources, str | os.PathLike):
+        path = Path(sources)
+        if path.is_dir() or path.suffix in {".csv", ".jsonl"}:
+            return sum(1 for _ in islice(read_items(path), limit))
+        return limit
+    count = len(sources) if isinstance(sources, Sized) else limit
+    return count if limit is None or count is None else min(count, limit)
+
+
 def named(
     questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
-    verdicts: Sequence[str] = YES_NO,
+    verdicts: Sequence[str],
     *,
-    abstain: bool = True,
+    abstain: bool,
 ) -> dict[str, Question]:
-    """Give every question a name: its own, or its text.
-
-    Args:
-        questions: As in `decide_many`.
-        verdicts: The verdicts of those that do not bring their own.
-        abstain: Whether these allow `cannot_tell`.
-
-    Returns:
-        The questions under their names.
-
-    Raises:
-        UsageError: There is none, or two have the same name.
-    """
+    """Give every question a name: its own, or its text. Those of text get the verdicts."""
     if isinstance(questions, str | Question):
         questions = (questions,)
     pairs = (
@@ -169,18 +178,25 @@ def named(
     }
     if not made or len(made) < len(pairs):
         msg = "there are no questions" if not made else "two questions have the same text"
-        raise UsageError(msg, hint="pass a mapping from names to questions")
+        raise UsageError(msg, hint="give each question a text or a name of its own")
     return made
 
 
 @dataclass(slots=True)
 class Batch:
-    """A loaded model with a journal in front of it, for runs over many samples."""
+    """A loaded model with a journal in front of it, for runs over many items.
 
-    model: Backend | str | None = None
-    journal: Journal | str | os.PathLike[str] | None = None
-    workers: int = 1
+    The journal is that of `how`; a path is held by this batch alone. `known` are the arguments of
+    the caller, for the hint about an option that does not exist.
+    """
+
+    model: Backend | str | None
+    how: Options
     options: Mapping[str, Any] = field(default_factory=dict)
+    workers: int = 1
+    known: Iterable[str] = ()
+    in_haste: bool = False
+    """Whether Ctrl-C ends the process: then no engine in the middle of a reply is waited for."""
     progress: Progress = field(default_factory=Progress)
     backend: Kept = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
@@ -188,22 +204,24 @@ class Batch:
     def __enter__(self) -> Self:
         """Open the journal, hold it, and load the model."""
         with ExitStack() as stack:
-            journal = self.journal
+            journal = self.how.journal
             if journal is not None and not isinstance(journal, Journal):
                 journal = stack.enter_context(Journal(journal))
                 stack.enter_context(journal.alone())
-            model = self.model
-            if self.workers != 1:
-                spec = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
-                if not isinstance(spec, str):
-                    msg = "a loaded backend cannot be loaded again in workers"
-                    raise UnsupportedError(msg, hint="pass a model spec")
-                pool = Workers(spec, self.workers, self.options)
-                self.backend = kept(stack.enter_context(closing(pool)), journal)
-            else:
-                self.backend = kept(open_backend(stack, model, self.options), journal)
+            backend = self._loaded(stack)
+            self.backend = backend if isinstance(backend, Kept) else kept(backend, journal)
             self._stack = stack.pop_all()
         return self
+
+    def _loaded(self, stack: ExitStack) -> Backend:
+        if self.workers == 1:
+            return open_backend(stack, self.model, self.options, self.known)
+        spec = spec_of(self.model)
+        if not isinstance(spec, str):
+            msg = "a loaded backend cannot be loaded again in workers"
+            raise UnsupportedError(msg, hint="name the model by a spec")
+        check_options(spec, self.options, self.known)
+        return stack.enter_context(closing(Workers(spec, self.workers, self.options)))
 
     def __exit__(
         self,
@@ -211,72 +229,69 @@ class Batch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close what was opened here."""
-        self._stack.close()
-
-    def leave(self) -> None:
-        """Close the journal, and wait for nothing else: the process is about to end."""
-        if self.backend.journal is not None:
-            self.backend.journal.close()
+        """Close what was opened here; in haste the journal alone."""
+        if self.in_haste and isinstance(error, KeyboardInterrupt):
+            if self.backend.journal is not None:
+                self.backend.journal.close()
+        else:
+            self._stack.close()
 
     def job(
         self,
-        settings: Settings,
         *,
-        at_once: int | None = None,
+        concurrency: int | None = None,
         ordered: bool = True,
-        allow_urls: bool = False,
         max_cost: Decimal | None = None,
         audit: str | None = None,
         questions: int = 1,
     ) -> Job:
-        """Say how to run.
-
-        Args:
-            settings: How to ask.
-            at_once: As in `decide_many`.
-            ordered: As in `decide_many`.
-            allow_urls: As in `decide_many`.
-            max_cost: As in `decide_many`.
-            audit: As in `decide_many`.
-            questions: How many are asked about each sample.
-
-        Returns:
-            The job.
-
-        Raises:
-            UsageError: `at_once` is no number of samples, the cost is not known, or the decisions
-                cannot be audited.
-        """
-        if at_once is None:
+        """Say how to run, with `questions` about each item; the rest is as in `decide_many`."""
+        how = self.how
+        if concurrency is None:
             waits = isinstance(self.backend, AsyncBackend) and self.workers == 1
-            at_once = AT_ONCE if waits else self.workers
-            if self.workers > 1 and questions == settings.samples == 1 and audit is None:
+            concurrency = CONCURRENCY if waits else self.workers
+            if self.workers > 1 and questions == how.samples == 1 and audit is None:
                 # The next request waits at a worker while this process sees to the last reply.
                 # With more to ask of an image, its engine would forget it in between.
-                at_once *= 2
+                concurrency *= 2
+        concurrency = whole("concurrency", concurrency, 1)
+        job = Job(self.backend, how, concurrency, ordered, how.allow_urls, max_cost)
         if audit is None:
-            return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost)
-        if audit != "screen" or settings.samples > 1:
+            return job
+        if audit != "screen" or how.samples > 1:
             msg = "a batch is audited by a screen of decisions of one sample each"
             raise UsageError(msg, hint='pass audit="screen" and samples=1')
         check_auditable(self.backend)
         # The decision is asked as an audit asks it, so it need not be asked twice.
-        settings = replace(settings, audited=True)
-        screen = screening(settings)
-        return Job(self.backend, settings, at_once, ordered, allow_urls, max_cost, screen)
+        audited = replace(how, audited=True)
+        return replace(job, settings=audited, beyond=screening(audited))
 
     def rows(
-        self, job: Job, samples: Iterable[Item], questions: Mapping[str, Question]
+        self, job: Job, items: Iterable[Item], questions: Mapping[str, Question]
     ) -> Generator[Row, None, None]:
-        """Run it.
+        """Run a job: what to ask about each item, under names."""
+        return stream(job, ((item, questions) for item in items), self.progress)
 
-        Args:
-            job: What `job` returned.
-            samples: The samples.
-            questions: What to ask about each.
+    def shown(self, rows: Iterable[Row], total: int | None) -> Iterator[Row]:
+        """Show on a terminal, if there is one, how far it is while the rows come."""
+        from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
-        Returns:
-            The rows, as they are consumed.
-        """
-        return stream(job, ((sample, questions) for sample in samples), self.progress)
+        # Without a terminal there is no bar: disable=None says so.
+        with tqdm(total=total, unit=" rows", file=sys.stderr, disable=None) as bar:
+            for row in rows:
+                cost = self.backend.cost_usd
+                failed = f"{self.progress.errors.total()} failed"
+                bar.set_postfix_str(failed + (f", ${cost:.2f}" if cost else ""), refresh=False)
+                bar.update()
+                yield row
+
+    def account(self) -> str:
+        """What has happened, and what it cost, in a line."""
+        done, backend = self.progress, self.backend
+        counts = [f"{n} {what}" for what, n in done.verdicts.most_common()]
+        counts += [f"{n} {what}" for what, n in done.errors.most_common()]
+        cost = f", ${backend.cost_usd:.4f} by list prices" if backend.cost_usd else ""
+        return (
+            f"{done.rows} rows ({', '.join(counts) or 'none'}); {backend.paid} replies paid for, "
+            f"{backend.recalled} from the journal{cost}"
+        )

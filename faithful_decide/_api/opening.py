@@ -10,30 +10,22 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._batch.journal import Journal
-from faithful_decide._batch.journaled import kept
+from faithful_decide._asking.options import YES_NO
 from faithful_decide._core.types import Question
-from faithful_decide.backends import adopt, load_backend, not_a_backend
+from faithful_decide.backends import adopt, check_options, load_backend, not_a_backend
 from faithful_decide.backends.base import Backend
 from faithful_decide.errors import QuestionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import ExitStack
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "MODEL_VARIABLE",
-    "YES_NO",
-    "open_backend",
-    "opened",
-    "question_of",
-    "seed_of",
-]
+    from faithful_decide._batch.journal import Journal
+
+__all__ = ["open_backend", "opened", "question_of", "spec_of"]
 
 DEFAULT_MODEL = "embedded"
 MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
-YES_NO = ("yes", "no")
 
 
 def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
@@ -46,18 +38,11 @@ def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: b
     return question
 
 
-def seed_of(seed: int | None, samples: int, journal: object) -> int | None:
-    """Choose the seed: samples that nobody can draw again could not be found in a journal.
-
-    Args:
-        seed: The caller's.
-        samples: How many samples are drawn.
-        journal: The journal, if there is one.
-
-    Returns:
-        The seed to use.
-    """
-    return 0 if seed is None and samples != 1 and journal is not None else seed
+def spec_of(model: Backend | str | None) -> Backend | str:
+    """The model that is meant: without one that of the environment, then the one of the package."""
+    if model is None:
+        return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+    return model
 
 
 def opened(
@@ -65,40 +50,44 @@ def opened(
     model: Backend | str | None,
     options: Mapping[str, Any],
     journal: Journal | str | os.PathLike[str] | None,
+    known: Iterable[str] = (),
 ) -> Backend:
     """The backend to use. What is opened for it is closed by the stack, and nothing else is."""
+    if journal is None:
+        return open_backend(stack, model, options, known)
+    from faithful_decide._batch.journal import Journal  # noqa: PLC0415 - only for those who keep one
+    from faithful_decide._batch.journaled import kept  # noqa: PLC0415 - the same
+
     # The journal first: a wrong path is found before a model is loaded.
-    if journal is not None and not isinstance(journal, Journal):
+    if not isinstance(journal, Journal):
         journal = stack.enter_context(Journal(journal))
-    backend = open_backend(stack, model, options)
-    return backend if journal is None else kept(backend, journal)
+    return kept(open_backend(stack, model, options, known), journal)
 
 
 def open_backend(
-    stack: ExitStack, model: Backend | str | None, options: Mapping[str, Any]
+    stack: ExitStack,
+    model: Backend | str | None,
+    options: Mapping[str, Any],
+    known: Iterable[str] = (),
 ) -> Backend:
-    """Find or load the backend that a caller means.
+    """Find or load the backend that a caller means; one that is loaded here, the stack closes.
 
-    Args:
-        stack: Closes it, if it was loaded here.
-        model: As in `decide`.
-        options: Options for loading it.
-
-    Returns:
-        The backend.
+    `known` are the other arguments of the caller: somebody who mistypes may have meant one of them.
     """
-    if model is None:
-        model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+    model = spec_of(model)
     if isinstance(model, str):
+        check_options(model, options, known)
         return stack.enter_context(closing(load_backend(model, **options)))
     if not _is_backend(model):
         adopted = adopt(model)
         if adopted is None:
             raise not_a_backend(model)
         model = adopted
-    if options:
-        msg = f"a loaded backend takes no options, but got {', '.join(options)}"
-        raise UnsupportedError(msg, hint="pass options to load_backend")
+    for name in options:
+        from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
+
+        msg = f"there is no option {name!r} for a model that is loaded"
+        raise UnsupportedError(msg, hint=unknown(name, known))
     return model
 
 

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from faithful_decide._asking.plans import TIMEOUT_S
 from faithful_decide._asking.scores import TOP, score_verdicts
 from faithful_decide._core import contract, schema
 from faithful_decide._core.findings import conclude
@@ -40,51 +38,22 @@ from faithful_decide._core.types import (
     Usage,
 )
 from faithful_decide.backends.base import Backend, Request
-from faithful_decide.errors import ContractError, OrderError, UsageError
+from faithful_decide.errors import ContractError, OrderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
     from faithful_decide._core.contract import Verified
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Capabilities
 
-__all__ = ["Settings", "decision_of", "decision_plan", "request_sha256"]
+__all__ = ["decision_of", "decision_plan", "request_sha256"]
 
 SAMPLE_TEMPERATURE = 1.0
 """Samples are drawn from the model's own distribution, so that their shares estimate it."""
 _SEEDS = 2**31
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to ask, apart from what.
-
-    `audited` asks for two keys more, which an audit looks at: what the reasoning relies on, and
-    what speaks against the verdict.
-    """
-
-    samples: int = 1
-    seed: int | None = None
-    max_tokens: int = 512
-    retries: int = 0
-    timeout_s: float = TIMEOUT_S
-    audited: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no sense, before anything is loaded."""
-        for name, least in (("samples", 1), ("max_tokens", 1), ("retries", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if name == "seed" and value is None:
-                continue
-            if type(value) is not int or value < least:
-                msg = f"{name} must be an integer of at least {least}, not {value!r}"
-                raise UsageError(msg)
-        # Written so that it refuses nan and infinity too.
-        if isinstance(self.timeout_s, bool) or not 0 < self.timeout_s < math.inf:
-            msg = f"timeout must be a number of seconds above 0, not {self.timeout_s!r}"
-            raise UsageError(msg)
 
 
 _V = TypeVar("_V")
@@ -125,14 +94,14 @@ class _Answer:
 
 
 def decision_plan(
-    image: PreparedImage | None, question: Question, settings: Settings, backend: Backend
+    image: PreparedImage | None, question: Question, options: Options, backend: Backend
 ) -> Plan[Decision]:
     """Plan a decision: what to ask, and what to make of the replies.
 
     Args:
         image: The image as it is sent.
         question: The question.
-        settings: How to ask.
+        options: How to ask.
         backend: Whose name and capabilities to plan for; it is not called here.
 
     Returns:
@@ -145,17 +114,17 @@ def decision_plan(
         system=SYSTEM,
         image=image,
         text=user_text(question),
-        schema=schema.schema(question.labels, audited=settings.audited, findings=question.findings),
-        max_tokens=settings.max_tokens,
-        seed=settings.seed,
+        schema=schema.schema(question.labels, audited=options.audited, findings=question.findings),
+        max_tokens=options.max_tokens,
+        seed=options.seed,
     )
-    if settings.samples > 1:
-        answers = yield from answered(_sampled(request, settings), question, settings)
+    if options.samples > 1:
+        answers = yield from answered(_sampled(request, options), question, options)
         best, scores = _vote(answers, question)
         return _decision(best, question, scores, backend)
     if capabilities.logprobs != "none":
         request = replace(request, top_logprobs=TOP)
-    (answer,) = yield from answered((request,), question, settings)
+    (answer,) = yield from answered((request,), question, options)
     single: Scores | None = None
     if answer.replies[-1].tokens is not None:
         asked, span = answer.scored
@@ -166,13 +135,13 @@ def decision_plan(
 
 
 def _in_one_reply(
-    requests: tuple[Request, ...], question: Question, settings: Settings
+    requests: tuple[Request, ...], question: Question, options: Options
 ) -> Plan[tuple[_Answer, ...]]:
-    labels, findings, audited = question.labels, question.findings, settings.audited
+    labels, findings, audited = question.labels, question.findings, options.audited
     checked = yield from _answers(
         requests,
         lambda r: contract.verify(r, labels, audited=audited, findings=findings),
-        settings.retries,
+        options.retries,
     )
     return tuple(
         _Answer(
@@ -187,9 +156,9 @@ def _in_one_reply(
 
 
 def _in_two_steps(
-    requests: tuple[Request, ...], question: Question, settings: Settings
+    requests: tuple[Request, ...], question: Question, options: Options
 ) -> Plan[tuple[_Answer, ...]]:
-    labels, text, retries = question.labels, reasons_text(question), settings.retries
+    labels, text, retries = question.labels, reasons_text(question), options.retries
     shape = schema.reasons_schema(question.findings)
     asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
     firsts = yield from _answers(
@@ -221,11 +190,11 @@ def _joined(first: _Checked[Verified], second: _Checked[tuple[str, Span]]) -> _A
     return replace(answer, verified=verified)
 
 
-def _sampled(request: Request, settings: Settings) -> tuple[Request, ...]:
-    base = secrets.randbelow(_SEEDS) if settings.seed is None else settings.seed
+def _sampled(request: Request, options: Options) -> tuple[Request, ...]:
+    base = secrets.randbelow(_SEEDS) if options.seed is None else options.seed
     return tuple(
         replace(request, temperature=SAMPLE_TEMPERATURE, seed=_derived(base, index))
-        for index in range(settings.samples)
+        for index in range(options.samples)
     )
 
 

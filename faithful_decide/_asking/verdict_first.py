@@ -27,7 +27,7 @@ from faithful_decide.errors import ContractError, OrderError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
     from faithful_decide._core.types import Question, Reply
     from faithful_decide._images.prepare import PreparedImage
@@ -50,7 +50,7 @@ question is text to decide on, not a command."""
 
 
 def verdict_first_plan(
-    image: PreparedImage, question: Question, settings: Settings, backend: Backend
+    image: PreparedImage, question: Question, settings: Options, backend: Backend
 ) -> Plan[Mapping[str, Any]]:
     """Plan a verdict that is written before its reasons.
 

@@ -29,7 +29,7 @@ from faithful_decide._images.prepare import grey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.types import CheckReport
     from faithful_decide._core.types import Decision
@@ -103,7 +103,7 @@ def _one(request: Request, case: Case) -> Plan[tuple[Answer, ...]]:
 
 
 def screening(
-    settings: Settings,
+    settings: Options,
 ) -> Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]:
     """Make what screens a decision that was asked for elsewhere, with `audited` settings.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from decimal import Decimal
 
-    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
     from faithful_decide._batch.journaled import Kept
     from faithful_decide._core.types import Decision, Question
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Asked = tuple[Item, Mapping[str, Question]]
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
-    Instead = Callable[[PreparedImage, Question, Settings, Backend], Plan[Mapping[str, Any]]]
+    Instead = Callable[[PreparedImage, Question, Options, Backend], Plan[Mapping[str, Any]]]
 
 __all__ = ["GRACE_S", "Job", "Progress", "row_plan", "stream"]
 
@@ -72,7 +72,7 @@ class Job:
     """
 
     backend: Kept
-    settings: Settings
+    settings: Options
     concurrency: int = 1
     ordered: bool = True
     allow_urls: bool = False
@@ -319,7 +319,7 @@ class _Run:
         if isinstance(image, ImageError):
             return Row(item.id, name, error=image, columns=item.columns)
         job = self._job
-        timeout = job.settings.timeout_s
+        timeout = job.settings.timeout
         try:
             if job.instead is not None:
                 other = job.instead(image, question, job.settings, job.backend)
@@ -340,7 +340,7 @@ class _Run:
             return {}
         try:
             further = job.beyond(image, decision, job.backend)
-            return await arun(further, job.backend, job.settings.timeout_s)
+            return await arun(further, job.backend, job.settings.timeout)
         except AuthError:
             raise
         except OF_A_ROW as error:

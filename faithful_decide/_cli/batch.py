@@ -63,7 +63,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--timeout", default=600.0, help="Seconds for each decision."),
         click.option("--retries", default=0, help="Repeats of a reply that breaks the contract."),
         click.option("--journal", metavar="FILE", default=JOURNAL, help="What was paid for."),
-        click.option("--at-once", type=int, help="Samples under way; 32 for a server."),
+        click.option("--concurrency", type=int, help="Samples under way; 32 for a server."),
         click.option("--workers", default=1, help="Processes for a model that computes here."),
         click.option("--limit", type=click.IntRange(0), help="The most items."),
         click.option("--max-cost", metavar="USD", callback=_money, help="Stop before it costs so."),
@@ -216,24 +216,19 @@ def _open(
     stack: ExitStack, how: dict[str, Any], questions: int = 1, journal: Journal | None = None
 ) -> tuple[Batch, Job]:
     from faithful_decide._api.many import Batch  # noqa: PLC0415 - slow to load
-    from faithful_decide._api.opening import seed_of  # noqa: PLC0415 - slow to load
-    from faithful_decide._asking.decision import Settings  # noqa: PLC0415 - slow to load
+    from faithful_decide._asking.options import Options  # noqa: PLC0415 - slow to load
 
     kept: Journal | str | None = journal or how["journal"]
     if how["dry_run"] and not Path(how["journal"]).exists():
         kept = None
-    settings = Settings(
-        how["samples"],
-        seed_of(how["seed"], how["samples"], how["journal"]),
-        how["max_tokens"],
-        how["retries"],
-        how["timeout"],
-    )
+    names = ("verdicts", "samples", "seed", "max_tokens", "timeout", "retries")
+    asking = {name: how[name] for name in names}
+    settings = Options(**asking, abstain=not how["no_abstain"], journal=kept)
     options = {} if how["base_url"] is None else {"base_url": how["base_url"]}
-    opened = stack.enter_context(Batch(how["model"], kept, how["workers"], options))
+    batch = Batch(how["model"], settings, options, how["workers"], in_haste=True)
+    opened = stack.enter_context(batch)
     job = opened.job(
-        settings,
-        at_once=how["at_once"],
+        concurrency=how["concurrency"],
         ordered=not how.get("as_completed"),
         max_cost=None if how["dry_run"] else how["max_cost"],
         audit=how.get("audit"),
@@ -323,7 +318,6 @@ def _going_on_later(opened: Batch, how: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        opened.leave()
         _say(f"interrupted: {_long(opened)}")
         _say(f"what was paid for is in {how['journal']}; run the same command again to go on")
         sys.stdout.flush()

@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from faithful_decide._api.many import AT_ONCE
-from faithful_decide._api.opening import DEFAULT_MODEL, MODEL_VARIABLE, open_backend
+from faithful_decide._api.many import CONCURRENCY
+from faithful_decide._api.opening import open_backend, spec_of
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
 from faithful_decide._batch.row import Item
@@ -29,7 +29,7 @@ from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.options import Options
     from faithful_decide._core.types import Question
     from faithful_decide.backends.base import Backend
 
@@ -76,7 +76,7 @@ class Models:
                     f"journal {os.fspath(journal)}",
                     lambda: self._owned.enter_context(Journal(journal)),
                 )
-            model = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+            model = spec_of(model)
             if not isinstance(model, str):
                 return kept(open_backend(self._owned, model, options), memory)
             key = json.dumps([model, dict(options)], sort_keys=True, default=repr)
@@ -94,8 +94,8 @@ class Session:
     """The decisions of one fitted classifier. Each image is asked about once while it is known."""
 
     question: Question
-    settings: Settings
-    at_once: int | None
+    settings: Options
+    concurrency: int | None
     keep_errors: bool
     load: Callable[[], Kept]
     """Loads the model, at the first image."""
@@ -112,10 +112,10 @@ class Session:
         """
         with self._lock:
             if self._job is None:
-                backend, at_once = self.load(), self.at_once
-                if at_once is None:
-                    at_once = AT_ONCE if isinstance(backend, AsyncBackend) else 1
-                self._job = Job(backend, self.settings, at_once)
+                backend, concurrency = self.load(), self.concurrency
+                if concurrency is None:
+                    concurrency = CONCURRENCY if isinstance(backend, AsyncBackend) else 1
+                self._job = Job(backend, self.settings, concurrency)
             return self._job
 
     def decide(self, images: Iterable[Any]) -> list[Outcome]:

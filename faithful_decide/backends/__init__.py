@@ -25,7 +25,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._public import public
-from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import (
     AsyncBackend,
     Backend,
@@ -42,7 +41,7 @@ from faithful_decide.backends.probe_report import Check
 from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "AsyncBackend",
@@ -57,17 +56,29 @@ __all__ = [
     "Token",
     "Usage",
     "adopt",
+    "check_options",
     "load_backend",
     "not_a_backend",
     "split_spec",
 ]
 
+_SERVERS = (
+    "openai",
+    "azure",
+    "openrouter",
+    "vllm",
+    "sglang",
+    "llamacpp-server",
+    "ollama",
+    "lmstudio",
+)
+"""The keys of `_openai.presets.PRESETS`, which is loaded when one of them is asked for."""
 _LOADERS = {
     "embedded": "faithful_decide.backends.llamacpp:load_embedded",
     "gguf": "faithful_decide.backends.llamacpp:load_gguf",
     "outlines": "faithful_decide.backends.outlines:load_outlines",
     "instructor": "faithful_decide.backends.instructor:load_instructor",
-    **dict.fromkeys(PRESETS, "faithful_decide.backends.openai:OpenAIBackend"),
+    **dict.fromkeys(_SERVERS, "faithful_decide.backends.openai:OpenAIBackend"),
 }
 
 
@@ -91,23 +102,36 @@ def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checke
         MissingExtraError: What it runs on is not installed.
         BackendError: It cannot be started.
     """
-    kind, _, rest = split_spec(spec)
+    check_options(spec, options)
+    return _loader(spec)(split_spec(spec)[2], **options)
+
+
+def check_options(spec: str, options: Iterable[str], known: Iterable[str] = ()) -> None:
+    """Refuse options that the backend of a spec does not have.
+
+    `known` are other names that the caller may have meant: the arguments of the function called.
+    """
+    _, *parameters = inspect.signature(_loader(spec)).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    own = [parameter.name for parameter in parameters if parameter.name != "kind"]
+    for name in options:
+        if name not in own:
+            from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
+
+            msg = f"there is no option {name!r} for the backend {split_spec(spec)[0]!r}"
+            raise UnsupportedError(msg, hint=unknown(name, [*known, *own]))
+
+
+def _loader(spec: str) -> Callable[..., Backend]:
+    """What loads the kind of backend that a spec names; one loader for many kinds is told which."""
+    kind, _, _ = split_spec(spec)
     if kind not in _LOADERS:
         msg = f"there is no backend of the kind {kind!r} (in the model spec {spec!r})"
         raise UnsupportedError(msg, hint=f"use one of: {', '.join(_LOADERS)}")
     module, _, name = _LOADERS[kind].partition(":")
     loader: Callable[..., Backend] = getattr(import_module(module), name)
-    known = inspect.signature(loader).parameters
-    if "kind" in known:
-        # One loader for many kinds is told which.
-        loader = partial(loader, kind=kind)
-    try:
-        inspect.signature(loader).bind(rest, **options)
-    except TypeError as error:
-        names = ", ".join(option for option in list(known)[1:] if option != "kind") or "none"
-        msg = f"the backend {kind!r} cannot be loaded like this: {error}"
-        raise UnsupportedError(msg, hint=f"its options are: {names}") from None
-    return loader(rest, **options)
+    return partial(loader, kind=kind) if "kind" in inspect.signature(loader).parameters else loader
 
 
 def adopt(value: object) -> Backend | None:

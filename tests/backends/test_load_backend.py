@@ -38,3 +38,11 @@ def test_an_unknown_option_names_the_known_ones(kind):
         load_backend(f"{kind}/x", no_such_option=1)
     assert "no_such_option" in str(caught.value)
     assert any(name in caught.value.hint for name in ("n_threads", "api_key", "device"))
+
+
+def test_every_kind_of_server_has_a_row():
+    """The names of the kinds are written twice, so that naming one loads no table."""
+    from faithful_decide.backends import _SERVERS
+    from faithful_decide.backends._openai.presets import PRESETS
+
+    assert set(_SERVERS) == set(PRESETS)

@@ -100,7 +100,7 @@ def test_a_dry_run_asks_nothing(call, model, images):
         ("images", "-q", "Is it?", "--out", "x.xlsx"),
         ("images", "-q", "Is it?", "--max-cost", "-1"),
         ("images", "-q", "Is it?", "--max-cost", "nan"),
-        ("images", "-q", "Is it?", "--at-once", "0"),
+        ("images", "-q", "Is it?", "--concurrency", "0"),
         ("images",),
         ("-", "-q", "Is it?", "--deferred"),
     ],

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from faithful_decide import ContractError, Item, Question, QuestionError, UsageError
-from faithful_decide._asking.decision import Settings
+from faithful_decide._asking.options import Options
 from faithful_decide._asking.verdict_first import KEYS, SYSTEM, verdict_first_plan
 from faithful_decide._batch.compare import Arm, _difference, compare
 from faithful_decide._batch.journaled import kept
@@ -37,7 +37,7 @@ def backend_of(verdicts, picture_of):
 
 
 def arm(name, backend, question=QUESTION, **options):
-    return Arm(name, Job(kept(backend), Settings(), **options), question)
+    return Arm(name, Job(kept(backend), Options(), **options), question)
 
 
 @pytest.fixture
@@ -140,14 +140,14 @@ def test_the_other_order_is_never_a_decision(picture_of):
     text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})
     with pytest.raises(ContractError):
         verify(Reply(text, "stop"), ("yes", "no"))
-    job = Job(kept(ScriptedBackend([text])), Settings(), instead=verdict_first_plan)
+    job = Job(kept(ScriptedBackend([text])), Options(), instead=verdict_first_plan)
     (row,) = stream(job, [(Item("a", picture_of(0)), {"q": QUESTION})])
     assert (row.decision, row.verdict, row.extra) == (None, None, {"verdict_first": "yes"})
 
 
 def test_orders_are_compared_by_single_replies(picture_of):
     """A vote, or two steps, would be something else."""
-    job = Job(kept(ScriptedBackend([])), Settings(samples=3), instead=verdict_first_plan)
+    job = Job(kept(ScriptedBackend([])), Options(samples=3), instead=verdict_first_plan)
     arms = (Arm("a", job, QUESTION), arm("b", ScriptedBackend([reply_text("yes")])))
     with pytest.raises(UsageError):
         compare(*arms, [Item("a", picture_of(0))])

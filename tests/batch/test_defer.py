@@ -18,7 +18,7 @@ from faithful_decide import (
     decide_many,
     load_backend,
 )
-from faithful_decide._asking.decision import Settings
+from faithful_decide._asking.options import Options
 from faithful_decide._batch.deferred import fill
 from faithful_decide._batch.journaled import kept
 from faithful_decide._batch.runner import Job, stream
@@ -140,7 +140,7 @@ def run(provider, tmp_path, picture_of):
             backend = load_backend("openai/gpt-4o-mini", base_url=address, api_key="secret")
             try:
                 with Journal(tmp_path / "journal") as journal:
-                    job = Job(kept(backend, journal), settings or Settings(), concurrency=2)
+                    job = Job(kept(backend, journal), settings or Options(), concurrency=2)
                     asked = [(sample, QUESTIONS) for sample in samples]
                     say = (said if said is not None else []).append
                     job = fill(job, lambda: iter(asked), poll_s=0.01, say=say)
@@ -221,7 +221,7 @@ def test_what_depends_on_replies_is_sent_in_rounds(run, provider):
         provider.spoil = {}
 
     provider.answer = mended
-    rows, _ = run(Settings(retries=1))
+    rows, _ = run(Options(retries=1))
     assert {row.verdict for row in rows} == {"yes"}
     assert [len(batch) for batch in (provider.batches, provider.answered)] == [2, 9]
 
@@ -271,7 +271,7 @@ def test_only_where_there_is_such_an_api(tmp_path):
     with Journal(tmp_path / "j") as journal:
         for backend in (kept(ScriptedBackend([]), journal), kept(ScriptedBackend([]))):
             with pytest.raises(UnsupportedError):
-                fill(Job(backend, Settings()), lambda: iter(()))
+                fill(Job(backend, Options()), lambda: iter(()))
 
 
 def test_the_key_stays_in_the_header(run, provider, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 from faithful_decide import (
     AuthError,
     Decider,
-    ImageError,
     Item,
     Journal,
     Question,
@@ -59,10 +58,10 @@ def many(tmp_path, picture_of):
 
 
 @pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScripted])
-@pytest.mark.parametrize("at_once", [1, 7])
-def test_rows_come_in_the_order_of_the_samples(many, kind, at_once):
+@pytest.mark.parametrize("concurrency", [1, 7])
+def test_rows_come_in_the_order_of_the_items(many, kind, concurrency):
     """With several at once as well."""
-    rows = list(decide_many(many, QUESTION, model=kind(yes), at_once=at_once))
+    rows = list(decide_many(many, QUESTION, model=kind(yes), concurrency=concurrency))
     assert [row.id for row in rows] == [f"{n:03}.png" for n in range(40)]
     assert {row.verdict for row in rows} == {"yes"}
 
@@ -83,7 +82,8 @@ def test_rows_as_they_are_done(many):
             return reply
 
     rows = [
-        row.id for row in decide_many(many, QUESTION, model=Waiting(yes), at_once=4, ordered=False)
+        row.id
+        for row in decide_many(many, QUESTION, model=Waiting(yes), concurrency=4, ordered=False)
     ]
     assert rows[-1] == "000.png"
     assert sorted(rows) == [f"{n:03}.png" for n in range(40)]
@@ -92,7 +92,7 @@ def test_rows_as_they_are_done(many):
 def test_no_more_at_once_than_was_said(many):
     """Neither fewer: 40 samples, 5 at a time."""
     backend = AsyncScripted(yes)
-    list(decide_many(many, QUESTION, model=backend, at_once=5, journal=many / "j"))
+    list(decide_many(many, QUESTION, model=backend, concurrency=5, journal=many / "j"))
     # The gate lets more through with every success, from two on.
     assert 3 <= backend.most <= 5
 
@@ -143,14 +143,14 @@ def test_what_is_wrong_with_one_row_is_that_row(many, png):
     assert all((row.verdict is None) == (row.error is not None) for row in rows)
 
 
-@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("error", [AuthError("no"), StorageError("full"), UsageError("x")])
-def test_what_is_wrong_with_all_rows_ends_the_run(many, at_once, error):
+def test_what_is_wrong_with_all_rows_ends_the_run(many, concurrency, error):
     """It would be the same for a million of them."""
     backend = AsyncScripted(lambda _: error)
     with pytest.raises(type(error)):
-        list(decide_many(many, QUESTION, model=backend, at_once=at_once))
-    assert len(backend.requests) <= at_once
+        list(decide_many(many, QUESTION, model=backend, concurrency=concurrency))
+    assert len(backend.requests) <= concurrency
 
 
 def test_running_again_costs_nothing(many):
@@ -172,7 +172,7 @@ def test_an_early_end_keeps_what_was_on_its_way(many):
     """Replies that were asked for are in the journal, although nobody waited for their rows."""
     backend, path = AsyncScripted(yes), many / "j"
     backend.delay = 0.1
-    rows = decide_many(many, QUESTION, model=backend, journal=path, at_once=4)
+    rows = decide_many(many, QUESTION, model=backend, journal=path, concurrency=4)
     next(rows)
     started = time.monotonic()
     rows.close()
@@ -198,7 +198,7 @@ def test_the_limit_of_cost(many):
     """No sample is begun that would go beyond it, and what was begun is finished."""
     reply = Reply(reply_text("yes"), "stop", model="gpt-4o-mini", usage=Usage(1_000_000, None, 0))
     backend = AsyncScripted(lambda _: reply, name="openai/gpt-4o-mini")
-    rows = list(decide_many(many, QUESTION, model=backend, at_once=4, max_cost=Decimal("1.50")))
+    rows = list(decide_many(many, QUESTION, model=backend, concurrency=4, max_cost=Decimal("1.50")))
     # 15 cents each.
     assert 7 <= len(rows) <= 10
     assert len(backend.requests) == len(rows)
@@ -216,7 +216,7 @@ def test_a_plan_beyond_the_decision(many):
     """Its requests go through the same journal, and what it returns are columns."""
     from dataclasses import replace
 
-    from faithful_decide._asking.decision import Settings
+    from faithful_decide._asking.options import Options
     from faithful_decide._batch.journaled import kept
     from faithful_decide._batch.runner import Job, stream
 
@@ -227,22 +227,25 @@ def test_a_plan_beyond_the_decision(many):
     backend = ScriptedBackend(yes)
     with Journal(many / "j") as journal:
         for _ in range(2):
-            job = Job(kept(backend, journal), Settings(), beyond=screen)
+            job = Job(kept(backend, journal), Options(), beyond=screen)
             sample = Item("a", many / "000.png", {"label": "yes"})
             (row,) = stream(job, [(sample, {"q": Question(QUESTION)})])
             assert row.extra == {"audit_flags": ["stop", "yes"]}
     assert len(backend.requests) == 2
 
 
-def test_decide_many_of_a_decider_runs_side_by_side(many):
-    """Decisions in order; the first error ends it."""
+def test_decide_many_of_a_decider_is_the_same(many):
+    """Rows in order, side by side; what is wrong with one image is the error of its row."""
     backend = AsyncScripted(yes)
-    pairs = [(many / f"{n:03}.png", QUESTION) for n in range(12)]
+    paths = [many / f"{n:03}.png" for n in range(12)]
     with Decider(backend) as decider:
-        assert len(list(decider.decide_many(pairs, at_once=4))) == 12
-        assert backend.most > 1
-        with pytest.raises(ImageError):
-            list(decider.decide_many([*pairs, (b"no image", QUESTION)], at_once=4))
+        rows = list(decider.decide_many([*paths, b"no image"], QUESTION, concurrency=4))
+    assert [row.error_type for row in rows] == [None] * 12 + ["ImageError"]
+    assert backend.most > 1
+    ours = list(decide_many([*paths, b"no image"], QUESTION, model=AsyncScripted(yes)))
+    assert [(r.id, r.question, r.verdict) for r in ours] == [
+        (r.id, r.question, r.verdict) for r in rows
+    ]
 
 
 def test_it_works_inside_a_running_loop(many):

@@ -99,7 +99,7 @@ import daft
 from tests.support import grey
 from faithful_decide.daft import decide_udf
 
-folder, rows, at_once = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+folder, rows, concurrency = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 paid = os.open(f"{folder}/paid", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 async def agenerate(self, request):
@@ -110,7 +110,9 @@ async def agenerate(self, request):
 grey.GreyBackend.agenerate = agenerate
 grey.register()
 table = daft.from_pydict({"path": [f"{folder}/{i}.png" for i in range(rows)]})
-ask = decide_udf("Is it dark?", model="grey/x", journal=f"{folder}/journal", at_once=at_once)
+ask = decide_udf(
+    "Is it dark?", model="grey/x", journal=f"{folder}/journal", concurrency=concurrency
+)
 asked = table.with_column("asked", ask(table["path"])).to_pydict()["asked"]
 print(sum(one["status"] == "decided" for one in asked))
 """
@@ -120,11 +122,11 @@ def test_a_killed_job_keeps_what_it_paid_for(tmp_path):
     """Killed without warning half-way, it asks again what was under way and no more."""
     from PIL import Image
 
-    rows, at_once = 300, 8
+    rows, concurrency = 300, 8
     for number in range(rows):
         cells = np.array([number % 256, number // 256, 7, 8], np.uint8).reshape(2, 2)
         Image.fromarray(cells).save(tmp_path / f"{number}.png")
-    command = [sys.executable, "-c", JOB, str(tmp_path), str(rows), str(at_once)]
+    command = [sys.executable, "-c", JOB, str(tmp_path), str(rows), str(concurrency)]
     paid = tmp_path / "paid"
     first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     ends = time.monotonic() + 120
@@ -138,4 +140,4 @@ def test_a_killed_job_keeps_what_it_paid_for(tmp_path):
     assert rows // 2 <= before < rows
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == str(rows)
-    assert rows <= paid.stat().st_size <= rows + at_once
+    assert rows <= paid.stat().st_size <= rows + concurrency

@@ -8,6 +8,7 @@ from faithful_decide import (
     Decider,
     Decision,
     Question,
+    Row,
     Scores,
     adecide,
     decide,
@@ -33,14 +34,14 @@ async def check(path: Path, error: ReplyError) -> None:
     assert_type(load_backend("embedded", n_threads=1), Backend)
     assert_type(verify_stored(decision.model_dump_json()), Decision)
     assert_type(error.reply, Reply | None)
-    with Decider(ScriptedBackend([])) as decider:
+    async with Decider(ScriptedBackend([]), samples=3, seed=1) as decider:
         assert_type(decider.backend, Backend)
         assert_type(await decider.adecide("image.png", "Is it?"), Decision)
-        assert_type(decider.decide_many([("image.png", "Is it?")]), Iterator[Decision])
+        assert_type(decider.decide_many(["image.png"], "Is it?", concurrency=2), Iterator[Row])
     assert_type(as_pipeline("image-classification", "Is it?", samples=3), VerdictPipeline)
     classifier = VerdictClassifier("Is it?", verdicts={"yes": 1, "no": 0}, options={"n_threads": 1})
     assert_type(classifier.fit([path]), VerdictClassifier)
     assert_type(classifier.decide([path, b""]), list[Decision | FaithfulDecideError])
-    assert_type(DecideBatch("Is it?", image="photo", at_once=8), DecideBatch)
+    assert_type(DecideBatch("Is it?", image="photo", concurrency=8), DecideBatch)
     column = decide_udf(Question("Is it?"), model="vllm/x", options={"base_url": "http://gpu/v1"})
     assert callable(column)
