@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from faithful_decide._core.types import Receipt as Receipt
     from faithful_decide._core.types import Scores as Scores
     from faithful_decide._version import __version__ as __version__
-    from faithful_decide.backends import load_backend as load_backend
     from faithful_decide.backends.probe_report import ProbeReport as ProbeReport
+    from faithful_decide.backends.registry import load_backend as load_backend
+    from faithful_decide.backends.registry import register_backend as register_backend
     from faithful_decide.errors import AuthError as AuthError
     from faithful_decide.errors import BackendError as BackendError
     from faithful_decide.errors import ContractError as ContractError

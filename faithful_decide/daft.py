@@ -26,6 +26,7 @@ except ImportError:
 from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.tables import FIELDS, Asker, check_model
 from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide.backends.registry import loader_to_take_along
 
 if TYPE_CHECKING:
     import os
@@ -95,6 +96,7 @@ def decide_udf(
         abstain=abstain,
         model=model,
         options=dict(options or {}),
+        loader=None if model is None else loader_to_take_along(model),
         samples=samples,
         seed=seed,
         max_tokens=max_tokens,

@@ -1,11 +1,14 @@
 """A backend that says what it is told: the test double for code that uses this library.
 
     from faithful_decide import decide
-    from faithful_decide.testing import ScriptedBackend, reply_text
+    from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
     backend = ScriptedBackend([reply_text("yes", reasoning="the dog wears a hat")])
     assert decide(png, "Is it funny?", model=backend).verdict == "yes"
     assert "funny" in backend.requests[0].text
+
+    with registered("scripted", lambda rest: backend):
+        decide(png, "Is it funny?", model="scripted/x")
 
 The replies pass through the real pipeline, so a reply that breaks the contract raises here what it
 would raise in production.
@@ -14,17 +17,21 @@ would raise in production.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._core.contract import Content, render
 from faithful_decide._core.types import Observation
 from faithful_decide.backends.base import Capabilities, Reply, Request
+from faithful_decide.backends.registry import forget_backend, register_backend
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["ScriptedBackend", "reply_text"]
+    from faithful_decide.backends.base import Backend
+
+__all__ = ["ScriptedBackend", "registered", "reply_text"]
 
 Line: TypeAlias = str | Reply | Exception
 
@@ -109,6 +116,24 @@ class ScriptedBackend:
     def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
+
+
+@contextmanager
+def registered(kind: str, loader: Callable[..., Backend]) -> Iterator[None]:
+    """Register a kind of backend for a while, as `register_backend` does for good.
+
+    Args:
+        kind: The kind; `KIND/REST` is a model spec inside the `with` statement.
+        loader: What loads it.
+
+    Raises:
+        UsageError: There is such a kind, or it cannot be one.
+    """
+    register_backend(kind, loader)
+    try:
+        yield
+    finally:
+        forget_backend(kind)
 
 
 def _reader(script: Iterable[Line]) -> Callable[[Request], Line]:

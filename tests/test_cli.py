@@ -6,28 +6,28 @@ import sys
 
 import pytest
 
-from faithful_decide import AuthError, Decision, backends
+from faithful_decide import AuthError, Decision
 from faithful_decide._cli import main as cli
 from faithful_decide._version import __version__
-from faithful_decide.testing import ScriptedBackend, reply_text
+from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
 
 @pytest.fixture
 def model(monkeypatch):
     """Sets the script that `--model scripted/x` replies from; returns what it made."""
-    made = []
+    made, script = [], []
 
-    def use(script):
-        def load(rest):
-            made.append(ScriptedBackend(script, name=f"scripted/{rest}"))
-            return made[-1]
-
-        monkeypatch.setitem(sys.modules, "cli_scripted", type("M", (), {"load": load}))
-        monkeypatch.setitem(backends._LOADERS, "scripted", "cli_scripted:load")
+    def use(replies):
+        script.append(replies)
         monkeypatch.setenv("FAITHFUL_DECIDE_MODEL", "scripted/x")
         return made
 
-    return use
+    def load(rest):
+        made.append(ScriptedBackend(script[-1], name=f"scripted/{rest}"))
+        return made[-1]
+
+    with registered("scripted", load):
+        yield use
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from faithful_decide import Decider, Question, UnsupportedError, UsageError, backends, decide
-from faithful_decide.testing import ScriptedBackend, reply_text
+from faithful_decide import Decider, Question, UnsupportedError, UsageError, decide
+from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
 
 def answer(request):
@@ -16,17 +16,16 @@ def answer(request):
 
 
 @pytest.fixture
-def scripted(monkeypatch):
-    """A loader in the table of kinds, and the backends it has made."""
+def scripted():
+    """A loader under the kind `scripted`, and the backends it has made."""
     made = []
 
     def load(rest, *, speed=1):
         made.append(ScriptedBackend(lambda _: reply_text("yes"), name=f"scripted/{rest}/{speed}"))
         return made[-1]
 
-    monkeypatch.setitem(backends._LOADERS, "scripted", "tests_scripted:load")
-    monkeypatch.setitem(__import__("sys").modules, "tests_scripted", type("M", (), {"load": load}))
-    return made
+    with registered("scripted", load):
+        yield made
 
 
 def test_defaults_hold_for_every_question(png):

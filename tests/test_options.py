@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from faithful_decide import Decider, UsageError, adecide, backends, decide, decide_many
+from faithful_decide import Decider, UsageError, adecide, decide, decide_many, load_backend
 from faithful_decide._asking.options import Options, table
-from faithful_decide.testing import ScriptedBackend, reply_text
+from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
 ROWS = {row.name: row for row in table()}
 
@@ -89,23 +89,22 @@ def test_numbers_of_numpy_are_numbers(way, png):
     assert {type(request.seed) for request in backend.requests} == {int}
 
 
-def test_the_backend_names_its_own_options(png, monkeypatch):
+def test_the_backend_names_its_own_options(png):
     """A mistyped option of a backend is not taken for one of ours, nor the other way round."""
 
     def load(rest, *, temperature=0.0, n_threads=1):
         return ScriptedBackend([reply_text("yes")])
 
-    monkeypatch.setitem(sys.modules, "options_scripted", type("M", (), {"load": load}))
-    monkeypatch.setitem(backends._LOADERS, "scripted", "options_scripted:load")
-    for wrong, meant in (("temprature", "temperature="), ("threads", "n_threads=")):
+    with registered("scripted", load):
+        for wrong, meant in (("temprature", "temperature="), ("threads", "n_threads=")):
+            with pytest.raises(UsageError) as caught:
+                decide(png, "Is it?", model="scripted/x", **{wrong: 1})
+            assert caught.value.hint == f"did you mean {meant}"
+            with pytest.raises(UsageError) as caught:
+                load_backend("scripted/x", **{wrong: 1})
+            assert caught.value.hint == f"did you mean {meant}"
         with pytest.raises(UsageError) as caught:
-            decide(png, "Is it?", model="scripted/x", **{wrong: 1})
-        assert caught.value.hint == f"did you mean {meant}"
-        with pytest.raises(UsageError) as caught:
-            backends.load_backend("scripted/x", **{wrong: 1})
-        assert caught.value.hint == f"did you mean {meant}"
-    with pytest.raises(UsageError) as caught:
-        decide(png, "Is it?", model="scripted/x", xyzzy=1)
+            decide(png, "Is it?", model="scripted/x", xyzzy=1)
     assert "verdicts" in caught.value.hint
     assert "n_threads" in caught.value.hint
 
@@ -122,7 +121,7 @@ def test_a_decision_loads_no_audit_and_no_batch():
     code = """
         import sys
         from faithful_decide import decide
-        from faithful_decide.testing import ScriptedBackend, reply_text
+        from faithful_decide.testing import ScriptedBackend, registered, reply_text
         from PIL import Image
         decide(Image.new("RGB", (8, 8)), "Is it?", model=ScriptedBackend([reply_text("yes")]))
         print(*(name for name in sys.modules if name.startswith("faithful_decide")))

@@ -57,11 +57,10 @@ TRUE = np.array(["dark", "bright"] * 3)
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made():
     """The model spec `grey/...`, and the backends that were loaded by it."""
-    backends = __import__("faithful_decide.backends", fromlist=["_LOADERS"])
-    monkeypatch.setattr(backends, "_LOADERS", dict(backends._LOADERS))
-    return grey_model.register()
+    yield grey_model.register()
+    grey_model.forget()
 
 
 @pytest.fixture

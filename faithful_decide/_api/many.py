@@ -27,8 +27,8 @@ from faithful_decide._batch.sources import read_items
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
 from faithful_decide._public import public
-from faithful_decide.backends import check_options
 from faithful_decide.backends.base import AsyncBackend
+from faithful_decide.backends.registry import check_options
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:

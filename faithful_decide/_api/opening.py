@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.options import YES_NO
 from faithful_decide._core.types import Question
-from faithful_decide.backends import adopt, check_options, load_backend, not_a_backend
-from faithful_decide.backends.base import Backend
+from faithful_decide.backends.registry import (
+    adopt,
+    check_options,
+    is_backend,
+    load_backend,
+    not_a_backend,
+)
 from faithful_decide.errors import QuestionError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from faithful_decide._batch.journal import Journal
+    from faithful_decide.backends.base import Backend
 
 __all__ = ["open_backend", "opened", "question_of", "spec_of"]
 
@@ -78,7 +84,7 @@ def open_backend(
     if isinstance(model, str):
         check_options(model, options, known)
         return stack.enter_context(closing(load_backend(model, **options)))
-    if not _is_backend(model):
+    if not is_backend(model):
         adopted = adopt(model)
         if adopted is None:
             raise not_a_backend(model)
@@ -89,7 +95,3 @@ def open_backend(
         msg = f"there is no option {name!r} for a model that is loaded"
         raise UnsupportedError(msg, hint=unknown(name, known))
     return model
-
-
-def _is_backend(model: object) -> bool:
-    return isinstance(model, Backend) and not isinstance(model, type)

@@ -32,10 +32,10 @@ from faithful_decide._core.types import Question
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide._public import public
-from faithful_decide.backends import load_backend, split_spec
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
 from faithful_decide.backends.probe_report import Check, ProbeReport, remember
+from faithful_decide.backends.registry import load_backend, split_spec
 from faithful_decide.errors import BackendError, ContractError, ReplyError, UsageError
 
 if TYPE_CHECKING:

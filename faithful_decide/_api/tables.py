@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._api.decide import Decider
 from faithful_decide._batch.row import OF_A_ROW, OWN_COLUMNS, Row, flat
 from faithful_decide._core.types import Question
+from faithful_decide.backends.registry import bring
 from faithful_decide.errors import AuthError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from faithful_decide.backends.base import Backend
 
 __all__ = ["FIELDS", "Asker", "check_model"]
 
@@ -59,6 +62,7 @@ class Asker:
         abstain: bool,
         model: str | None,
         options: Mapping[str, Any] | None,
+        loader: Callable[..., Backend] | None = None,
         **settings: Any,  # noqa: ANN401 - those of Decider
     ) -> None:
         """Load the model, and open the journal if there is one.
@@ -69,12 +73,15 @@ class Asker:
             abstain: Whether the model may say `cannot_tell`; as the verdicts.
             model: A model spec.
             options: Options of the backend.
+            loader: What loads it, where this process does not know.
             **settings: Arguments of `Decider`.
         """
         check_model(model, options)
         if isinstance(question, str):
             question = Question(question, tuple(verdicts), abstain)
         self._question = question
+        if model is not None:
+            bring(model, loader)
         self._decider = Decider(model, **settings, **(options or {}))
         weakref.finalize(self, self._decider.close)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._batch.entry import from_the_verdict
 from faithful_decide._core.types import Token
-from faithful_decide.backends import load_backend
+from faithful_decide.backends.registry import bring, load_backend, loader_to_take_along, split_spec
 from faithful_decide.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from faithful_decide.backends.base import Backend, Capabilities, Reply, Request
@@ -50,6 +51,8 @@ class Workers:
         if type(count) is not int or count < 1:
             msg = f"the number of workers is an integer of at least 1, not {count!r}"
             raise UsageError(msg)
+        loader = loader_to_take_along(spec)
+        _check_importable(spec, loader)
         # Spawned, because an engine does not survive a fork.
         self._pools = [
             ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin) for _ in range(count)
@@ -58,7 +61,7 @@ class Workers:
         self._busy = [0] * count
         self._seen: list[str | None] = [None] * count
         try:
-            loaded = [pool.submit(_load, spec, dict(options)) for pool in self._pools]
+            loaded = [pool.submit(_load, spec, dict(options), loader) for pool in self._pools]
             about = [one.result() for one in loaded]
             self._name, self._capabilities, self.identity = about[0]
         except BrokenProcessPool:
@@ -135,6 +138,14 @@ class Workers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _check_importable(spec: str, loader: Callable[..., Backend] | None) -> None:
+    try:
+        pickle.dumps(loader)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        msg = f"the loader of {split_spec(spec)[0]!r} cannot be taken to another process"
+        raise UsageError(msg, hint="define it at the top of a module") from None
+
+
 def _died() -> BackendError:
     msg = "a worker process has ended"
     return BackendError(msg, hint="the memory may not be enough for as many; use fewer workers")
@@ -156,7 +167,10 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _load(spec: str, options: dict[str, Any]) -> tuple[str, Capabilities, object]:
+def _load(
+    spec: str, options: dict[str, Any], loader: Callable[..., Backend] | None
+) -> tuple[str, Capabilities, object]:
+    bring(spec, loader)
     backend = load_backend(spec, **options)
     _loaded.append(backend)
     return backend.name, backend.capabilities, backend.identity

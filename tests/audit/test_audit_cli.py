@@ -7,9 +7,10 @@ import xml.etree.ElementTree as ET
 import pytest
 from known_pictures import FUNNY, LOW, TOPICS
 
-from faithful_decide import AuditReport, DatasetAudit, backends
+from faithful_decide import AuditReport, DatasetAudit
 from faithful_decide._cli import main as cli
 from faithful_decide.organisms import organisms
+from faithful_decide.testing import registered
 
 
 @pytest.fixture
@@ -39,10 +40,9 @@ def folder(funny, sober, facts, tmp_path, monkeypatch):
         model.name = f"organism/{rest}"
         return model
 
-    monkeypatch.setitem(sys.modules, "cli_organism", type("M", (), {"load": load}))
-    monkeypatch.setitem(backends._LOADERS, "organism", "cli_organism:load")
     monkeypatch.chdir(tmp_path)
-    return folder
+    with registered("organism", load):
+        yield folder
 
 
 AUDIT = ("audit", "pictures/funny.png", FUNNY, "--thresholds", "low.json", "--model")

@@ -12,7 +12,6 @@ from faithful_decide import (
     TransientError,
     UnsupportedError,
     UsageError,
-    backends,
     decide_many,
     verify_stored,
 )
@@ -20,7 +19,7 @@ from faithful_decide._audit.screen import Pool
 from faithful_decide._cli import main as cli
 from faithful_decide.backends.base import Capabilities
 from faithful_decide.organisms import organisms
-from faithful_decide.testing import ScriptedBackend
+from faithful_decide.testing import ScriptedBackend, registered
 
 COLUMNS = {"audit", "audit_check", "audit_trial", "audit_why"}
 
@@ -130,8 +129,6 @@ def test_what_cannot_be_screened_is_refused(asked, tmp_path):
 def call(asked, monkeypatch, capsys, tmp_path):
     """Runs the program on the folder of the pictures."""
     model = asked()
-    monkeypatch.setitem(sys.modules, "screened", type("M", (), {"load": lambda _: model}))
-    monkeypatch.setitem(backends._LOADERS, "organism", "screened:load")
     monkeypatch.setenv("FAITHFUL_DECIDE_MODEL", "organism/x")
     monkeypatch.chdir(tmp_path)
 
@@ -142,7 +139,8 @@ def call(asked, monkeypatch, capsys, tmp_path):
         return code, captured.out, captured.err
 
     run.model = model
-    return run
+    with registered("organism", lambda _: model):
+        yield run
 
 
 def test_on_the_command_line(call, tmp_path):

@@ -1,9 +1,25 @@
-"""A model spec names a backend, or the error says which ones there are."""
+"""A model spec names a backend, or the error says which ones there are; kinds can be added."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from faithful_decide import UnsupportedError, load_backend
-from faithful_decide.backends import _LOADERS, split_spec
+from faithful_decide import (
+    UnsupportedError,
+    UsageError,
+    decide,
+    decide_many,
+    load_backend,
+    register_backend,
+)
+from faithful_decide.backends import registry
+from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends.registry import kinds, split_spec
+from faithful_decide.testing import ScriptedBackend, registered, reply_text
+
+SHIPPED = kinds()
 
 
 @pytest.mark.parametrize(
@@ -28,10 +44,40 @@ def test_an_unknown_kind_names_the_known_ones(spec):
     """The hint lists what can be written instead."""
     with pytest.raises(UnsupportedError) as caught:
         load_backend(spec)
-    assert all(kind in caught.value.hint for kind in _LOADERS)
+    assert all(kind in caught.value.hint for kind in SHIPPED)
 
 
-@pytest.mark.parametrize("kind", _LOADERS)
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("gpt-5.1", "openai/gpt-5.1"),
+        ("o4-mini", "openai/o4-mini"),
+        ("claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
+        ("anthropic/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
+        ("gemini-3-flash", "google/gemini-3-flash"),
+        ("gemini/gemini-3-flash", "google/gemini-3-flash"),
+        ("google/gemini-3-flash", "google/gemini-3-flash"),
+        ("EMBEDDED", "embedded"),
+        ("embeded", "embedded"),
+        ("opnai/gpt-5.1", "openai/gpt-5.1"),
+        ("OpenAI/gpt-5.1", "openai/gpt-5.1"),
+        ("lm-studio/x", "lmstudio/x"),
+        ("models/small.gguf", "gguf:models/small.gguf"),
+        ("Qwen/Qwen3-VL-8B-Instruct", "vllm/Qwen/Qwen3-VL-8B-Instruct"),
+    ],
+)
+def test_the_spec_that_was_meant_is_named(spec, meant):
+    """As it has to be written, where the model or a kind like it is known."""
+    with pytest.raises(UnsupportedError) as caught:
+        load_backend(spec)
+    first, _, _ = caught.value.hint.partition("; ")
+    assert first.startswith("write ")
+    assert meant in first.split(" ", 1)[1]
+    kind = first.removeprefix("write ").partition("/")[0].partition(":")[0]
+    assert kind in SHIPPED
+
+
+@pytest.mark.parametrize("kind", SHIPPED)
 def test_an_unknown_option_names_the_known_ones(kind):
     """Options are checked against the loader, before it loads anything."""
     with pytest.raises(UnsupportedError) as caught:
@@ -40,9 +86,117 @@ def test_an_unknown_option_names_the_known_ones(kind):
     assert any(name in caught.value.hint for name in ("n_threads", "api_key", "device"))
 
 
+@pytest.mark.parametrize(("given", "meant"), [("n_thread", "n_threads"), ("threads", "n_threads")])
+def test_the_option_that_was_meant_is_named(given, meant):
+    """By its letters, or by what it is called elsewhere."""
+    with pytest.raises(UnsupportedError) as caught:
+        load_backend("embedded", **{given: 1})
+    assert caught.value.hint == f"did you mean {meant}="
+
+
 def test_every_kind_of_server_has_a_row():
     """The names of the kinds are written twice, so that naming one loads no table."""
-    from faithful_decide.backends import _SERVERS
-    from faithful_decide.backends._openai.presets import PRESETS
+    assert set(registry._SERVERS) == set(PRESETS)
 
-    assert set(_SERVERS) == set(PRESETS)
+
+# ---------------------------------------------------------------- kinds that are added
+
+
+def load(rest, *, verdict="yes"):
+    """As somebody else writes a loader, at the top of a module."""
+    return ScriptedBackend(lambda _: reply_text(verdict), name=f"own/{rest}")
+
+
+@pytest.fixture
+def _own():
+    with registered("own", load):
+        yield
+
+
+@pytest.mark.usefixtures("_own")
+def test_a_registered_kind_is_a_model_spec(png):
+    """Its keyword parameters are its options, and mistakes are found as for any other."""
+    assert decide(png, "Is it?", model="own/x").verdict == "yes"
+    assert decide(png, "Is it?", model="own:x", verdict="no").verdict == "no"
+    assert load_backend("own/a/b:c").name == "own/a/b:c"
+    with pytest.raises(UnsupportedError) as caught:
+        decide(png, "Is it?", model="own/x", verdct="no")
+    assert "verdict=" in caught.value.hint
+    with pytest.raises(UnsupportedError) as caught:
+        load_backend("onw/x")
+    assert caught.value.hint.startswith("write own/x;")
+
+
+@pytest.mark.usefixtures("_own")
+def test_workers_load_a_registered_kind(png):
+    """They are given the loader; what they cannot import is refused with the reason."""
+    rows = list(decide_many([png] * 3, "Is it?", model="own/x", verdict="no", workers=2))
+    assert [row.verdict for row in rows] == ["no"] * 3
+    with (
+        registered("here", lambda _: ScriptedBackend([])),
+        pytest.raises(UsageError, match="'here' cannot be taken to another process"),
+    ):
+        list(decide_many([png], "Is it?", model="here/x", workers=2))
+
+
+def test_a_kind_goes_with_the_test_that_registered_it():
+    """`registered` is for a while, `register_backend` for good."""
+    with registered("own", load):
+        assert "own" in kinds()
+    assert kinds() == SHIPPED
+
+
+@pytest.mark.parametrize("kind", ["", "a/b", "a:b", "Own", " own", "own#x", "-own", None, 7])
+def test_what_cannot_be_a_kind_is_refused(kind):
+    """A spec could never name it."""
+    with pytest.raises(UsageError, match="cannot be a kind"):
+        register_backend(kind, load)
+
+
+@pytest.mark.parametrize("kind", [*SHIPPED, "own"])
+@pytest.mark.usefixtures("_own")
+def test_a_kind_that_exists_is_refused(kind):
+    """Whoever came first keeps it."""
+    with pytest.raises(UsageError, match="already"):
+        register_backend(kind, load)
+
+
+@pytest.mark.parametrize("loader", [None, "module:load", lambda: None, lambda *, rest: None])
+def test_a_loader_takes_the_rest_of_a_spec(loader):
+    """Found where it is registered, not at the first use."""
+    with pytest.raises(UsageError, match="cannot be called with the rest of a spec"):
+        register_backend("own", loader)
+    assert kinds() == SHIPPED
+
+
+def test_what_a_loader_needs_and_returns_is_checked():
+    """A missing option has a name, and so has what a backend lacks."""
+    with registered("needs", lambda rest, *, url: ScriptedBackend([], name=rest + url)):
+        with pytest.raises(UnsupportedError, match="'url'"):
+            load_backend("needs/x")
+        assert load_backend("needs/x", url="y").name == "xy"
+    with registered("odd", lambda rest: rest), pytest.raises(UnsupportedError, match="'odd'"):
+        load_backend("odd/x")
+
+
+def test_an_installed_package_brings_its_kinds_along(monkeypatch):
+    """Declared as entry points, they are known in every process, the command line included."""
+    point = EntryPoint("brought", f"{__name__}:load", registry._GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints([point]))
+    assert load_backend("brought/x").name == "own/x"
+    assert "brought" in kinds()
+    with pytest.raises(UsageError, match="already"):
+        register_backend("brought", load)
+
+
+def test_nothing_is_imported_before_it_is_asked_for():
+    """Registering is not loading: no SDK, no engine, no numpy."""
+    program = (
+        "import sys; from faithful_decide import register_backend;"
+        "register_backend('own', lambda rest: None);"
+        "print({'openai', 'xllamacpp', 'numpy', 'PIL', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n"

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from faithful_decide import Journal, backends
+from faithful_decide import Journal
 from faithful_decide._cli import main as cli
-from faithful_decide.testing import ScriptedBackend, reply_text
+from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
 
 @pytest.fixture
@@ -33,10 +33,9 @@ def call(monkeypatch, capsys, tmp_path):
 def model(monkeypatch):
     """A model that says yes to everything, under the spec `scripted/x`."""
     backend = ScriptedBackend(lambda _: reply_text("yes"), name="scripted/x")
-    monkeypatch.setitem(sys.modules, "batch_scripted", type("M", (), {"load": lambda _: backend}))
-    monkeypatch.setitem(backends._LOADERS, "scripted", "batch_scripted:load")
     monkeypatch.setenv("FAITHFUL_DECIDE_MODEL", "scripted/x")
-    return backend
+    with registered("scripted", lambda _: backend):
+        yield backend
 
 
 @pytest.fixture

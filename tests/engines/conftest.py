@@ -12,12 +12,10 @@ LEVELS = (10, 240, 60, 200, 20, 250)
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made():
     """The model spec `grey/...`, and the backends that were loaded by it in this process."""
-    from faithful_decide import backends
-
-    monkeypatch.setattr(backends, "_LOADERS", dict(backends._LOADERS))
-    return grey.register()
+    yield grey.register()
+    grey.forget()
 
 
 @pytest.fixture

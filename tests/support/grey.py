@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 import math
 import random
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageStat
 
-from faithful_decide import backends
+from faithful_decide import register_backend
 from faithful_decide.backends import Capabilities, Reply, Token
+from faithful_decide.backends.registry import forget_backend
 from faithful_decide.testing import reply_text
 
 if TYPE_CHECKING:
@@ -93,6 +92,11 @@ class GreyBackend:
         self.closed = True
 
 
+def forget() -> None:
+    """Take the model spec away again, if it is there."""
+    forget_backend(SPEC)
+
+
 def register() -> list[GreyBackend]:
     """Make `grey/NAME` a model spec of this process.
 
@@ -105,9 +109,5 @@ def register() -> list[GreyBackend]:
         made.append(GreyBackend(f"{SPEC}/{rest}", sharpness))
         return made[-1]
 
-    home = ModuleType("benchmarks_grey")
-    home.load = load  # type: ignore[attr-defined] # made on the spot
-    sys.modules[home.__name__] = home
-    loaders: dict[str, Any] = backends._LOADERS
-    loaders[SPEC] = f"{home.__name__}:load"
+    register_backend(SPEC, load)
     return made
