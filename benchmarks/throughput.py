@@ -33,7 +33,7 @@ from faithful_decide._asking.options import Options as Asking
 from faithful_decide._batch.entry import reply_data
 from faithful_decide._batch.export import exporting
 from faithful_decide._batch.journal import checksum
-from faithful_decide._batch.sources import read_items
+from faithful_decide._batch.sources import Source
 from faithful_decide._core.prompt import SYSTEM, user_text
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -349,7 +349,7 @@ def embedded(options: Options) -> Iterator[Row]:
                     warm = [Item("warm", Path(name) / "000000.jpg")] * workers
                     list(batch.rows(job, warm, {"": Question("Is it warm?")}))
                     started = time.perf_counter()
-                    rows = batch.rows(job, read_items(f"{name}/*.jpg"), {"": QUESTION})
+                    rows = batch.rows(job, Source(f"{name}/*.jpg"), {"": QUESTION})
                     decided = sum(row.decision is not None for row in rows)
                     ours = time.perf_counter() - started
                     assert batch.backend.recalled == 0  # noqa: S101

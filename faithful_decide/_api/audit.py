@@ -32,11 +32,11 @@ from faithful_decide._audit.plan import (
 from faithful_decide._audit.screen import screen_plan
 from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import OF_A_ROW, Item
+from faithful_decide._batch.row import OF_A_ROW, Item, encodable
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
-from faithful_decide.errors import ImageError, UsageError
+from faithful_decide.errors import FaithfulDecideError, UsageError
 
 if TYPE_CHECKING:
     import os
@@ -260,16 +260,17 @@ def audit_dataset(
         for index, item in enumerate(items):
             sample, asked = _item(index, item, common, verdicts, abstain=abstain)
             expected = sample.columns.get(EXPECTED, "")
+            spoilt = isinstance(sample.image, FaithfulDecideError)
             try:
-                if isinstance(sample.image, ImageError):
+                if isinstance(sample.image, FaithfulDecideError):
                     raise sample.image
                 picture = load_image(sample.image)
                 report = _audited(picture, asked, None, backend, helpers, setting)
-            except OF_A_ROW as error:
-                kind = type(error).__name__
-                failed = ItemAudit(
-                    item=sample.id, expected=expected, error=str(error), error_type=kind
-                )
+            except FaithfulDecideError as error:
+                if not (spoilt or isinstance(error, OF_A_ROW)):
+                    raise
+                kind, why = type(error).__name__, encodable(str(error))
+                failed = ItemAudit(item=sample.id, expected=expected, error=why, error_type=kind)
                 done.append((failed, None))
             else:
                 done.append((item_of(sample.id, expected, report), report))

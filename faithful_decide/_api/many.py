@@ -23,7 +23,7 @@ from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
 from faithful_decide._batch.row import Item, Row
 from faithful_decide._batch.runner import Job, Progress, stream
-from faithful_decide._batch.sources import read_items
+from faithful_decide._batch.sources import Source
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
 from faithful_decide._public import public
@@ -134,7 +134,7 @@ def items_of(
 ) -> Iterator[Item]:
     """Make items of whatever holds images; images without a name are numbered from 0."""
     if isinstance(sources, str | os.PathLike):
-        yield from read_items(sources)
+        yield from Source(sources)
         return
     for number, source in enumerate(sources):
         if isinstance(source, Item):
@@ -152,7 +152,7 @@ def count_of(
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
         if path.is_dir() or path.suffix in {".csv", ".jsonl"}:
-            return sum(1 for _ in islice(read_items(path), limit))
+            return sum(1 for _ in Source(path, limit=limit, quiet=True))
         return limit
     count = len(sources) if isinstance(sources, Sized) else limit
     return count if limit is None or count is None else min(count, limit)

@@ -84,7 +84,7 @@ def fill(
         filling.collect()
     closed = Kept(_OnlyRecalling(job.backend), journal)
     closed.paid, closed.cost_usd = job.backend.paid, job.backend.cost_usd
-    return replace(job, backend=closed, max_cost=None)
+    return replace(job, backend=closed, max_cost=None, same_errors=None)
 
 
 def _deferred(job: Job) -> Deferred | None:
@@ -137,7 +137,7 @@ class _Filling:
         """The requests without a reply, as far as each plan can be followed."""
         for item, questions in asked:
             try:
-                if isinstance(item.image, ImageError):
+                if isinstance(item.image, FaithfulDecideError):
                     continue
                 loaded = load_image(item.image, allow_urls=self.job.allow_urls)
                 image = prepare(loaded, self.job.backend.capabilities.image_limits)

@@ -20,7 +20,7 @@ from faithful_decide._batch.price import price_of
 from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
-from faithful_decide.errors import ImageError, MissingExtraError, ReplyError
+from faithful_decide.errors import FaithfulDecideError, ImageError, MissingExtraError, ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,7 +135,7 @@ def _recalled(job: Job, requests: tuple[Request, ...]) -> list[Reply]:
 
 def _prepared(job: Job, item: Item) -> PreparedImage | None:
     with suppress(ImageError):
-        if not isinstance(item.image, ImageError):
+        if not isinstance(item.image, FaithfulDecideError):
             image = load_image(item.image, allow_urls=False)
             return prepare(image, job.backend.capabilities.image_limits)
     return None

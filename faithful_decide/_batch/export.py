@@ -6,7 +6,11 @@ thousand. A table needs its columns before its rows: those of the first rows are
 later item has beyond them goes into the column `more`, as JSON.
 
 A cell of CSV that a spreadsheet would take for a formula gets a `'` in front, because the text is a
-model's or a stranger's. `read_rows` takes it away again.
+model's or a stranger's; so does what would begin a cell where the spreadsheet splits lines at `;`.
+A number is no formula. `read_rows` takes the `'` away again.
+
+Whatever UTF-8 cannot hold is written as an escape (`flat`), and a damaged row of a file is read as
+a row with an error, so that one of them never costs the others.
 """
 
 from __future__ import annotations
@@ -14,43 +18,42 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from faithful_decide._batch.row import OWN_COLUMNS, flat, from_flat
+from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells, pyarrow_for
+from faithful_decide._batch.damage import Damage, sound
+from faithful_decide._batch.row import MORE, OWN_COLUMNS, Row, flat, from_flat
+from faithful_decide._core.files import written_whole
 from faithful_decide._public import public
-from faithful_decide.errors import MissingExtraError, StorageError, UsageError
+from faithful_decide.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from faithful_decide._batch.row import Row
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["exporting", "read_rows", "write_json"]
 
 _ROWS = 512
 """Rows that are written together, and whose columns a table has."""
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_MORE = "more"
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|\.\d+)([eE][+-]?\d+)?%?")
+# What begins a formula, also at full width; and what a spreadsheet leaves out in front of it.
+_SIGN, _LEFT_OUT = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b", r"\x00-\x1f\ufeff"
+_UNSAFE = re.compile(rf"^(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])(?='*[{_SIGN}])")
+_MADE_SAFE = re.compile(rf"^'(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])'(?='*[{_SIGN}])")
+_OBJECTS = ("probabilities", "observations", "decision")
+"""Columns with JSON in them."""
+_MOST_INTEGER = 2**63 - 1
 
 
 @contextmanager
 def exporting(path: str | os.PathLike[str]) -> Iterator[Callable[[Row], None]]:
-    """Write rows to a file that is there, whole, when this ends well.
+    """Write rows to a file, by what this gives; it is there, whole, when this ends well.
 
-    Args:
-        path: The file; its ending says what is written.
-
-    Yields:
-        What to call with each row.
-
-    Raises:
-        UsageError: The ending is none of those known.
-        MissingExtraError: What writes it is not installed.
-        StorageError: It cannot be written. What was there before is still there.
+    What was there before stays there otherwise. A second run that would write the same file is
+    refused as long as the first goes on.
     """
     place = Path(path)
     kind = place.suffix.lower()
@@ -58,36 +61,25 @@ def exporting(path: str | os.PathLike[str]) -> Iterator[Callable[[Row], None]]:
         msg = f"{place} ends in none of {', '.join(_WRITERS)}"
         raise UsageError(msg, hint="name it by what is to be in it")
     if kind == ".parquet":
-        _pyarrow("Writing")
-    # Always the same name, so that a part which was left behind is overwritten by the next run.
-    part = place.with_name(f".{place.name}.part")
-    with _typed(place):
+        pyarrow_for("Writing")
+    with _typed(place), written_whole(place) as raw:
+        writer = _WRITERS[kind](raw)
         try:
-            with part.open("wb") as raw:
-                writer = _WRITERS[kind](raw)
-                yield writer.add
-                writer.finish()
-                raw.flush()
-                os.fsync(raw.fileno())
-            part.replace(place)
+            yield writer.add
+            writer.finish()
         except BaseException:
-            with suppress(OSError):
-                part.unlink()
+            with suppress(Exception):
+                writer.give_up()
             raise
 
 
 def write_json(row: Row, file: TextIO) -> None:
-    """Write a row as one line of JSON. Its letters are ASCII, and safe to show in a terminal.
-
-    Args:
-        row: The row.
-        file: Where to.
-    """
+    """Write a row as one line of JSON. Its letters are ASCII, and safe to show in a terminal."""
     values = flat(row)
-    for name in ("probabilities", "observations", "decision"):
+    for name in _OBJECTS:
         if values[name] is not None:
             values[name] = json.loads(values[name])
-    file.write(json.dumps(values) + "\n")
+    file.write(json.dumps(values, default=str) + "\n")
 
 
 @public
@@ -95,10 +87,11 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """Read rows back.
 
     Args:
-        path: What `exporting` wrote.
+        path: A file of results, as `batch --out` writes it.
 
     Yields:
-        The rows. Decisions are as they were written; `verify_stored` verifies one again.
+        The rows. Decisions are as they were written; `verify_stored` verifies one again. A row that
+        is damaged has a `StorageError`.
 
     Raises:
         UsageError: The file is not one of results.
@@ -110,14 +103,32 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     if place.suffix.lower() not in readers:
         msg = f"{place} ends in none of {', '.join(readers)}"
         raise UsageError(msg, hint="name a file that a batch has written")
+
+    def told(damage: Damage) -> Row:
+        name = f"{place.name}:{damage.at}"
+        error = StorageError(f"{name}: {damage.what}", hint="run the batch again to write it anew")
+        return Row(name, "", error=error)
+
+    def refusal(damage: Damage) -> UsageError:
+        msg = f"{place} is not a file of results: {damage.what}"
+        return UsageError(msg, hint="name a file that a batch has written")
+
     with _typed(place):
         try:
-            for values in readers[place.suffix.lower()](place):
-                values.update(json.loads(values.pop(_MORE, None) or "{}"))
-                yield from_flat(values)
-        except (ValueError, AttributeError, TypeError) as error:
-            msg = f"{place} is not a file of results: {error}"
-            raise UsageError(msg, hint="name a file that a batch has written") from None
+            yield from sound(map(_row, readers[place.suffix.lower()](place)), told, refusal)
+        except ValueError as error:
+            raise refusal(Damage(str(error), 0)) from None
+
+
+def _row(values: tuple[int, Mapping[str, Any]] | Damage) -> Row | Damage:
+    if isinstance(values, Damage):
+        return values
+    number, columns = values
+    try:
+        more = json.loads(columns.get(MORE) or "{}")
+        return from_flat({**{n: v for n, v in columns.items() if n != MORE}, **more})
+    except (ValueError, TypeError, AttributeError) as error:
+        return Damage(str(error), number)
 
 
 class _JsonLines:
@@ -129,6 +140,9 @@ class _JsonLines:
 
     def finish(self) -> None:
         self._file.flush()
+        self._file.detach()
+
+    def give_up(self) -> None:
         self._file.detach()
 
 
@@ -153,14 +167,23 @@ class _Table:
             names = dict.fromkeys(OWN_COLUMNS)
             for row in self._rows:
                 names |= dict.fromkeys(row)
-            names.pop(_MORE, None)
-            self._columns = (*names, _MORE)
+            self._columns = (*names, MORE)
             self.begin(self._columns)
         for row in self._rows:
-            more = {name: row.pop(name) for name in row.keys() - set(self._columns[:-1])}
-            row[_MORE] = json.dumps(more, ensure_ascii=False) if more else None
+            columns = set(self._columns[:-1])
+            more = {
+                name: row.pop(name)
+                for name in list(row)
+                if name not in columns or not self.holds(row[name])
+            }
+            row[MORE] = _text(more) if more else None
         self.write(self._rows)
         self._rows = []
+
+    def holds(self, value: object) -> bool:
+        """Whether a column can hold the value."""
+        del value
+        return True
 
     def begin(self, columns: tuple[str, ...]) -> None:
         raise NotImplementedError
@@ -170,6 +193,8 @@ class _Table:
 
 
 class _Csv(_Table):
+    _file: io.TextIOWrapper
+
     def begin(self, columns: tuple[str, ...]) -> None:
         self._file = io.TextIOWrapper(self._raw, encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
@@ -184,16 +209,22 @@ class _Csv(_Table):
         self._file.flush()
         self._file.detach()
 
+    def give_up(self) -> None:
+        self._file.detach()
+
 
 class _Parquet(_Table):
     def begin(self, columns: tuple[str, ...]) -> None:
-        arrow = _pyarrow("Writing")
+        arrow = pyarrow_for("Writing")
         types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
         self._schema = arrow.schema([(n, types[OWN_COLUMNS.get(n, str)]) for n in columns])
         self._writer = arrow.parquet.ParquetWriter(self._raw, self._schema, compression="zstd")
 
+    def holds(self, value: object) -> bool:
+        return not isinstance(value, int) or abs(value) <= _MOST_INTEGER
+
     def write(self, rows: list[dict[str, Any]]) -> None:
-        arrow = _pyarrow("Writing")
+        arrow = pyarrow_for("Writing")
         columns = [
             [
                 value if value is None or name in OWN_COLUMNS else _text(value)
@@ -211,6 +242,9 @@ class _Parquet(_Table):
         super().finish()
         self._writer.close()
 
+    def give_up(self) -> None:
+        self._writer.close()
+
 
 _WRITERS: Mapping[str, type[_JsonLines | _Csv | _Parquet]] = {
     ".jsonl": _JsonLines,
@@ -220,61 +254,68 @@ _WRITERS: Mapping[str, type[_JsonLines | _Csv | _Parquet]] = {
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _safe(value: object) -> object:
     if value is None or isinstance(value, int | float):
         return value
     text = _text(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return text if _NUMBER.fullmatch(text) else _UNSAFE.sub("'", text)
 
 
-def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            values = json.loads(line)
-            for name in ("probabilities", "observations", "decision"):
-                if values.get(name) is not None:
-                    values[name] = json.dumps(values[name], ensure_ascii=False)
-            yield values
+def _from_safe(text: str) -> str:
+    return _MADE_SAFE.sub("", text)
 
 
-def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
-    # A decision with a long reasoning is longer than a cell usually is.
-    csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8", newline="") as file:
-        for cells in csv.DictReader(file):
-            yield {
-                _unsafe(name): _unsafe(value) or None
-                for name, value in cells.items()
-                if name is not None
-            }
+def _read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Damage]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line.decode())
+                for name in _OBJECTS:
+                    if values.get(name) is not None:
+                        values[name] = json.dumps(values[name], ensure_ascii=False)
+            except (ValueError, AttributeError, RecursionError) as error:
+                yield Damage(str(error), number)
+                continue
+            yield number, values
 
 
-def _unsafe(text: str) -> str:
-    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
+def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Damage]:
+    with csv_cells(path) as lines:
+        header = next(lines, (1, []))
+        if isinstance(header, Damage):
+            raise ValueError(header.what)  # noqa: TRY004 - it is the file that is wrong
+        yield from _under(list(map(_from_safe, header[1])), lines, _from_safe)
 
 
-def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    with _pyarrow("Reading").parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS):
-            yield from batch.to_pylist()
+def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Damage]:
+    with parquet_cells(path) as (names, lines):
+        yield from _under(names, lines, lambda cell: cell)
 
 
-def _pyarrow(doing: str) -> Any:  # noqa: ANN401 - optional
-    try:
-        import pyarrow.parquet  # noqa: PLC0415 - optional, and slow to load
-    except ImportError:
-        extra = "parquet"
-        raise MissingExtraError(extra, needed_for=f"{doing} a Parquet file") from None
-    return pyarrow
+def _under(
+    names: list[str], lines: Iterable[Cells | Damage], read: Callable[[Any], Any]
+) -> Iterator[tuple[int, dict[str, Any]] | Damage]:
+    """The cells of each line under the names of their columns."""
+    for line in lines:
+        if isinstance(line, Damage):
+            yield line
+        elif len(line[1]) != len(names):
+            yield Damage(f"there are {len(line[1])} cells, and {len(names)} columns", line[0])
+        else:
+            cells = (None if cell == "" else read(cell) for cell in line[1])
+            yield line[0], dict(zip(names, cells, strict=True))
 
 
 @contextmanager
 def _typed(path: Path) -> Iterator[None]:
     try:
         yield
+    except BlockingIOError as error:
+        msg = f"{path} cannot be written: {error.strerror}"
+        raise StorageError(msg, hint="wait for it to end, or name another file") from None
     except OSError as error:
         msg = f"{path} cannot be used: {error}"
         raise StorageError(msg, hint="make room, or name another file") from None

@@ -7,25 +7,19 @@ this package (a line of JSON, a line of CSV, a row of Parquet); `from_flat` read
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide import errors
 from faithful_decide._core.types import Decision
 from faithful_decide._public import public
-from faithful_decide.errors import (
-    BackendError,
-    FaithfulDecideError,
-    ImageError,
-    ReplyError,
-)
+from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError, ReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from faithful_decide._images.load import ImageSource, SourceImage
 
-__all__ = ["OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat"]
+__all__ = ["MORE", "OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat"]
 
 OF_A_ROW = (ReplyError, BackendError, ImageError)
 """What can be wrong with one row. Anything else (a refused key, a full disk) is wrong with all."""
@@ -57,6 +51,9 @@ OWN_COLUMNS: Mapping[str, type] = {
 }
 """The columns that every row has, and what is in them. The item's own columns follow."""
 
+MORE = "more"
+"""The column of a table for what has no column of its own."""
+
 
 @public
 @dataclass(frozen=True, slots=True)
@@ -70,8 +67,12 @@ class Item:
     """
 
     id: str
-    image: ImageSource | SourceImage | ImageError
+    image: ImageSource | SourceImage | FaithfulDecideError
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Write what UTF-8 cannot hold, such as a file name in another encoding, as escapes."""
+        object.__setattr__(self, "id", encodable(str(self.id)))
 
 
 @public
@@ -114,15 +115,16 @@ class Row:
         return self.decision.scores.probabilities[self.decision.verdict]
 
 
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it: a lone surrogate becomes the escape that JSON has for it."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def flat(row: Row) -> dict[str, Any]:
-    """Write a row as plain values.
+    """Write a row as plain values, every text such that UTF-8 can hold it.
 
-    Args:
-        row: The row.
-
-    Returns:
-        The columns of `OWN_COLUMNS`, then those of the item and of an audit, one under the name
-        of an earlier one with a `_` behind it. What is not known is None.
+    First are the columns of `OWN_COLUMNS`, then those of the item and of an audit, one under the
+    name of an earlier one with a `_` behind it. What is not known is None.
     """
     values: dict[str, Any] = dict.fromkeys(OWN_COLUMNS)
     values |= {"id": row.id, "question": row.question}
@@ -136,12 +138,24 @@ def flat(row: Row) -> dict[str, Any]:
     if row.decision is not None:
         values |= _of_decision(row.decision)
         values["probability"] = row.probability
+    values = {name: _encodable_all(value) for name, value in values.items()}
     for name, value in {**row.columns, **row.extra}.items():
-        unique = name
-        while unique in values:
+        unique = encodable(str(name))
+        while unique in values or unique == MORE:
             unique += "_"
-        values[unique] = value
+        values[unique] = _encodable_all(value)
     return values
+
+
+def _encodable_all(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """The same value with all texts in it encodable."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        return {encodable(str(name)): _encodable_all(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_encodable_all(inner) for inner in value]
+    return value
 
 
 def _of_decision(decision: Decision) -> dict[str, Any]:
@@ -152,7 +166,7 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
         "scores_source": scores and scores.source,
         "reasoning": decision.reasoning,
         "observations": json.dumps(
-            [[o.about, o.seen] for o in decision.observations], ensure_ascii=False
+            [o.model_dump() for o in decision.observations], ensure_ascii=False
         ),
         "backend": receipt.backend,
         "model": receipt.model,
@@ -165,29 +179,23 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
 
 
 def from_flat(values: Mapping[str, Any]) -> Row:
-    """Read a row back.
+    """Read a row back that `flat` wrote; what an audit has added is among its columns.
 
-    Args:
-        values: What `flat` wrote.
-
-    Returns:
-        The row; what an audit has added is among its columns.
-
-    Raises:
-        ValueError: It is no such row.
+    What is no such row is a ValueError.
     """
-    if not values.get("id") or values.get("status") not in {"decided", "failed"}:
+    status = values.get("status")
+    if "id" not in values or "question" not in values or status not in {"decided", "failed"}:
         msg = "this is not a row of results"
         raise ValueError(msg)
     rest = {
-        name: str(value)
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in values.items()
-        if name not in OWN_COLUMNS and value not in {None, ""}
+        if name not in OWN_COLUMNS and value is not None and value != ""
     }
-    decision = values.get("decision")
-    if values["status"] == "decided":
-        made = Decision.model_validate_json(decision or "")
-        return Row(values["id"], values["question"], decision=made, columns=rest)
+    row_id, question = str(values["id"] or ""), str(values["question"] or "")
+    if status == "decided":
+        decision = Decision.model_validate_json(values.get("decision") or "")
+        return Row(row_id, question, decision=decision, columns=rest)
     kind = _KINDS.get(str(values.get("error")), FaithfulDecideError)
     error = kind(values.get("message") or "", hint=values.get("hint") or "")
-    return Row(values["id"], values["question"], error=error, columns=rest)
+    return Row(row_id, question, error=error, columns=rest)

@@ -6,7 +6,8 @@ costs nothing. So to resume is to run again, and there is no second way through 
 Items run side by side, as many as `concurrency`. The questions of one item follow each other: the
 image is prepared once, and by the second question a server has the image in its cache. What is
 wrong with one row (an image, a reply, a server that had its time) is that row. What is wrong with
-all of them, such as a refused key or a full disk, ends the run.
+all of them, such as a refused key or a full disk, ends the run; so does the same error of the
+backend `SAME_ERRORS` times in a row, because the next would be the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide import errors
 from faithful_decide._asking.decision import decision_plan
 from faithful_decide._asking.plans import arun
 from faithful_decide._batch.row import OF_A_ROW, Item, Row
@@ -25,7 +27,10 @@ from faithful_decide._images.prepare import prepare
 from faithful_decide.backends._loop import Loop
 from faithful_decide.errors import (
     AuthError,
+    BackendError,
+    FaithfulDecideError,
     ImageError,
+    ReplyError,
     UnsupportedError,
     UsageError,
 )
@@ -45,7 +50,10 @@ if TYPE_CHECKING:
     Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
     Instead = Callable[[PreparedImage, Question, Options, Backend], Plan[Mapping[str, Any]]]
 
-__all__ = ["GRACE_S", "Job", "Progress", "row_plan", "stream"]
+__all__ = ["GRACE_S", "SAME_ERRORS", "Job", "Progress", "row_plan", "stream"]
+
+SAME_ERRORS = 10
+"""Errors of the backend in a row, equal to the letter, after which nothing more is asked."""
 
 GRACE_S = 1.0
 """How long to wait, when a run is ended early, for replies that are on their way: they are paid."""
@@ -57,28 +65,24 @@ _AHEAD = 8
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a run does with every item.
-
-    Args:
-        backend: Whom to ask.
-        settings: How to ask.
-        concurrency: Items that are under way at a time.
-        ordered: Whether rows come in the order of the items, or as they are done.
-        allow_urls: Whether an image may be fetched from an http(s) URL.
-        max_cost: US dollars after which no further item is begun.
-        beyond: A plan that is run on each decision, to audit it; what it returns are further
-            columns. If it fails, `audit` is "failed" and `audit_why` says why; the row stands.
-        instead: A plan that is run instead of a decision; its rows have columns and no verdict.
-    """
+    """What a run does with every item, and of whom it asks it."""
 
     backend: Kept
     settings: Options
     concurrency: int = 1
+    """Items that are under way at a time."""
     ordered: bool = True
+    """Whether rows come in the order of the items, or as they are done."""
     allow_urls: bool = False
     max_cost: Decimal | None = None
+    """US dollars after which no further item is begun."""
     beyond: Beyond | None = None
+    """A plan that is run on each decision, to audit it; what it returns are further columns. If it
+    fails, `audit` is "failed" and `audit_why` says why; the row stands."""
     instead: Instead | None = None
+    """A plan that is run instead of a decision; its rows have columns and no verdict."""
+    same_errors: int | None = SAME_ERRORS
+    """How many of one kind in a row end the run; None where each is that of its row alone."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept to."""
@@ -93,13 +97,7 @@ class Job:
 def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:
     """Plan everything that is asked for a row, for those who only want to know what that is.
 
-    Args:
-        job: What is done.
-        image: The image as it is sent.
-        question: The question.
-
-    Returns:
-        Nothing: rows are made by `stream`, which lets the two parts fail apart from each other.
+    Rows are made by `stream`, which lets the two parts fail apart from each other.
     """
     decision = yield from decision_plan(image, question, job.settings, job.backend)
     if job.beyond is not None:
@@ -116,13 +114,11 @@ class Progress:
     errors: Counter[str] = field(default_factory=Counter)
     too_dear: bool = False
     """Whether items were left out because of what the others had cost."""
+    stopped: FaithfulDecideError | None = None
+    """What ended the whole run."""
 
     def count(self, row: Row) -> None:
-        """Count a row.
-
-        Args:
-            row: The row.
-        """
+        """Count a row."""
         self.rows += 1
         if row.error_type is not None:
             self.errors[row.error_type] += 1
@@ -133,19 +129,10 @@ class Progress:
 def stream(
     job: Job, asked: Iterable[Asked], progress: Progress | None = None
 ) -> Generator[Row, None, None]:
-    """Run a job; rows come as they are consumed.
+    """Run a job on items, each with its questions under names; rows come as they are consumed.
 
-    Args:
-        job: What to do.
-        asked: Items, each with its questions under their names.
-        progress: Where to count.
-
-    Yields:
-        The rows. If the iteration is ended early, what is under way is waited for a moment, so
-        that it reaches the journal.
-
-    Raises:
-        FaithfulDecideError: What ends the whole run.
+    If the iteration is ended early, what is under way is waited for a moment, so that it reaches
+    the journal. What ends the whole run is raised behind the rows that were made before it.
     """
     progress = progress or Progress()
     loop = Loop()
@@ -155,6 +142,11 @@ def stream(
             for row in rows:
                 progress.count(row)
                 yield row
+        if run.stopped is not None:
+            raise run.stopped
+    except FaithfulDecideError as error:
+        progress.stopped = error
+        raise
     finally:
         try:
             # The loop is gone already if the rows outlive the interpreter.
@@ -175,7 +167,7 @@ class _Taken:
     number: int
     item: Item
     questions: Mapping[str, Question]
-    image: PreparedImage | ImageError
+    image: PreparedImage | FaithfulDecideError
 
 
 class _Run:
@@ -193,6 +185,10 @@ class _Run:
         self._done: dict[int, list[Row]] = {}
         self._next = self._taken = self._finished = 0
         self._over = False
+        self._last_error: tuple[type, str] | None = None
+        self._times = 0
+        self.stopped: FaithfulDecideError | None = None
+        """The error that there was too often."""
 
     async def some(self) -> list[Row]:
         """The rows that are ready, at least one; none once all items are done."""
@@ -202,6 +198,9 @@ class _Run:
             tasks = [self._feed(), *(self._work() for _ in range(self._job.concurrency))]
             self._workers = [asyncio.create_task(task) for task in tasks]
         while not (rows := self._ready()):
+            if self.stopped is not None:
+                await self.end()
+                return self._rest()
             if all(worker.done() for worker in self._workers):
                 self._raise()
                 return self._ready()
@@ -213,6 +212,8 @@ class _Run:
     async def _one_by_one(self) -> list[Row]:
         """Nothing is asked before it is wanted; only the next image is made ready."""
         rows: list[Row] = []
+        if self.stopped is not None:
+            return rows
         while not rows and (taken := await (self._ahead or self._take())) is not None:
             self._ahead = asyncio.create_task(self._take())
             rows = await self._rows(taken)
@@ -232,6 +233,12 @@ class _Run:
             rows += self._done.pop(number)
             self._next += 1
             self._room.release()
+        return rows
+
+    def _rest(self) -> list[Row]:
+        """All that is done, although what stands before some of it will never be."""
+        rows = [row for number in sorted(self._done) for row in self._done[number]]
+        self._done.clear()
         return rows
 
     async def _feed(self) -> None:
@@ -255,7 +262,7 @@ class _Run:
 
     async def _work(self) -> None:
         try:
-            while (taken := await self._ready_to_ask.get()) is not None:
+            while self.stopped is None and (taken := await self._ready_to_ask.get()) is not None:
                 self._shelf.release()
                 self._done[taken.number] = await self._rows(taken)
                 self._change.set()
@@ -283,11 +290,7 @@ class _Run:
             number = self._taken
             self._taken += 1
         self._progress.items += 1
-        try:
-            image = await asyncio.to_thread(self._prepared, asked[0])
-        except ImageError as error:
-            return _Taken(number, *asked, error)
-        return _Taken(number, *asked, image)
+        return _Taken(number, *asked, await asyncio.to_thread(self._prepared, asked[0]))
 
     def _too_dear(self) -> bool:
         job, spent = self._job, self._job.backend.cost_usd
@@ -302,21 +305,40 @@ class _Run:
         return self._progress.too_dear
 
     async def _rows(self, taken: _Taken) -> list[Row]:
-        rows = [
-            await self._row(taken.item, name, taken.image, question)
-            for name, question in taken.questions.items()
-        ]
+        rows: list[Row] = []
+        for name, question in taken.questions.items():
+            rows.append(await self._row(taken.item, name, taken.image, question))
+            self._watch(rows[-1])
+            if self.stopped is not None:
+                break
         self._finished += 1
         return rows
+
+    def _watch(self, row: Row) -> None:
+        """Stop when the backend fails in the same way again and again."""
+        error = row.error
+        if error is None or isinstance(error, ReplyError):
+            self._last_error, self._times = None, 0
+        # The backend does not reply. What is wrong with an image says nothing about that.
+        if not isinstance(error, BackendError):
+            return
+        same = (type(error), str(error))
+        self._times = self._times + 1 if same == self._last_error else 1
+        self._last_error = same
+        if self._times == self._job.same_errors:
+            self._over = True
+            kind = getattr(errors, row.error_type or "BackendError")
+            msg = f"stopped, because {self._times} rows in a row had the same error: {error}"
+            self.stopped = kind(msg, hint=error.hint)
 
     async def _row(
         self,
         item: Item,
         name: str,
-        image: PreparedImage | ImageError,
+        image: PreparedImage | FaithfulDecideError,
         question: Question,
     ) -> Row:
-        if isinstance(image, ImageError):
+        if isinstance(image, FaithfulDecideError):
             return Row(item.id, name, error=image, columns=item.columns)
         job = self._job
         timeout = job.settings.timeout
@@ -347,11 +369,14 @@ class _Run:
             # The decision was made and stands; it is only not known what the audit would say.
             return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
 
-    def _prepared(self, item: Item) -> PreparedImage:
-        if isinstance(item.image, ImageError):
-            raise item.image
-        image = load_image(item.image, allow_urls=self._job.allow_urls)
-        return prepare(image, self._job.backend.capabilities.image_limits)
+    def _prepared(self, item: Item) -> PreparedImage | FaithfulDecideError:
+        if isinstance(item.image, FaithfulDecideError):
+            return item.image
+        try:
+            image = load_image(item.image, allow_urls=self._job.allow_urls)
+            return prepare(image, self._job.backend.capabilities.image_limits)
+        except ImageError as error:
+            return error
 
     async def end(self) -> None:
         """Begin nothing more, wait a moment for what is under way, and give up the rest."""

@@ -2,211 +2,467 @@
 
 | source | items |
 |---|---|
-| a folder | the images in it and below; with `metadata.csv` or `metadata.jsonl`, what that lists |
+| a folder | the images in it and below; or its `metadata.csv`, `.jsonl` or `.parquet` |
 | a pattern such as `shots/**/*.png` | the files that match |
-| `.csv`, `.jsonl` | one per line; a path or data URI in the column `image`, `file_name` or `path` |
+| `.csv`, `.tsv`, `.jsonl` | one per line; a path or data URI as `image`, `file_name` or `path` |
 | `.parquet` | the same, or the bytes, or a struct of `bytes` and `path` as Hugging Face writes it |
-| `.tar`, `.tar.gz` | WebDataset: files with the same name up to the first dot are one item |
-| `-` | a path, or an object as in `.jsonl`, per line of standard input |
+| `.tar`, also `.gz`, `.bz2`, `.xz` | WebDataset: files with one name up to the first dot |
+| `.txt`, or `-` for standard input | a path, or an object as in `.jsonl`, per line |
 | any other file | itself |
 
 Paths in a table are relative to the table. An item is called by its column `id`, else by its path.
-A line that cannot be used becomes an item with an error, and with it a row: whoever counts rows
-must find as many as there were lines.
+
+Whoever counts rows must find as many as there were images. A line, a file or a member that cannot
+be used becomes an item with an error, and with it a row; so does what an archive or a table has
+lost, and the others are read all the same. What is left out on purpose, such as a hidden file, is
+counted in `Source.left_out` and logged.
+
+In an archive, a group with several images (`a.left.jpg`, `a.right.jpg`, `a.cls`) gives an item for
+each, called by its whole name, with the other parts of the group as its columns: a part with the
+name of one image (`a.left.json`) is of that one.
 """
 
 from __future__ import annotations
 
-import csv
 import glob
 import json
+import logging
+import math
 import os
+import re
 import sys
-import tarfile
-from contextlib import contextmanager
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._batch.archive import Member, members
+from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells
+from faithful_decide._batch.damage import Damage, sound
 from faithful_decide._batch.row import Item
-from faithful_decide.errors import ImageError, MissingExtraError, StorageError, UsageError
+from faithful_decide._images.source import MAX_SOURCE_BYTES
+from faithful_decide.errors import (
+    FaithfulDecideError,
+    ImageError,
+    StorageError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["read_items"]
+__all__ = ["Source"]
 
-_IMAGES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"])
+_log = logging.getLogger("faithful_decide")
+
+_IMAGES = frozenset(
+    [
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif"),
+        *(".bmp", ".dib", ".tif", ".tiff", ".avif"),
+        # These cannot be decoded, which is said of each: somebody wants them judged.
+        *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k"),
+    ]
+)
 _IMAGE_COLUMNS = ("image", "file_name", "path")
-_METADATA = ("metadata.csv", "metadata.jsonl")
-_TARS = (".tar", ".tar.gz", ".tgz")
-_MOST_BYTES = 256 * 2**20
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_REFUSED = {
+    **dict.fromkeys(
+        [".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz4"],
+        "unpack it first, and name what comes out",
+    ),
+    **dict.fromkeys([".json"], "write one object on each line, and call it .jsonl"),
+    **dict.fromkeys(
+        [".xlsx", ".xls", ".ods", ".feather", ".arrow", ".pkl", ".npz", ".h5"],
+        "save it as .csv, .jsonl or .parquet",
+    ),
+}
+_ELSEWHERE = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://")
+_ENDING = re.compile(r"\.\w{1,12}")
+_MOST_BYTES = MAX_SOURCE_BYTES
 """A member of an archive larger than this is no image that could be sent."""
-_ROWS = 256
+_MOST_TEXT = 2**20
+"""A part of a group that is longer than this is no column."""
+_MOST_HELD = 64 * 2**20
+_MOST_IMAGES = 16
+"""An archive whose names all begin alike is one group, so what is held of a group is limited."""
+_FAILS = (OSError, UnicodeError, ValueError)
 
 
-def read_items(*sources: str | os.PathLike[str], image_column: str | None = None) -> Iterator[Item]:
-    """Read items from sources, one after the other.
+class Source:
+    """Items from sources, read anew by each iteration, and a count of what is left out.
 
-    Args:
-        *sources: As in the table at the top of this module.
-        image_column: The column of tables that holds the image, if it is called otherwise.
-
-    Yields:
-        The items.
-
-    Raises:
-        UsageError: There is no such source, or it has no column for the image.
-        MissingExtraError: What reads it is not installed.
-        StorageError: It cannot be read.
+    An error before the first item is raised. A later one is an item, because those before it are
+    asked about already.
     """
-    for source in sources:
-        name = os.fspath(source)
-        with _typed(name):
-            yield from _of(name, image_column)
+
+    def __init__(
+        self,
+        *names: str | os.PathLike[str],
+        image_column: str | None = None,
+        limit: int | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Remember the sources; nothing is read before it is wanted. A `quiet` one logs nothing."""
+        self.names = tuple(os.fspath(name) for name in names)
+        self._image_column, self._limit, self._quiet = image_column, limit, quiet
+        self.left_out: Counter[str] = Counter()
+        """How many files and members of the last iteration are in no item, by what they are."""
+
+    def __iter__(self) -> Iterator[Item]:
+        """Read the items."""
+        self.left_out.clear()
+        return islice(self._items(), self._limit)
+
+    def _items(self) -> Iterator[Item]:
+        for name in self.names:
+            _check(name)
+        begun = False
+        for name in self.names:
+            reading = _Reading(name, self._image_column)
+            try:
+                for item in reading.items():
+                    begun = True
+                    yield item
+            except (FaithfulDecideError, *_FAILS) as error:
+                problem = _typed(name, error)
+                if not begun:
+                    raise problem from None
+                yield Item(name, problem)
+            finally:
+                self.left_out += reading.left_out
+                if (told := reading.told()) and not self._quiet:
+                    _log.warning("%s: %s", ascii(name), told)
 
 
-def _of(name: str, column: str | None) -> Iterator[Item]:
-    path = Path(name)
-    if name == "-":
-        return _lines(sys.stdin, Path(), column)
-    if path.is_dir():
-        listed = (path / metadata for metadata in _METADATA)
-        table = next((metadata for metadata in listed if metadata.is_file()), None)
-        return _folder(path) if table is None else _file(table, column)
-    if path.exists():
-        return _file(path, column)
-    if any(mark in name for mark in "*?["):
-        return _matches(name)
-    msg = f"there is no {name}"
-    raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
-
-
-def _file(path: Path, column: str | None) -> Iterator[Item]:
-    match path.suffix.lower():
-        case ".csv":
-            return _csv(path, column)
-        case ".parquet":
-            return _parquet(path, column)
-        case ".jsonl" | ".ndjson":
-            return _jsonl(path, column)
-    if path.name.lower().endswith(_TARS):
-        return _archive(path)
-    return iter((Item(str(path), str(path)),))
-
-
-def _folder(path: Path) -> Iterator[Item]:
-    """The images below a folder, in the order of their names, named relative to it."""
-    # One folder at a time, so that only the names of one are in memory.
-    for folder, inner, files in os.walk(path):
-        inner.sort()
-        files.sort()
-        for file in files:
-            if os.path.splitext(file)[1].lower() in _IMAGES:  # noqa: PTH122 - for each of millions
-                full = f"{folder}{os.sep}{file}"
-                yield Item(os.path.relpath(full, path), full)
-
-
-def _matches(pattern: str) -> Iterator[Item]:
-    found = False
-    for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
-        if not os.path.isdir(name):  # noqa: PTH112 - for each of millions
-            found = True
-            yield Item(name, name)
-    if not found:
-        msg = f"nothing matches {pattern}"
+def _check(name: str) -> None:
+    """Refuse what is not there before anything is asked."""
+    if name == "-" or os.path.lexists(name):
+        return
+    if not any(mark in name for mark in "*?["):
+        msg = f"there is no {name}"
+        raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
+    if not any(_matches(name)):
+        msg = f"nothing matches {name}"
         raise UsageError(msg, hint="quote the pattern, so that the shell does not replace it")
 
 
-def _csv(path: Path, column: str | None) -> Iterator[Item]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        column = _column(reader.fieldnames or (), column, path)
-        for number, values in enumerate(reader, 2):
-            # None is the key of cells without a header, and the value of cells that are missing.
-            values.pop(None, None)
+def _matches(pattern: str) -> Iterator[Item]:
+    for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
+        if not os.path.isdir(name):  # noqa: PTH112 - for each of millions
+            yield Item(name, name)
+
+
+def _typed(name: str, error: Exception) -> FaithfulDecideError:
+    if isinstance(error, FaithfulDecideError):
+        return error
+    msg = f"{name} cannot be read: {error}"
+    return StorageError(msg, hint="check that it is whole, and may be read")
+
+
+@dataclass
+class _Reading:
+    """One source as it is read: what is left out, and which ids there were."""
+
+    name: str
+    column: str | None
+    left_out: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    _ids: set[int] = field(default_factory=set)
+
+    def items(self) -> Iterator[Item]:
+        path = Path(self.name)
+        if self.name == "-":
+            # Bytes, so that a name that is not UTF-8 is still the name of its file.
+            return self._lines(
+                self._json_lines(getattr(sys.stdin, "buffer", sys.stdin), Path(), paths=True)
+            )
+        if path.is_dir():
+            return self._folder(path)
+        return self._file(path) if os.path.lexists(path) else _matches(self.name)
+
+    def told(self) -> str:
+        """What was left out, and which ids come again, in a line; nothing where there is none."""
+        counts = [f"{n} {what}" for what, n in self.left_out.most_common() if n]
+        told = [f"left out: {', '.join(counts)}"] if counts else []
+        if self.repeated:
+            told.append(f"{self.repeated} with the id of an earlier item")
+        return "; ".join(told)
+
+    def _file(self, path: Path) -> Iterator[Item]:
+        if path.name.lower().endswith(_ARCHIVES):
+            return self._sound(self._archive(path), f"{path.name}:byte ", StorageError)
+        kind = path.suffix.lower()
+        if kind in _REFUSED:
+            msg = f"{path} is of a kind that is not read: {kind}"
+            raise UsageError(msg, hint=_REFUSED[kind])
+        match kind:
+            case ".csv" | ".tsv":
+                return self._lines(self._csv(path, "\t" if kind == ".tsv" else ","))
+            case ".parquet":
+                return self._lines(self._parquet(path))
+            case ".jsonl" | ".ndjson" | ".txt":
+                return self._lines(self._text_file(path, paths=kind == ".txt"))
+        return iter((Item(str(path), str(path)),))
+
+    def _sound(
+        self, parts: Iterator[Item | Damage], place: str, kind: type[FaithfulDecideError]
+    ) -> Iterator[Item]:
+        """Items, also of damage, with an error of its kind."""
+
+        def told(damage: Damage) -> Item:
+            name = f"{place}{damage.at}"
+            hint = "see what became of the file, and run again"
+            return Item(name, kind(f"{name}: {damage.what}", hint=hint))
+
+        def refusal(damage: Damage) -> StorageError:
+            msg = f"{self.name} cannot be read: {damage.what}"
+            return StorageError(msg, hint="check that it is whole, and what its name says")
+
+        return sound(parts, told, refusal)
+
+    def _lines(self, parts: Iterator[Item | Damage]) -> Iterator[Item]:
+        """The items of a table. Ids that come again are counted: rows cannot be told by them."""
+        place = "line" if self.name == "-" else Path(self.name).name
+        for item in self._sound(parts, f"{place}:", ImageError):
+            before = len(self._ids)
+            self._ids.add(hash(item.id))
+            self.repeated += len(self._ids) == before
+            yield item
+
+    def _folder(self, top: Path) -> Iterator[Item]:
+        """The images below a folder, in the order of their names, named relative to it."""
+        problems: list[OSError] = []
+        # One folder at a time, so that only the names of one are in memory.
+        for folder, inner, files in os.walk(top, onerror=problems.append):
+            inner[:] = sorted(name for name in inner if self._is_walked(folder, name))
+            table = next((name for name in _METADATA if name in files), None)
+            if table is not None:
+                yield from self._listed(Path(folder, table), top)
+                inner.clear()
+                continue
+            for file in sorted(files):
+                if self._is_image(file):
+                    full = f"{folder}{os.sep}{file}"
+                    yield Item(os.path.relpath(full, top), full)
+        for problem in problems:
+            if problem.filename == str(top):
+                raise problem
+            yield Item(str(problem.filename), _typed(str(problem.filename), problem))
+
+    def _is_walked(self, folder: str, name: str) -> bool:
+        if name.startswith(".") or name == "__MACOSX":
+            self.left_out["hidden folders"] += 1
+        elif os.path.islink(f"{folder}{os.sep}{name}"):  # noqa: PTH114 - for each of millions
+            self.left_out["linked folders"] += 1
+        else:
+            return True
+        return False
+
+    def _is_image(self, file: str) -> bool:
+        """Whether a file is an image by its name; what is none is counted."""
+        if file.startswith("."):
+            self.left_out["hidden files"] += 1
+            return False
+        ending = os.path.splitext(file)[1].lower()  # noqa: PTH122 - for each of millions
+        if ending not in _IMAGES:
+            self.left_out[f"files named {ending if _ENDING.fullmatch(ending) else '?'}"] += 1
+            return False
+        return True
+
+    def _listed(self, table: Path, top: Path) -> Iterator[Item]:
+        """What the table of a folder lists, and a count of the images that it does not list."""
+        listed: set[int] = set()
+        inside = os.path.relpath(table.parent, top)
+        try:
+            for item in self._file(table):
+                if isinstance(item.image, str):
+                    listed.add(hash(os.path.normpath(item.image)))
+                named = item.id if inside == os.curdir else os.path.join(inside, item.id)  # noqa: PTH118
+                yield Item(named, item.image, item.columns)
+        except (FaithfulDecideError, *_FAILS) as error:
+            if inside == os.curdir:
+                raise
+            yield Item(os.path.join(inside, table.name), _typed(str(table), error))  # noqa: PTH118
+        for folder, inner, files in os.walk(table.parent):
+            inner[:] = [name for name in inner if self._is_walked(folder, name)]
+            for file in files:
+                if Path(folder, file) != table and self._is_image(file):
+                    full = os.path.normpath(f"{folder}{os.sep}{file}")
+                    self.left_out[f"images that {table.name} does not list"] += (
+                        hash(full) not in listed
+                    )
+
+    def _csv(self, path: Path, delimiter: str) -> Iterator[Item | Damage]:
+        with csv_cells(path, delimiter) as lines:
+            header = next(lines, (1, []))
+            if isinstance(header, Damage):
+                raise ValueError(header.what)  # noqa: TRY004 - it is the file that is wrong
+            yield from self._table(header[1], lines, path)
+
+    def _parquet(self, path: Path) -> Iterator[Item | Damage]:
+        with parquet_cells(path) as (names, lines):
+            yield from self._table(names, lines, path)
+
+    def _table(
+        self, header: list[str], lines: Iterator[Cells | Damage], path: Path
+    ) -> Iterator[Item | Damage]:
+        names = _unique(header, path)
+        column = _image_column(names, self.column, path)
+        for line in lines:
+            if isinstance(line, Damage):
+                yield line
+                continue
+            number, cells = line
+            self.left_out["cells without a column"] += sum(map(bool, cells[len(names) :]))
+            yield _item(dict(zip(names, cells, strict=False)), column, path, number)
+
+    def _text_file(self, path: Path, *, paths: bool) -> Iterator[Item | Damage]:
+        with path.open("rb") as file:
+            yield from self._json_lines(file, path, paths=paths)
+
+    def _json_lines(
+        self, lines: Iterable[bytes | str], path: Path, *, paths: bool
+    ) -> Iterator[Item | Damage]:
+        column = ""
+        for number, line in enumerate(lines, 1):
+            data = line.encode(errors="surrogateescape") if isinstance(line, str) else line
+            data = data.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
+            if not data:
+                continue
+            if paths and not data.startswith(b"{"):
+                name = os.fsdecode(data)
+                yield Item(name, _beside(path, name) if path.name else name)
+                continue
+            try:
+                values = json.loads(data.decode(), object_pairs_hook=_object)
+                if not isinstance(values, dict):
+                    raise TypeError  # noqa: TRY301 - the same as if it were no JSON at all
+            except UnicodeDecodeError:
+                yield Damage("the line is not UTF-8", number)
+                continue
+            except (ValueError, TypeError, RecursionError):
+                yield Damage("the line is not a JSON object", number)
+                continue
+            # The first object says what the column is called; one without it is spoilt alone.
+            column = column or _image_column(values, self.column, path)
             yield _item(values, column, path, number)
 
-
-def _jsonl(path: Path, column: str | None) -> Iterator[Item]:
-    with path.open(encoding="utf-8-sig") as file:
-        yield from _lines(file, path, column)
-
-
-def _lines(lines: Iterable[str], path: Path, column: str | None) -> Iterator[Item]:
-    known = ""
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        if path == Path() and not text.startswith("{"):
-            yield Item(text, text)
-            continue
-        try:
-            values = json.loads(text)
-            if not isinstance(values, dict):
-                raise TypeError  # noqa: TRY301 - the same as if it were no JSON at all
-        except (ValueError, TypeError, RecursionError):
-            yield _spoilt(f"{path.name or 'line'}:{number}", "the line is not a JSON object")
-            continue
-        # The first object says what the column is called; one without it is spoilt, not the rest.
-        known = known or _column(values, column, path)
-        yield _item(values, known, path, number)
-
-
-def _parquet(path: Path, column: str | None) -> Iterator[Item]:
-    try:
-        import pyarrow.parquet  # noqa: PLC0415 - optional, and slow to load
-    except ImportError:
-        extra = "parquet"
-        raise MissingExtraError(extra, needed_for="Reading a Parquet file") from None
-    with pyarrow.parquet.ParquetFile(path) as file:
-        column = _column(file.schema_arrow.names, column, path)
-        number = 0
-        # A few rows at a time: with the images in them, a row group may be larger than memory.
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for values in batch.to_pylist():
-                number += 1
-                yield _item(values, column, path, number)
-
-
-def _archive(path: Path) -> Iterator[Item]:
-    """Group the members of an archive by the part of their name that they share."""
-    with tarfile.open(path, "r|*") as archive:
-        name, parts = "", dict[str, bytes | ImageError]()
-        while (member := archive.next()) is not None:
-            # It keeps a list of all it has seen, a kilobyte for each.
-            archive.members.clear()  # type: ignore[attr-defined] # not in its types
-            if not member.isfile():
+    def _archive(self, path: Path) -> Iterator[Item | Damage]:
+        """Group the members of an archive by the part of their name that they share."""
+        group = _Group("")
+        for member in members(path, _is_wanted, self.left_out):
+            if isinstance(member, Damage):
+                yield from group.items()
+                group = _Group("")
+                yield member
                 continue
             folder, _, file = member.name.rpartition("/")
-            stem, _, ending = file.partition(".")
-            full = f"{folder}/{stem}" if folder else stem
-            if full != name and parts:
-                yield _grouped(name, parts)
-                parts = {}
-            name = full
-            if member.size > _MOST_BYTES:
-                parts[ending] = ImageError(f"{member.name} has {member.size} bytes")
+            if file.startswith(".") or "__MACOSX" in folder or "PaxHeader" in folder:
+                self.left_out["hidden members"] += 1
                 continue
-            content = archive.extractfile(member)
-            parts[ending] = content.read() if content else b""
-        if parts:
-            yield _grouped(name, parts)
+            stem, _, ending = file.partition(".")
+            name = f"{folder}/{stem}" if folder else stem
+            if name != group.name:
+                yield from group.items()
+                group = _Group(name)
+            elif group.is_full():
+                yield from group.items(up_to=ending)
+            self._add(group, ending, member)
+        yield from group.items()
+
+    def _add(self, group: _Group, ending: str, member: Member) -> None:
+        if _is_image_name(member.name):
+            group.add_image(ending, member)
+        elif member.content is None or group.has_long_texts():
+            self.left_out["parts that are too long for a column"] += 1
+        elif b"\0" in member.content:
+            self.left_out["parts that are no text"] += 1
+        else:
+            group.texts[ending] = member.content.decode(errors="backslashreplace").strip()
+        group.begun = True
 
 
-def _grouped(name: str, parts: Mapping[str, bytes | ImageError]) -> Item:
-    image: bytes | ImageError = ImageError(f"{name} has no image in the archive")
-    columns: dict[str, str] = {}
-    for ending, content in parts.items():
-        if "." + ending.lower().rpartition(".")[2] in _IMAGES:
-            image = content
-        elif isinstance(content, bytes):
-            columns |= _read_part(ending, content)
-    return Item(name, image, columns)
+@dataclass
+class _Group:
+    """Members of an archive that share their name up to the first dot; keys are what follows it."""
+
+    name: str
+    images: dict[str, tuple[str, bytes | ImageError]] = field(default_factory=dict)
+    """The whole name of each, and its bytes."""
+    texts: dict[str, str] = field(default_factory=dict)
+    begun: bool = False
+    several: bool = False
+    """Whether images of this group have been given out already."""
+
+    def add_image(self, ending: str, member: Member) -> None:
+        content: bytes | ImageError
+        if member.content is None:
+            msg = f"{member.name} has {member.size} bytes"
+            content = ImageError(msg, hint=f"an image may have {_MOST_BYTES}")
+        else:
+            content = member.content
+        self.several |= bool(self.images)
+        while ending in self.images:
+            ending += "_"
+        self.images[ending] = member.name, content
+
+    def is_full(self) -> bool:
+        """Whether more is held than a group of WebDataset ever has."""
+        contents = (content for _, content in self.images.values())
+        held = sum(len(content) for content in contents if isinstance(content, bytes))
+        return len(self.images) >= _MOST_IMAGES or held > _MOST_HELD
+
+    def has_long_texts(self) -> bool:
+        """Whether the texts that are held are longer than those of a group ever are."""
+        return sum(map(len, self.texts.values())) > 4 * _MOST_TEXT
+
+    def items(self, up_to: str | None = None) -> Iterator[Item]:
+        """Give out what is held; of a group that goes on, not what the next part may belong to."""
+        if not self.begun:
+            return
+        stems = {_stem(ending) for ending in self.images}
+        going_on = None if up_to is None or stems == {_stem(up_to)} else _stem(up_to)
+        apart = self.several or len(self.images) > 1
+        for ending, (whole, content) in list(self.images.items()):
+            if _stem(ending) == going_on:
+                continue
+            columns: dict[str, str] = {}
+            for part, text in self.texts.items():
+                if not apart or _stem(part) not in stems:
+                    columns |= _part(part, text)
+                elif _stem(part) == _stem(ending):
+                    columns |= _part(part.rpartition(".")[2], text)
+            yield Item(whole if apart else self.name, content, columns)
+            del self.images[ending]
+        if up_to is not None:
+            self.several = True
+            kept = {part: text for part, text in self.texts.items() if _stem(part) not in stems}
+            self.texts = {**kept, **{p: t for p, t in self.texts.items() if _stem(p) == going_on}}
+        elif not stems and not self.several:
+            columns = {}
+            for part, text in self.texts.items():
+                columns |= _part(part, text)
+            problem = ImageError(f"{self.name} has no image in the archive")
+            yield Item(self.name, problem, columns)
 
 
-def _read_part(ending: str, content: bytes) -> dict[str, str]:
-    text = content.decode(errors="replace").strip()
+def _stem(ending: str) -> str:
+    return ending.rpartition(".")[0]
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _IMAGES  # noqa: PTH122 - for each of millions
+
+
+def _is_wanted(name: str, size: int) -> bool:
+    return size <= (_MOST_BYTES if _is_image_name(name) else _MOST_TEXT)
+
+
+def _part(ending: str, text: str) -> dict[str, str]:
+    """The columns that a text of a group makes."""
     if ending.endswith("json"):
         try:
             values = json.loads(text)
@@ -218,42 +474,67 @@ def _read_part(ending: str, content: bytes) -> dict[str, str]:
     return {"label" if ending == "cls" else ending: text}
 
 
-def _column(names: Iterable[str], wanted: str | None, path: Path) -> str:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        msg = "a key comes twice"
+        raise ValueError(msg)
+    return values
+
+
+def _unique(names: Iterable[str], path: Path) -> list[str]:
+    """The names of columns, each once: a later one under the same name gets a number."""
+    unique: list[str] = []
+    for number, name in enumerate(names, 1):
+        if name in unique and name in {"id", *_IMAGE_COLUMNS}:
+            msg = f"{path.name} has two columns {name}"
+            raise UsageError(msg, hint="rename one of them")
+        given = name or f"column {number}"
+        unique.append(f"{given} ({number})" if given in unique else given)
+    return unique
+
+
+def _image_column(names: Iterable[str], wanted: str | None, path: Path) -> str:
     names = list(names)
     if wanted is not None:
-        found = wanted if wanted in names else None
+        column = wanted if wanted in names else None
     else:
-        found = next((name for name in _IMAGE_COLUMNS if name in names), None)
-    if found is None:
+        column = next((name for name in _IMAGE_COLUMNS if name in names), None)
+    if column is None:
         missing = wanted or " or ".join(_IMAGE_COLUMNS)
         msg = f"{path.name or 'standard input'} has no column {missing}"
         raise UsageError(msg, hint=f"name the column of the image; there are: {', '.join(names)}")
-    return found
+    return column
 
 
 def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> Item:
-    """Make an item of a line of a table."""
+    """Make an item of the values under the names of their columns."""
     columns = {
         name: _cell(value)
         for name, value in values.items()
-        if name not in {column, "id"} and value is not None
+        if name not in {column, "id"} and not _is_missing(value)
     }
     place = f"{path.name or 'line'}:{number}"
     image = values.get(column)
-    called = values.get("id")
+    name = "" if _is_missing(values.get("id")) else _cell(values["id"]).strip()
     if isinstance(image, dict):
-        called = called if called is not None else image.get("path")
+        name = name or str(image.get("path") or "")
         data = image.get("bytes")
-        image = data if isinstance(data, bytes) else image.get("path")
+        image = data if isinstance(data, bytes) and data else image.get("path")
     if isinstance(image, bytes) and image:
-        return Item(str(called if called is not None else place), image, columns)
-    if not isinstance(image, str) or not image:
-        return _spoilt(str(called if called is not None else place), f"no {column}", columns)
-    if called is None:
-        called = place if image.startswith("data:") else image
-    if ":" not in image and not os.path.isabs(image):  # noqa: PTH117 - for each of millions
-        image = os.path.join(path.parent, image)  # noqa: PTH118 - the same
-    return Item(str(called), image, columns)
+        return Item(name or place, image, columns)
+    if not isinstance(image, str) or not image.strip():
+        return _spoilt(name or place, f"no {column}", columns)
+    if not name:
+        name = place if image.startswith("data:") else image
+    return Item(name, _beside(path, image), columns)
+
+
+def _beside(path: Path, image: str) -> str:
+    """A path as one from here; what is no path stays as it is."""
+    if _ELSEWHERE.match(image) or os.path.isabs(image):  # noqa: PTH117 - for each of millions
+        return image
+    return os.path.join(path.parent, image)  # noqa: PTH118 - the same
 
 
 def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Item:
@@ -261,20 +542,19 @@ def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> It
     return Item(name, ImageError(msg, hint="mend the table, and run again"), columns or {})
 
 
+def _is_missing(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
 def _cell(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-@contextmanager
-def _typed(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, UnicodeError, csv.Error, tarfile.TarError) as error:
-        msg = f"{name} cannot be read: {error}"
-        raise StorageError(msg, hint="check that it is whole, and may be read") from None
-    except ValueError as error:
-        # What pyarrow raises: its errors are ValueErrors, or OSErrors as above.
-        if type(error).__module__.partition(".")[0] != "pyarrow":
-            raise
-        msg = f"{name} cannot be read: {error}"
-        raise StorageError(msg, hint="check that it is a whole Parquet file") from None
+    """A value as the text of a column."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | dict | bool | int | float):
+        return json.dumps(value, ensure_ascii=False, default=_cell)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    moment = getattr(value, "isoformat", None)
+    return str(value) if moment is None else str(moment())

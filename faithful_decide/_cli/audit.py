@@ -114,14 +114,12 @@ def audit_dataset(
 
     With --journal every reply is kept, so the same command goes on where it was interrupted.
     """
-    from itertools import islice  # noqa: PLC0415 - only here
-
     from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
     from faithful_decide._api.audit import audit_dataset as audit_all  # noqa: PLC0415 - slow to load
-    from faithful_decide._batch.sources import read_items  # noqa: PLC0415 - slow to load
+    from faithful_decide._batch.sources import Source  # noqa: PLC0415 - slow to load
 
-    samples = list(islice(read_items(*sources, image_column=image_column), limit))
+    samples = list(Source(*sources, image_column=image_column, limit=limit))
     if how["dry_run"]:
         return _dry(len(samples), how)
     failed = 0

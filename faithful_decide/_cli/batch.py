@@ -8,16 +8,16 @@ import time
 from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from faithful_decide._cli.terminal import split, visible
+from faithful_decide.errors import FaithfulDecideError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from decimal import Decimal
 
     from faithful_decide._api.many import Batch
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from faithful_decide._batch.journal import Journal
     from faithful_decide._batch.row import Item, Row
     from faithful_decide._batch.runner import Asked, Job
+    from faithful_decide._batch.sources import Source
     from faithful_decide._batch.summary import Summary
     from faithful_decide._core.types import Question
 
@@ -126,6 +127,8 @@ def batch(
         started = time.perf_counter()
         found = _run(opened, rows, write, total=count and count * len(asked), how=how)
         _write_page(found, opened, sources, seconds=time.perf_counter() - started, how=how)
+    if opened.progress.stopped is not None:
+        raise opened.progress.stopped
     return FAILED if opened.progress.errors else 0
 
 
@@ -177,7 +180,7 @@ def compare(
         arms = (two.Arm(names[0], job, asked[0]), two.Arm(names[1], other, asked[1]))
         if how["dry_run"]:
             _estimate(job, _items(sources, how), {"": asked[0]})
-            _estimate(other, _items(sources, how), {"": asked[1]})
+            _estimate(other, _items(sources, how, again=True), {"": asked[1]})
             return
         with _going_on_later(opened, how):
             found = two.compare(*arms, _items(sources, how), label=label)
@@ -240,13 +243,15 @@ def _open(
 def _asked(
     sources: Sequence[str], asked: dict[str, Question], how: dict[str, Any]
 ) -> Iterator[Asked]:
-    return ((item, asked) for item in _items(sources, how))
+    return ((item, asked) for item in _items(sources, how, again=True))
 
 
-def _items(sources: Sequence[str], how: dict[str, Any]) -> Iterator[Item]:
-    from faithful_decide._batch.sources import read_items  # noqa: PLC0415 - slow to load
+def _items(sources: Sequence[str], how: dict[str, Any], *, again: bool = False) -> Source:
+    """The items; those that are read `again` are not told of once more."""
+    from faithful_decide._batch.sources import Source  # noqa: PLC0415 - slow to load
 
-    return islice(read_items(*sources, image_column=how["image_column"]), how["limit"])
+    column, limit = how["image_column"], how["limit"]
+    return Source(*sources, image_column=column, limit=limit, quiet=again)
 
 
 def _run(
@@ -275,11 +280,13 @@ def _run(
 
     # Without a terminal there is no bar: disable=None says so.
     bar = tqdm(total=total, unit=" rows", file=sys.stderr, disable=None)
-    with _going_on_later(opened, how), bar, closing(rows):
+    with _going_on_later(opened, how), bar, closing(rows), _keeping(opened):
         if how["html"]:
             summary = summarise(written(), label=how["label"])
         else:
             deque(written(), maxlen=0)
+    if opened.progress.stopped is not None:
+        return None, {}
     _say(_long(opened))
     if opened.progress.too_dear:
         _say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
@@ -307,7 +314,7 @@ def _write_page(
     if summary is None or not summary.questions:
         return
     # What came by standard input cannot be read once more, so its pictures are not shown.
-    again = iter(()) if "-" in sources else _items(sources, how)
+    again = () if "-" in sources else _items(sources, how, again=True)
     write_html(page_of(summary, opened.backend, again, checks=checks, seconds=seconds), how["html"])
     _say(f"the page is in {how['html']}")
 
@@ -325,10 +332,21 @@ def _going_on_later(opened: Batch, how: dict[str, Any]) -> Iterator[None]:
         os._exit(FAILED)
 
 
+@contextmanager
+def _keeping(opened: Batch) -> Iterator[None]:
+    """Where a run stops, keep the rows that it has decided; the error is told after them."""
+    try:
+        yield
+    except FaithfulDecideError as error:
+        if error is not opened.progress.stopped or not opened.progress.verdicts:
+            raise
+        _say(_long(opened))
+
+
 def _count(sources: Sequence[str], how: dict[str, Any]) -> int | None:
     """How many items there are, where looking is quick."""
     quick = all(Path(s).is_dir() or s.endswith((".csv", ".jsonl")) for s in sources)
-    return sum(1 for _ in _items(sources, how)) if quick else how["limit"]
+    return sum(1 for _ in _items(sources, how, again=True)) if quick else how["limit"]
 
 
 def _short(opened: Batch) -> str:
@@ -348,7 +366,7 @@ def _long(opened: Batch) -> str:
 
 
 def _estimate(
-    job: Job, items: Iterator[Item], asked: dict[str, Question], deferred: bool = False
+    job: Job, items: Iterable[Item], asked: dict[str, Question], deferred: bool = False
 ) -> None:
     from faithful_decide._batch.deferred import HALF  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.estimate import estimate  # noqa: PLC0415 - slow to load

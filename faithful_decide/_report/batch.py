@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from faithful_decide._core.types import Usage
 from faithful_decide._report import BatchSummary, Pictured, thumbnail
 from faithful_decide._version import __version__
-from faithful_decide.errors import ImageError
+from faithful_decide.errors import FaithfulDecideError, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,7 +73,7 @@ def _pictures(wanted: set[str], items: Iterable[Item]) -> dict[str, str]:
         if item.id not in wanted or item.id in found:
             continue
         found[item.id] = ""
-        if not isinstance(item.image, ImageError):
+        if not isinstance(item.image, FaithfulDecideError):
             # It may be gone by now; then the page says that there is no picture.
             with suppress(ImageError):
                 found[item.id] = thumbnail(item.image)

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faithful_decide import Decider, RefusedError, Row, StorageError, UsageError, verify_stored
-from faithful_decide._batch.export import exporting, read_rows
+from faithful_decide._batch.export import _from_safe, _safe, exporting, read_rows
 from faithful_decide._batch.row import OWN_COLUMNS
+from faithful_decide.backends import Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 KINDS = ["jsonl", "csv", "parquet"]
@@ -63,7 +67,114 @@ def test_no_cell_of_csv_is_a_formula(rows, tmp_path):
         cells = [cell for line in csv.reader(file) for cell in line]
     assert "'=cmd()" in cells
     assert "'+head" in cells
-    assert not [cell for cell in cells if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"}]
+    begins = {"=", "+", "-", "@", "\t", "\r", "\n"}
+    assert [cell for cell in cells if cell[:1] in begins] == ["-1"]  # a number is no formula
+
+
+@pytest.mark.parametrize("number", ["-1", "+1", "-73.98", "1e-5", "-1,5", "+2%", "-.5"])
+def test_numbers_stay_as_they_are(tmp_path, number):
+    """Whoever joins the file with theirs by a longitude finds it."""
+    export([Row("a", number, error=RefusedError("no"), columns={"n": number})], tmp_path / "o.csv")
+    with (tmp_path / "o.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["question"], line["n"]) == (number, number)
+
+
+FORMULAS = [
+    "x;=1+1",
+    "a\n=1",
+    "\uff1d1+1",
+    "\ufe66cmd",
+    "\x00=1",
+    "\ufeff@x",
+    "x\t+cmd|' /C calc'!A0",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_part_of_a_cell_becomes_a_formula(tmp_path, text):
+    """Not where a spreadsheet splits lines at something else, and not at full width."""
+    export([Row(text, "q", error=RefusedError("no"))], tmp_path / "o.csv")
+    raw = (tmp_path / "o.csv").read_text(encoding="utf-8")
+    body = raw.partition("\n")[2]
+    pieces = re.split("[;,\t\r\n]", body.replace('"', ""))
+    signs = ("=", "+", "@", "\uff1d", "\ufe66", "\x00", "\ufeff")
+    assert not [piece for piece in pieces if piece.startswith(signs)]
+    assert [row.id for row in read_rows(tmp_path / "o.csv")] == [text]
+
+
+@given(st.text(alphabet="'=+-@;\t\r\n1ax,\"\uff1d\x00\ufeff "))
+def test_what_is_made_safe_comes_back(text):
+    """Every text, whatever it has of quotes and signs."""
+    assert _from_safe(str(_safe(text))) == text
+
+
+SURROGATE = "caf\udce9 \ud83d"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_utf8_cannot_hold_is_escaped(rows, tmp_path, kind):
+    """In an id, a column, its name, an error, and what an audit has added; all rows are there."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    odd = Row(
+        SURROGATE,
+        SURROGATE,
+        error=RefusedError(SURROGATE, hint=SURROGATE),
+        columns={SURROGATE: SURROGATE},
+        extra={"why": [SURROGATE, {"a": SURROGATE}], "n": 3, "big": 10**30, "set": {1}},
+    )
+    path = tmp_path / f"o.{kind}"
+    export([*rows, odd], path)
+    *_, back = read_rows(path)
+    escaped = r"caf\udce9 \ud83d"
+    assert (back.id, back.question, str(back.error), back.error.hint) == (escaped,) * 4
+    assert back.columns[escaped] == escaped
+    assert json.loads(back.columns["why"]) == [escaped, {"a": escaped}]
+    assert (back.columns["n"], back.columns["big"]) == ("3", str(10**30))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_that_is_written_can_be_read(tmp_path, kind, png):
+    """Without an id, with tokens that no database holds, and with lists in what was found out."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    reply = Reply(reply_text("yes"), "stop", usage=Usage(10**30, None, -1))
+    decision = Decider(ScriptedBackend([reply])).decide(png, "Is it?")
+    rows = [
+        Row("", "", decision=decision, extra={"audit_flags": ["a", {"b": None}]}),
+        Row("x", "q", error=RefusedError("no"), columns={"more": "m", "status": "s"}),
+    ]
+    export(rows, tmp_path / f"o.{kind}")
+    first, second = read_rows(tmp_path / f"o.{kind}")
+    assert (first.id, first.question, first.decision) == ("", "", decision)
+    assert json.loads(first.columns["audit_flags"]) == ["a", {"b": None}]
+    assert second.columns == {"more_": "m", "status_": "s"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_runs_with_one_file(rows, tmp_path, kind):
+    """The second is refused before it has asked anything; the first ends well."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"o.{kind}"
+    with exporting(path) as add:
+        add(rows[0])
+        with pytest.raises(StorageError, match="another run"):
+            export(rows, path)
+        add(rows[1])
+    assert len(list(read_rows(path))) == 2
+    export(rows[:1], path)
+    assert len(list(read_rows(path))) == 1
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_part_that_was_left_behind_is_overwritten(rows, tmp_path):
+    """By a process that was killed; nobody holds it."""
+    (tmp_path / ".o.csv.part").write_text("half a row" * 10_000)
+    export(rows, tmp_path / "o.csv")
+    assert len(list(read_rows(tmp_path / "o.csv"))) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["o.csv"]
 
 
 def test_json_lines_are_safe_to_show(rows, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from faithful_decide import (
     AuthError,
+    BackendError,
     Decider,
     Item,
     Journal,
@@ -151,6 +152,67 @@ def test_what_is_wrong_with_all_rows_ends_the_run(many, concurrency, error):
     with pytest.raises(type(error)):
         list(decide_many(many, QUESTION, model=backend, concurrency=concurrency))
     assert len(backend.requests) <= concurrency
+
+
+@pytest.mark.parametrize("kind", [ScriptedBackend, AsyncScripted])
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("error", [BackendError("no model", hint="look there")])
+def test_the_same_error_ten_times_in_a_row_ends_the_run(many, kind, concurrency, error):
+    """The rows before it come, then the error, with its type and its hint; little more is asked."""
+    count = itertools.count()
+
+    def line(_):
+        return reply_text("yes") if next(count) < 5 else error
+
+    backend = kind(line, name=f"an unknown one, {concurrency} {kind} {error}")
+    made = decide_many(many, QUESTION, model=backend, concurrency=concurrency)
+    rows = []
+    with pytest.raises(type(error), match=f"10 rows in a row.*{error}") as caught:
+        rows.extend(made)
+    assert caught.value.hint == "look there"
+    assert sum(row.verdict == "yes" for row in rows) == 5
+    assert 15 <= len(rows) <= 14 + concurrency
+    assert next(count) <= 15 + 2 * concurrency
+
+
+def test_a_server_that_is_not_there_ends_the_run(many):
+    """Each row waits its time; ten of them are enough."""
+    backend = ScriptedBackend(lambda _: TransientError("no server"), name="one that is off")
+    rows = decide_many(many, QUESTION, model=backend, timeout=0.5)
+    assert [next(rows).error_type for _ in range(10)] == ["TransientError"] * 10
+    with pytest.raises(TransientError, match="no server"):
+        next(rows)
+
+
+def test_errors_that_differ_do_not_end_the_run(many):
+    """Nor ten refusals, nor ten of one kind with a reply in between."""
+    count = itertools.count()
+
+    def line(_):
+        number = next(count)
+        if number < 12:
+            return Reply("no", "refusal")
+        if number < 24:
+            return BackendError(f"image {number} is too large")
+        return reply_text("yes") if number % 9 == 0 else BackendError("busy")
+
+    rows = list(decide_many(many, QUESTION, model=ScriptedBackend(line, name="moody")))
+    assert len(rows) == 40
+
+
+def test_half_an_emoji_is_one_row(many, tmp_path):
+    """A reply that UTF-8 cannot hold is a ContractError; the run goes on, and resumes for free."""
+    count = itertools.count()
+
+    def line(_):
+        return reply_text("yes", reasoning="a brown dog" + "\ud83d" * (next(count) == 2))
+
+    backend = ScriptedBackend(line)
+    for _ in range(2):
+        rows = decide_many(many, QUESTION, model=backend, journal=tmp_path / "journal", limit=6)
+        kinds = [row.error_type for row in rows]
+        assert kinds == [None, None, "ContractError", None, None, None]
+    assert len(backend.requests) == 6
 
 
 def test_running_again_costs_nothing(many):
