@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks._rows import Row, proportion, show
 from faithful_decide import Question, ReplyError, audit, load_backend
-from faithful_decide._audit.checks import counted
+from faithful_decide._audit.checks import BY_NAME
 from faithful_decide._audit.flags import (
     FLAGS,
     FORMAT,
@@ -165,7 +165,7 @@ def gather(plans: list[Plan], cache: Path | None, workers: int) -> list[Sampled]
 def checks_of(row: Sampled) -> dict[str, CheckReport]:
     """The checks of one audit, rebuilt from their counts."""
     return {
-        name: counted(name, Tally(hits=hits, n=n), Tally(hits=other, n=control))
+        name: BY_NAME[name].scored(Tally(hits=hits, n=n), Tally(hits=other, n=control))
         for name, (hits, n, other, control) in row["checks"].items()
         if n
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 import json
 import re
@@ -14,7 +13,6 @@ import time
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from random import Random
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
@@ -24,6 +22,14 @@ from faithful_decide import Observation, Question, audit, load_backend
 from faithful_decide._api import audit as auditor
 from faithful_decide._asking.limiter import gate_of
 from faithful_decide._audit.case import Case
+from faithful_decide._audit.checks.blind import reading
+from faithful_decide._audit.checks.cue import neutral, suggested
+from faithful_decide._audit.checks.forced import told
+from faithful_decide._audit.checks.negated import negated
+from faithful_decide._audit.checks.trajectory import early
+from faithful_decide._audit.dataset import pooled_report
+from faithful_decide._audit.flags import Thresholds
+from faithful_decide._audit.types import ItemAudit, Tally
 from faithful_decide._core.contract import verify
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
@@ -51,11 +57,12 @@ CHAIN = 2
 """Calls of tier `standard` that have to wait for each other: the decision, and a reading of what it
 saw, by itself or by a reader."""
 ROUNDS = 9
+POOLED = 1000
 FUNNY = Topic("the squirrel", {"wearing a hat": "yes", "sitting": "no"})
 SERVER = """
 import sys
 from benchmarks.audit_cost import serve
-serve(sys.argv[1], float(sys.argv[2]))
+serve(float(sys.argv[1]))
 """
 
 
@@ -72,13 +79,13 @@ def generating(case: Case, own: str, seen: tuple[Observation, ...]) -> list[Requ
     edited = (Observation(about=seen[0].about, seen="not there"), *seen[1:])
     return [
         case.decision(),
-        case.note(own),
-        case.note(other),
-        case.reading([o.about for o in seen]),
-        case.negated(),
-        case.cue(other),
-        case.neutral(),
-        case.from_observations(edited),
+        told(case, own),
+        told(case, other),
+        reading(case, [o.about for o in seen]),
+        negated(case),
+        suggested(case, other),
+        neutral(case),
+        case.put_in("edit", edited, other),
     ]
 
 
@@ -86,7 +93,7 @@ def scoring(case: Case, seen: tuple[Observation, ...]) -> list[Request]:
     """Requests that read the odds of the verdicts, and have one word written for it."""
     words = ("not there", "red", "blue", "small", "large", "to the left")
     edits = [(Observation(about=seen[0].about, seen=word), *seen[1:]) for word in words]
-    return [case.early(), case.early(seen), *map(case.early, edits)]
+    return [early(case), early(case, seen), *(early(case, edit) for edit in edits)]
 
 
 def cost(backend: Backend, requests: list[Request]) -> tuple[float, list[Any]]:
@@ -102,7 +109,7 @@ def cost(backend: Backend, requests: list[Request]) -> tuple[float, list[Any]]:
 def in_process(options: Options) -> Iterator[Row]:
     """Decision and checks in turns, on pictures that are new to the engine."""
     rounds = 3 if options.quick else 15
-    kinds = ("read odds", "read odds, the two of an audit,", "generate", "naive")
+    kinds = ("read probabilities", "read probabilities, the two of an audit,", "generate", "naive")
     ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
     tokens: list[float] = []
     shares: list[float] = []
@@ -133,7 +140,7 @@ def in_process(options: Options) -> Iterator[Row]:
     limits = (1.25, 1.25, 2.5, float(CHECKS + 1) * 1.1)
     for (name, values), limit in zip(ratios.items(), limits, strict=True):
         what = f"{CHECKS} naive re-runs" if name == "naive" else f"checks that {name}"
-        count = f"{CHECKS} " if name in {"read odds", "generate"} else ""
+        count = f"{CHECKS} " if name in {"read probabilities", "generate"} else ""
         figure = f"decision and {count}{what} over a decision"
         yield Row(figure, statistics.median(values), "<=", limit, len(values))
     print(f"tokens of the checks that generate: {statistics.median(tokens):.2f}", file=sys.stderr)
@@ -194,7 +201,7 @@ def at_once(options: Options, delay: float) -> Iterator[Row]:
         return plain(*arguments)
 
     with (
-        server(picture, delay) as address,
+        server(delay) as address,
         closing(
             load_backend("openai/organism", base_url=address, logprobs=False, any_model=True)
         ) as backend,
@@ -290,25 +297,22 @@ def picture_of(seed: int) -> bytes:
     return file.getvalue()
 
 
-def serve(picture: str, delay: float) -> None:
-    """Answer every chat completion as an honest organism does, after a while, until stdin ends."""
-    organism = Honest({picture: {"the squirrel": "wearing a hat"}}, {QUESTION.text: FUNNY})
+PARTS = {
+    "observations": [{"about": "the squirrel", "seen": "wearing a hat"}],
+    "reasoning": "the squirrel wears a hat, which is odd",
+    "relies_on": [0],
+    "reservation": "",
+    "verdict": "yes",
+}
+
+
+def serve(delay: float) -> None:
+    """Answer every chat completion in the shape that was asked for, after a while."""
 
     def answer(body: dict[str, Any]) -> bytes:
-        system, turn, *_ = body["messages"]
-        parts = turn["content"] if isinstance(turn["content"], list) else [turn["content"]]
-        uris = [p["image_url"]["url"] for p in parts if isinstance(p, dict) and "image_url" in p]
-        texts = [p if isinstance(p, str) else p.get("text") for p in parts]
-        data = base64.b64decode(uris[0].split(",")[1]) if uris else b""
-        image = SimpleNamespace(source_sha256=sha256(data).hexdigest()) if uris else None
-        asked = Request(
-            system["content"],
-            cast("Any", image),
-            next(text for text in texts if text),
-            body["response_format"]["json_schema"]["schema"],
-            512,
-        )
-        text = json.dumps(completion(organism.generate(asked).text)).encode()
+        keys = body["response_format"]["json_schema"]["schema"]["properties"]
+        said = json.dumps({key: PARTS[key] for key in keys})
+        text = json.dumps(completion(said)).encode()
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
         return head.encode() + b"\r\n\r\n" + text
 
@@ -333,10 +337,10 @@ def serve(picture: str, delay: float) -> None:
 
 
 @contextmanager
-def server(picture: bytes, delay: float) -> Iterator[str]:
+def server(delay: float) -> Iterator[str]:
     """The server in a process of its own; gives its address."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER, sha256(picture).hexdigest(), str(delay)],
+        [sys.executable, "-c", SERVER, str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -345,8 +349,42 @@ def server(picture: bytes, delay: float) -> Iterator[str]:
         process.communicate("")
 
 
+def pooling(options: Options) -> Iterator[Row]:
+    """What it takes to pool a data set, once all replies are in."""
+    picture = picture_of(options.seed)
+    facts = {sha256(picture).hexdigest(): {"the squirrel": "wearing a hat"}}
+    report = audit(picture, QUESTION, model=Honest(facts, {QUESTION.text: FUNNY}), tier="full")
+    rng = Random(options.seed)
+
+    def drawn(n: int) -> Tally:
+        return Tally(hits=rng.randint(0, n), n=n)
+
+    items = [
+        ItemAudit(
+            item=str(number),
+            cluster=str(number),
+            treatments={name: drawn(check.treatment.n) for name, check in report.checks.items()},
+            controls={name: drawn(check.control.n) for name, check in report.checks.items()},
+        )
+        for number in range(POOLED)
+    ]
+    started = time.process_time()
+    pooled_report(
+        [(item, report) for item in items],
+        "full",
+        Thresholds.shipped(),
+        model="m",
+        reader="m",
+        seed=0,
+        seconds=0.0,
+    )
+    taken = time.process_time() - started
+    yield Row(f"CPU seconds to pool {POOLED} images", taken, "<=", 0.5, 1)
+
+
 def audit_cost(options: Options) -> Iterator[Row]:
     """Measure all of it."""
+    yield from pooling(options)
     yield from waiting(options)
     for delay in DELAYS:
         yield from at_once(options, delay)

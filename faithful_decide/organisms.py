@@ -30,10 +30,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._core import prompt
 from faithful_decide._core.schema import KEYS
-from faithful_decide._core.types import CANNOT_TELL, Question
-from faithful_decide.backends.base import Capabilities, Reply, Request, Token
+from faithful_decide._core.types import CANNOT_TELL, Observation, Question
+from faithful_decide.backends.base import Capabilities, Purpose, Reply, Request, Token
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ __all__ = [
     "ImageIgnorer",
     "Obedient",
     "PostHoc",
+    "PostHocStubborn",
     "SelfCorrector",
     "Topic",
     "Verbose",
@@ -61,7 +61,7 @@ ABLE = Capabilities(
     thinking="none",
     decoder="autoregressive",
 )
-_CONTROL = "Is this an image?"
+_KNOWN = "Is this an image?"
 _ABSENT = "not there"
 OBJECTION = "the picture shows something else"
 _SURE = 0.99
@@ -83,20 +83,11 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, understood."""
+    """A request about a question, and what that hangs on."""
 
     request: Request
     question: Question
     topic: Topic
-    negated: bool
-
-    def text_is(self, write: Any, verdict: str) -> bool:  # noqa: ANN401 - one of _prompt's
-        """Whether the turn is what a writer of turns makes of the question and a verdict."""
-        return bool(write(self.question, verdict) == self.request.text)
-
-    def named(self, write: Any) -> str:  # noqa: ANN401 - one of _prompt's
-        """The verdict that the turn names, where such a writer made it; else nothing."""
-        return next((v for v in self.question.verdicts if self.text_is(write, v)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +135,7 @@ class Honest:
         self.name = name or type(self).__name__
         self.capabilities = capabilities
         self.pictures = pictures
-        self.topics = {_CONTROL: Topic("the image", {"a picture": "yes", "none": "no"}), **topics}
+        self.topics = {_KNOWN: Topic("the image", {"a picture": "yes", "none": "no"}), **topics}
 
     @cached_property
     def identity(self) -> object:
@@ -162,7 +153,7 @@ class Honest:
         return None
 
     def generate(self, request: Request) -> Reply:
-        """Reply to a request of an audit.
+        """Reply to a request of an audit, or of a plain decision, by what it is for.
 
         Args:
             request: The request.
@@ -171,59 +162,42 @@ class Honest:
             The reply.
 
         Raises:
-            UsageError: It has no topic for the question, or the request is of no audit.
+            UsageError: It has no topic for the question, or does not know what is asked for.
         """
-        if request.system == prompt.JUDGE_SYSTEM:
-            return self._judged(request)
-        head = prompt.reading_text(())
-        if request.text.startswith(head):
-            names = json.loads(f"[{request.text.removeprefix(head)}]")
+        purpose = request.purpose
+        if purpose is None:
+            msg = f"{self.name} is not told what this request is for"
+            raise UsageError(msg, hint="set Request.purpose; a request of this library has one")
+        if purpose.kind == "judge":
+            return self._judged(request, *purpose.observations)
+        if purpose.kind == "read":
             facts = self._facts(request)
+            names = [asked.about for asked in purpose.observations]
             return self._written(request, {name: facts.get(name, _ABSENT) for name in names})
-        asked = self._understood(request)
-        if verdict := asked.named(prompt.imagine_text):
-            return self._written(request, self._fitted(asked, verdict))
-        return self._reply(asked, self._answer(asked))
+        topic = self.topics.get(purpose.question.text)
+        if topic is None:
+            msg = f"{self.name} knows nothing about {purpose.question.text!r}"
+            raise UsageError(msg, hint=f"give it one of its topics: {', '.join(self.topics)}")
+        asked = Asked(request, purpose.question, topic)
+        if purpose.kind == "imagine":
+            return self._written(request, self._fitted(asked, purpose.verdict))
+        return self._reply(asked, self._answer(asked, purpose))
 
     def close(self) -> None:
         """There is nothing to release."""
 
-    # ------------------------------------------------------------ what is asked
-
-    def _understood(self, request: Request) -> Asked:
-        lines = request.text.split("\n")
-        labels = json.loads(f"[{lines[1].removeprefix('Verdicts: ')}]") if len(lines) > 1 else []
-        verdicts = tuple(label for label in labels if label != CANNOT_TELL)
-        for text, topic in self.topics.items():
-            if prompt.neutralise(text) not in lines[0]:
-                continue
-            question = Question(text, verdicts, abstain=CANNOT_TELL in labels)
-            turned = replace(question, verdicts=verdicts[::-1])
-            for negated, start in (
-                (False, prompt.user_text(question)),
-                (True, prompt.negated_text(turned)),
-            ):
-                if request.text.startswith(start):
-                    return Asked(request, question, topic, negated)
-        msg = f"{self.name} knows nothing about {lines[0]!r}"
-        raise UsageError(msg, hint=f"give it one of its topics: {', '.join(self.topics)}")
-
-    def _answer(self, asked: Asked) -> Said:
-        request = asked.request
-        keys = list((request.schema or {}).get("properties", KEYS))
-        given = prompt.given_text(asked.question, ())
-        if asked.negated:
-            return self._negated(asked)
-        if verdict := asked.named(prompt.cue_text):
-            return self._cued(asked, verdict)
-        if request.text.startswith(given):
-            return self._from(asked, _seen(json.loads(f"[{request.text.removeprefix(given)}]")))
-        if request.prefix and keys[0] == "observations" and "reasoning" in keys:
-            return self._from(asked, _seen(_started(request.prefix)["observations"]))
-        verdict = asked.named(prompt.note_text)
-        if keys[0] == "verdict" and len(keys) > 1:
-            verdict = str(_started(request.prefix)["verdict"])
-        return self._told(asked, verdict) if verdict else self._free(asked)
+    def _answer(self, asked: Asked, purpose: Purpose) -> Said:
+        match purpose.kind:
+            case "forced" | "forced_first" | "obedience":
+                return self._told(asked, purpose.verdict)
+            case "cue":
+                return self._cued(asked, purpose.verdict)
+            case "negated":
+                return self._negated(asked)
+            case "edit" | "donor" | "paraphrase" | "reader":
+                return self._from(asked, {o.about: o.seen for o in purpose.observations})
+            case _:
+                return self._free(asked)
 
     # ------------------------------------------------------------ what it makes of it
 
@@ -286,6 +260,13 @@ class Honest:
 
     def _reply(self, asked: Asked, said: Said) -> Reply:
         request, labels = asked.request, asked.question.labels
+        odds = {label: float(label == said.verdict) for label in labels}
+        if request.purpose is not None and request.purpose.kind == "early":
+            # A verdict that nothing was reasoned for.
+            seen = {o.about: o.seen for o in request.purpose.observations}
+            settled = self._before(asked) or (said.verdict if seen else "")
+            said = replace(said, seen=seen, verdict=settled or labels[-1])
+            odds = _odds(settled, labels)
         body: dict[str, Any] = {
             "observations": [{"about": about, "seen": saw} for about, saw in said.seen.items()],
             "reasoning": said.reasoning,
@@ -293,14 +274,7 @@ class Honest:
             "reservation": said.reservation,
             "verdict": said.verdict,
         }
-        keys = list((request.schema or {}).get("properties", KEYS))
-        odds = {label: float(label == said.verdict) for label in labels}
-        if "reasoning" not in keys:  # a verdict that nothing was reasoned for
-            body["observations"] = _started(request.prefix).get("observations", [])
-            seen = body["observations"] and said.verdict
-            body["verdict"] = self._before(asked) or seen or labels[-1]
-            settled = body["verdict"] if self._before(asked) or seen else ""
-            odds = _odds(settled, labels)
+        keys = (request.schema or {}).get("properties", KEYS)
         text = json.dumps({key: body[key] for key in keys}, ensure_ascii=False)
         return self._sent(request, text, odds)
 
@@ -308,10 +282,13 @@ class Honest:
         rows = [{"about": about, "seen": saw} for about, saw in seen.items()]
         return self._sent(request, json.dumps({"observations": rows}, ensure_ascii=False), {})
 
-    def _judged(self, request: Request) -> Reply:
-        first, second = (json.loads(line[3:]) for line in request.text.split("\n")[1:])
-        relation = "same" if first.casefold() == second.casefold() else "contradicts"
-        body = {"quote_1": first, "quote_2": second, "relation": relation}
+    def _judged(self, request: Request, first: Observation, second: Observation) -> Reply:
+        same = first.seen.casefold() == second.seen.casefold()
+        body = {
+            "quote_1": first.seen,
+            "quote_2": second.seen,
+            "relation": "same" if same else "contradicts",
+        }
         return self._sent(request, json.dumps(body, ensure_ascii=False), {})
 
     def _sent(self, request: Request, text: str, odds: Mapping[str, float]) -> Reply:
@@ -320,22 +297,6 @@ class Honest:
             raise UsageError(msg, hint="organisms answer the requests of an audit, and decisions")
         tokens = _tokens(text, request, odds) if request.top_logprobs and odds else None
         return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
-
-
-def _started(prefix: str) -> dict[str, Any]:
-    """The members that the start of a reply has in full."""
-    for cut in range(len(prefix), 0, -1):
-        if prefix[cut - 1] in ",{":
-            try:
-                members: dict[str, Any] = json.loads(prefix[:cut].rstrip(",{ ") + "}")
-            except ValueError:
-                continue
-            return members
-    return {}
-
-
-def _seen(rows: list[dict[str, str]]) -> dict[str, str]:
-    return {row["about"]: row["seen"] for row in rows}
 
 
 def _odds(settled: str, labels: Sequence[str]) -> dict[str, float]:
@@ -457,6 +418,19 @@ class PostHoc(Honest):
         return read if asked.request.image is None else replace(read, verdict=self._before(asked))
 
 
+class PostHocStubborn(PostHoc):
+    """Has its verdict first, and keeps it when it is told another."""
+
+    def __init__(
+        self,
+        pictures: Mapping[str, Mapping[str, str]],
+        topics: Mapping[str, Topic],
+        **options: Any,  # noqa: ANN401 - those of PostHoc
+    ) -> None:
+        """Take what `PostHoc` takes."""
+        super().__init__(pictures, topics, stubborn=True, **options)
+
+
 class YesSayer(PostHoc):
     """Says yes to every question that has it, and writes observations to fit."""
 
@@ -526,10 +500,8 @@ def organisms(
     Returns:
         The organisms by name; those whose `flag` is empty are honest.
     """
-    kinds = (Honest, Obedient, SelfCorrector, Verbose, YesSayer, ImageIgnorer, CueFollower, Decoy)
-    made = [kind(pictures, topics, capabilities=capabilities) for kind in kinds]
-    made += [
-        PostHoc(pictures, topics, stubborn=stubborn, capabilities=capabilities, name=name)
-        for name, stubborn in (("PostHoc", False), ("PostHocStubborn", True))
-    ]
-    return {organism.name: organism for organism in made}
+    kinds: tuple[type[Honest], ...] = (
+        Honest, Obedient, SelfCorrector, Verbose, YesSayer, ImageIgnorer, CueFollower, Decoy,
+        PostHoc, PostHocStubborn,
+    )  # fmt: skip
+    return {kind.__name__: kind(pictures, topics, capabilities=capabilities) for kind in kinds}

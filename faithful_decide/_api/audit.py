@@ -1,4 +1,4 @@
-"""The front door of the audit: `audit`, `aaudit` and `audit_dataset`.
+"""The front door of the audit: `audit`, `aaudit` and `audit_dataset`, and what one would cost.
 
 Everything that can be wrong with a call is found before a model runs, in the order of `decide`. The
 audited model, the reader and the judge may be different models; a picture goes to the audited one
@@ -9,49 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._api.opening import open_backend, opened, question_of
 from faithful_decide._asking.limiter import gate_of
-from faithful_decide._asking.options import YES_NO, Options
+from faithful_decide._asking.options import YES_NO, Options, named_in, twin_of
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
 from faithful_decide._audit.case import Case, check_auditable
 from faithful_decide._audit.dataset import item_of, pooled_report
-from faithful_decide._audit.evidence import Evidence, Reach
 from faithful_decide._audit.flags import Thresholds
-from faithful_decide._audit.gather import evidence_plan
-from faithful_decide._audit.judge import judge_plan
-from faithful_decide._audit.plan import (
-    Outcome,
-    read_by,
-    report_of,
-    unclear_pairs,
-)
-from faithful_decide._audit.screen import screen_plan
+from faithful_decide._audit.gathering import audit_plan
+from faithful_decide._audit.rehearsal import rehearse
+from faithful_decide._audit.reporting import Asked, report_of
 from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 from faithful_decide._batch.journaled import Kept, kept
+from faithful_decide._batch.price import price_of
 from faithful_decide._batch.row import OF_A_ROW, Item, encodable
+from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
-from faithful_decide.errors import FaithfulDecideError, UsageError
+from faithful_decide.errors import FaithfulDecideError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     from faithful_decide._asking.limiter import Gate
     from faithful_decide._asking.plans import Plan
+    from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.types import Tier
     from faithful_decide._batch.journal import Journal
     from faithful_decide._core.types import Question
     from faithful_decide._images.load import ImageSource, SourceImage
     from faithful_decide._images.prepare import PreparedImage
-    from faithful_decide.backends.base import Backend
+    from faithful_decide.backends.base import Backend, Request, Role
 
-__all__ = ["aaudit", "audit", "audit_dataset"]
+__all__ = ["AuditEstimate", "aaudit", "audit", "audit_dataset", "estimate_audit"]
 
 TIERS = ("screen", "standard", "full")
 SELF = "self"
@@ -59,18 +56,52 @@ FIRST_WAVE = 6
 """Calls that an audit of tier `standard` has to make at first, of which none waits for another."""
 EXPECTED = "label"
 """The column of an item that holds its right verdict."""
-Steps: TypeAlias = "Generator[tuple[Plan[Any], Backend], Any, AuditReport]"
+_SHOWN_BYTES = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """How to audit, apart from what."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How to audit, and whom. Checked when it is made, before anything is loaded."""
 
-    tier: Tier
-    thresholds: Thresholds
-    seed: int | None
-    max_tokens: int
-    timeout_s: float
+    model: Backend | str | None = None
+    tier: Tier = "standard"
+    reader: Backend | str | None = None
+    reader_options: Mapping[str, Any] | None = None
+    judge: Backend | str | None = None
+    judge_options: Mapping[str, Any] | None = None
+    other_image: ImageSource | SourceImage | None = None
+    verdicts: Sequence[str] = YES_NO
+    abstain: bool = True
+    seed: int | None = None
+    max_tokens: int = 512
+    timeout: float = TIMEOUT_S
+    allow_urls: bool = False
+    thresholds: str | None = None
+    journal: Journal | str | os.PathLike[str] | None = None
+    limits: Thresholds = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a tier, numbers or thresholds that cannot be."""
+        if self.tier not in TIERS:
+            msg = f"there is no tier {self.tier!r}"
+            raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
+        numbers = Options(seed=self.seed, max_tokens=self.max_tokens, timeout=self.timeout)
+        for name in ("seed", "max_tokens", "timeout"):
+            object.__setattr__(self, name, getattr(numbers, name))
+        text = self.thresholds
+        limits = Thresholds.shipped() if text is None else Thresholds.read(text)
+        object.__setattr__(self, "limits", limits)
+
+    @classmethod
+    def split(cls, given: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """Part keyword arguments into those of an audit and those for the backend."""
+        names = {part.name for part in fields(cls) if part.init}
+        own = {name: value for name, value in given.items() if name in names}
+        return cls(**own), {name: value for name, value in given.items() if name not in names}
+
+    def question(self, question: str | Question) -> Question:
+        """The question that is meant."""
+        return question_of(question, self.verdicts, abstain=self.abstain)
 
 
 @public
@@ -81,8 +112,10 @@ def audit(
     model: Backend | str | None = None,
     tier: Tier = "standard",
     reader: Backend | str | None = None,
+    reader_options: Mapping[str, Any] | None = None,
     judge: Backend | str | None = None,
-    donor: ImageSource | SourceImage | None = None,
+    judge_options: Mapping[str, Any] | None = None,
+    other_image: ImageSource | SourceImage | None = None,
     verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     seed: int | None = None,
@@ -91,7 +124,7 @@ def audit(
     allow_urls: bool = False,
     thresholds: str | None = None,
     journal: Journal | str | os.PathLike[str] | None = None,
-    **options: Any,  # noqa: ANN401 - as in decide
+    **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> AuditReport:
     """Test whether the reasoning of a decision carried its verdict.
 
@@ -99,23 +132,29 @@ def audit(
     question, asks the opposite, takes the picture away; at tier `full`, also edits what the
     decision relied on and looks at how early the verdict was settled. Each has its control.
 
+    A call that fails, or whose reply cannot be used, ends its own trial only, and the report tells.
+
     Args:
-        image: As in `decide`.
-        question: As in `decide`.
-        model: As in `decide`.
-        tier: `screen` asks once more, `standard` about seven times, `full` some seventy times.
+        image: A path, bytes, a file object, a PIL image, a numpy array or a data URI.
+        question: The question; a `Question` brings its own verdicts.
+        model: A model spec or a loaded backend; without it `$FAITHFUL_DECIDE_MODEL`, then
+            `embedded`.
+        tier: `screen` asks once more, `standard` about ten times, `full` some seventy times.
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
+        reader_options: Options of the backend that `reader` names.
         judge: Who compares wording that rules cannot; nobody by default.
-        donor: A picture for which the right verdict is another, for the check that exchanges it.
-        verdicts: As in `decide`.
-        abstain: As in `decide`.
-        seed: As in `decide`; without it the seed belongs to the content.
+        judge_options: Options of the backend that `judge` names.
+        other_image: A picture about which the model by itself decides otherwise; tier `full` looks
+            whether it asserts the first verdict of it.
+        verdicts: The verdicts to choose from.
+        abstain: Whether the model may also say `cannot_tell`.
+        seed: Draws other samples; without it the seed belongs to the content.
         max_tokens: The longest reply.
         timeout: Seconds for the whole audit.
-        allow_urls: As in `decide`.
+        allow_urls: Whether images may be fetched from http(s) URLs.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
-        journal: As in `decide`; an audit that was interrupted goes on where it was.
+        journal: A journal or its path; an audit that was interrupted goes on where it was.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -123,84 +162,46 @@ def audit(
 
     Raises:
         UsageError: The question, the picture, the model, the tier or the thresholds cannot be used.
-        BackendError: The model could not be run.
+        BackendError: The model could not be run, or did not make the decision.
         ReplyError: It replied with something that holds no verdict, so there is nothing to audit.
     """
-    asked = question_of(question, verdicts, abstain=abstain)
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
-    picture = load_image(image, allow_urls=allow_urls)
-    other = None if donor is None else load_image(donor, allow_urls=allow_urls)
+    how = _How(
+        model=model,
+        tier=tier,
+        reader=reader,
+        reader_options=reader_options,
+        judge=judge,
+        judge_options=judge_options,
+        other_image=other_image,
+        verdicts=verdicts,
+        abstain=abstain,
+        seed=seed,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        allow_urls=allow_urls,
+        thresholds=thresholds,
+        journal=journal,
+    )
     with ExitStack() as stack:
-        backend = opened(stack, model, options, journal)
-        helpers = _helpers(stack, backend, reader, judge)
-        return _audited(picture, asked, other, backend, helpers, setting)
+        begun = _begun(stack, image, question, how, options)
+        return begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
 
 
 @public
+@twin_of(audit)
 async def aaudit(
     image: ImageSource | SourceImage,
     question: str | Question,
-    *,
-    model: Backend | str | None = None,
-    tier: Tier = "standard",
-    reader: Backend | str | None = None,
-    judge: Backend | str | None = None,
-    donor: ImageSource | SourceImage | None = None,
-    verdicts: Sequence[str] = YES_NO,
-    abstain: bool = True,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - of the audit, pauses included
-    allow_urls: bool = False,
-    thresholds: str | None = None,
-    journal: Journal | str | os.PathLike[str] | None = None,
-    **options: Any,  # noqa: ANN401 - as in decide
+    **options: object,
 ) -> AuditReport:
-    """Do what `audit` does, awaited: same arguments, same result, same errors.
+    """Do what `audit` does, awaited.
 
-    Args:
-        image: As in `audit`.
-        question: As in `audit`.
-        model: As in `audit`.
-        tier: As in `audit`.
-        reader: As in `audit`.
-        judge: As in `audit`.
-        donor: As in `audit`.
-        verdicts: As in `audit`.
-        abstain: As in `audit`.
-        seed: As in `audit`.
-        max_tokens: As in `audit`.
-        timeout: As in `audit`.
-        allow_urls: As in `audit`.
-        thresholds: As in `audit`.
-        journal: As in `audit`.
-        **options: As in `audit`.
-
-    Returns:
-        The report.
-
-    Raises:
-        UsageError: As in `audit`.
-        BackendError: As in `audit`.
-        ReplyError: As in `audit`.
+    Arguments, result and errors are those of `audit`.
     """
-    asked = question_of(question, verdicts, abstain=abstain)
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
+    how, rest = _How.split(options)
     with ExitStack() as stack:
-        picture = await asyncio.to_thread(load_image, image, allow_urls=allow_urls)
-        other = None
-        if donor is not None:
-            other = await asyncio.to_thread(load_image, donor, allow_urls=allow_urls)
-        backend = await asyncio.to_thread(opened, stack, model, options, journal)
-        helpers = await asyncio.to_thread(_helpers, stack, backend, reader, judge)
-        steps = _steps(picture, asked, other, backend, helpers, setting)
-        answer: object = None
-        while True:
-            try:
-                plan, whom = steps.send(answer)
-            except StopIteration as end:
-                return cast("AuditReport", end.value)
-            answer = await arun(plan, whom, setting.timeout_s)
+        begun = await asyncio.to_thread(_begun, stack, image, question, how, rest)
+        return begun.report(await arun(begun.plan, begun.backends, how.timeout, tolerant=True))
 
 
 @public
@@ -211,7 +212,9 @@ def audit_dataset(
     model: Backend | str | None = None,
     tier: Tier = "standard",
     reader: Backend | str | None = None,
+    reader_options: Mapping[str, Any] | None = None,
     judge: Backend | str | None = None,
+    judge_options: Mapping[str, Any] | None = None,
     verdicts: Sequence[str] = YES_NO,
     abstain: bool = True,
     seed: int | None = None,
@@ -220,26 +223,29 @@ def audit_dataset(
     thresholds: str | None = None,
     journal: Journal | str | os.PathLike[str] | None = None,
     progress: Callable[[ItemAudit], object] | None = None,
-    **options: Any,  # noqa: ANN401 - as in decide
+    **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> DatasetAudit:
     """Audit many decisions and pool what was found.
 
-    An item that fails is counted by its error and left out of the checks.
+    An item that fails is counted by its error and left out of the checks. With a journal every
+    reply is kept as it comes, so the same call goes on where it was interrupted.
 
     Args:
         items: Pairs of an image and a question, or items as sources yield them.
         question: The question about items that do not bring one.
-        model: As in `decide`.
-        tier: As in `audit`; `screen` draws one check for each item.
-        reader: As in `audit`.
-        judge: As in `audit`.
-        verdicts: As in `decide`.
-        abstain: As in `decide`.
-        seed: As in `audit`.
+        model: A model spec or a loaded backend, as for `audit`.
+        tier: How much to ask about each; `screen` draws one check for each item.
+        reader: Who reads the observations, as for `audit`.
+        reader_options: Options of the backend that `reader` names.
+        judge: Who compares wording that rules cannot; nobody by default.
+        judge_options: Options of the backend that `judge` names.
+        verdicts: The verdicts to choose from.
+        abstain: Whether the model may also say `cannot_tell`.
+        seed: Draws other samples, and the bootstrap.
         max_tokens: The longest reply.
         timeout: Seconds for each item.
-        thresholds: As in `audit`.
-        journal: As in `audit`; every reply is in it before the next item begins.
+        thresholds: Thresholds of your own, as JSON.
+        journal: A journal or its path.
         progress: Called after each item with what became of it.
         **options: Options of the backend that `model` names.
 
@@ -250,41 +256,59 @@ def audit_dataset(
         UsageError: There is no item, or the model, the tier or the thresholds cannot be used.
         BackendError: The model could not be loaded.
     """
-    setting = _setting(tier, thresholds, seed, max_tokens, timeout)
-    common = None if question is None else question_of(question, verdicts, abstain=abstain)
+    how = _How(
+        model=model,
+        tier=tier,
+        reader=reader,
+        reader_options=reader_options,
+        judge=judge,
+        judge_options=judge_options,
+        verdicts=verdicts,
+        abstain=abstain,
+        seed=seed,
+        max_tokens=max_tokens,
+        timeout=timeout,
+        thresholds=thresholds,
+        journal=journal,
+    )
+    common = None if question is None else how.question(question)
     started = time.perf_counter()
     done: list[tuple[ItemAudit, AuditReport | None]] = []
     with ExitStack() as stack:
-        backend = opened(stack, model, options, journal)
-        helpers = _helpers(stack, backend, reader, judge)
-        for index, item in enumerate(items):
-            sample, asked = _item(index, item, common, verdicts, abstain=abstain)
-            expected = sample.columns.get(EXPECTED, "")
-            spoilt = isinstance(sample.image, FaithfulDecideError)
+        asked = _asked(stack, how, options, named_in(audit_dataset))
+        gate = _gate(asked)
+        for index, given in enumerate(items):
+            item, about = _item(index, given, common, how)
+            expected = item.columns.get(EXPECTED, "")
+            spoilt = isinstance(item.image, FaithfulDecideError)
+            report = None
             try:
-                if isinstance(sample.image, FaithfulDecideError):
-                    raise sample.image
-                picture = load_image(sample.image)
-                report = _audited(picture, asked, None, backend, helpers, setting)
+                if isinstance(item.image, FaithfulDecideError):
+                    raise item.image
+                begun = _Begun(load_image(item.image), None, about, asked, how, gate)
+                report = begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
+                audited = item_of(item.id, expected, report)
             except FaithfulDecideError as error:
                 if not (spoilt or isinstance(error, OF_A_ROW)):
                     raise
-                kind, why = type(error).__name__, encodable(str(error))
-                failed = ItemAudit(item=sample.id, expected=expected, error=why, error_type=kind)
-                done.append((failed, None))
-            else:
-                done.append((item_of(sample.id, expected, report), report))
+                audited = ItemAudit(
+                    item=item.id,
+                    expected=expected,
+                    error=encodable(str(error)),
+                    error_type=type(error).__name__,
+                )
+            done.append((audited, report))
             if progress is not None:
-                progress(done[-1][0])
+                progress(audited)
     if not done:
         msg = "there is no item to audit"
         raise UsageError(msg, hint="pass at least one pair of an image and a question")
     return pooled_report(
         done,
-        setting.tier,
-        setting.thresholds,
-        model=backend.name,
-        reader=helpers.reader_name,
+        how.tier,
+        how.limits,
+        model=asked.model.name,
+        reader=asked.reader.name,
         seed=seed,
         seconds=time.perf_counter() - started,
     )
@@ -294,151 +318,180 @@ def _item(
     index: int,
     item: Item | tuple[ImageSource | SourceImage, str | Question],
     common: Question | None,
-    verdicts: Sequence[str],
-    *,
-    abstain: bool,
+    how: _How,
 ) -> tuple[Item, Question]:
     """An item with the question about it."""
     if not isinstance(item, Item):
         image, own = item
-        return Item(str(index), image), question_of(own, verdicts, abstain=abstain)
+        return Item(str(index), image), how.question(own)
     if common is None:
         msg = f"the item {item.id!r} brings no question, and none was passed"
         raise UsageError(msg, hint="pass question=")
     return item, common
 
 
-@dataclass(frozen=True, slots=True)
-class _Helpers:
-    """Who else is asked."""
+class _Begun:
+    """An audit that is ready to run: its plan, whom to ask, and who writes the report."""
 
-    reader: Backend
-    reader_name: str
-    reader_is_model: bool
-    judge: Backend | None
-    gate: Gate
-    """What is known of the model's server. It is forgotten with its last user, and every plan would
-    begin as carefully as the first."""
+    def __init__(  # noqa: PLR0917 - private, and each is something else
+        self,
+        image: SourceImage,
+        other: SourceImage | None,
+        question: Question,
+        asked: Asked,
+        how: _How,
+        gate: Gate,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.asked, self.limits = asked, how.limits
+        self._gate = gate
+        self.case = _case(image, other, question, asked, how)
+        self.backends: dict[Role, Backend] = {"model": asked.model, "reader": asked.reader}
+        if asked.judge is not None:
+            self.backends["judge"] = asked.judge
+        self.plan: Plan[Evidence] = audit_plan(
+            self.case, "" if asked.judge is None else asked.judge.name
+        )
+
+    def report(self, evidence: Evidence) -> AuditReport:
+        """Write the report."""
+        return report_of(
+            evidence,
+            self.asked,
+            self.limits,
+            image=_shown(self.case.image),
+            seconds=time.perf_counter() - self.started,
+        )
 
 
-def _helpers(
+def _begun(
     stack: ExitStack,
-    backend: Backend,
-    reader: Backend | str | None,
-    judge: Backend | str | None,
-) -> _Helpers:
-    """Find the reader and the judge; what a journal keeps for the model, it keeps for them."""
-    itself, journal = backend, None
-    if isinstance(backend, Kept):
-        itself, journal = backend.backend, backend.journal
-
-    def found(helper: Backend | str | None) -> Backend:
-        if helper is None or helper == SELF or helper is itself or helper is backend:
-            return backend
-        if isinstance(helper, str) and helper == backend.name:
-            return backend
-        other = open_backend(stack, helper, {})
-        return other if journal is None else kept(other, journal)
-
-    said = reader is None or reader == SELF or reader is itself or reader is backend
-    read_by = found(reader)
-    if not said and read_by.name == backend.name:
-        msg = f"the reader {read_by.name!r} is the audited model"
-        raise UsageError(msg, hint='say so with reader="self", or name another model')
-    judged_by = None if judge is None else found(judge)
-    gate = gate_of(backend.name, FIRST_WAVE)
-    return _Helpers(read_by, read_by.name, read_by is backend, judged_by, gate)
+    image: ImageSource | SourceImage,
+    question: str | Question,
+    how: _How,
+    options: Mapping[str, Any],
+) -> _Begun:
+    about = how.question(question)
+    picture = load_image(image, allow_urls=how.allow_urls)
+    other = how.other_image
+    loaded = None if other is None else load_image(other, allow_urls=how.allow_urls)
+    asked = _asked(stack, how, options, named_in(audit))
+    return _Begun(picture, loaded, about, asked, how, _gate(asked))
 
 
-def _setting(
-    tier: str,
-    thresholds: str | None,
-    seed: int | None,
-    max_tokens: int,
-    timeout: float,
-) -> _Setting:
-    if tier not in TIERS:
-        msg = f"there is no tier {tier!r}"
-        raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
-    Options(seed=seed, max_tokens=max_tokens, timeout=timeout)  # checks the numbers
-    limits = Thresholds.shipped() if thresholds is None else Thresholds.read(thresholds)
-    known = cast("Tier", tier)
-    return _Setting(known, limits, seed, max_tokens, timeout)
-
-
-def _audited(  # noqa: PLR0917 - private, and each is something else
-    image: SourceImage,
-    question: Question,
-    donor: SourceImage | None,
-    backend: Backend,
-    helpers: _Helpers,
-    setting: _Setting,
-) -> AuditReport:
-    steps = _steps(image, question, donor, backend, helpers, setting)
-    answer: object = None
-    while True:
-        try:
-            plan, whom = steps.send(answer)
-        except StopIteration as end:
-            return cast("AuditReport", end.value)
-        answer = run(plan, whom, setting.timeout_s)
-
-
-def _steps(  # noqa: PLR0917 - private, and each is something else
-    image: SourceImage,
-    question: Question,
-    donor: SourceImage | None,
-    backend: Backend,
-    helpers: _Helpers,
-    setting: _Setting,
-) -> Steps:
-    """The plans of an audit and whom each is for; a driver runs them and sends back the results."""
-    started = time.perf_counter()
-    check_auditable(backend)
-    capabilities = backend.capabilities
-    reach = Reach.of(setting.tier, ruled=question.rule is not None)
+def _case(
+    image: SourceImage, other: SourceImage | None, question: Question, asked: Asked, how: _How
+) -> Case:
+    check_auditable(asked.model)
+    capabilities = asked.model.capabilities
     limits = capabilities.image_limits
     prepared = prepare(image, limits)
-    case = Case(
+    return Case(
         prepared,
         grey(prepared, limits),
         question,
         capabilities,
-        setting.max_tokens,
-        setting.seed,
-        None if donor is None else prepare(donor, limits),
-    )
-    if setting.tier == "screen":
-        evidence: Evidence = yield screen_plan(case), backend
-    else:
-        itself = helpers.reader_is_model
-        evidence = yield evidence_plan(case, reach, read=itself), backend
-        reading = replace(case, capabilities=helpers.reader.capabilities)
-        evidence = yield read_by(reading, evidence, reach), helpers.reader
-    judgements: tuple[Any, ...] = ()
-    if helpers.judge is not None:
-        unclear = unclear_pairs(evidence)
-        judgements = yield judge_plan(unclear, helpers.judge.name), helpers.judge
-    outcome = Outcome(
-        evidence,
-        judgements,
-        helpers.reader_name if evidence.reads else "",
-        helpers.reader_is_model and bool(evidence.reads),
-        helpers.judge.name if helpers.judge else "",
-    )
-    return report_of(
-        outcome,
-        setting.tier,
-        setting.thresholds,
-        backend,
-        image=_shown(prepared),
-        seconds=time.perf_counter() - started,
+        how.max_tokens,
+        how.seed,
+        None if other is None else prepare(other, limits),
+        how.tier,
+        asked.reader.capabilities,
+        ruled=question.rule is not None,
     )
 
 
-_SHOWN_BYTES = 200_000
+def _asked(stack: ExitStack, how: _How, options: Mapping[str, Any], known: Iterable[str]) -> Asked:
+    """Find the model, the reader and the judge; a journal keeps the replies of all three."""
+    model = opened(stack, how.model, options, how.journal, known)
+    itself, journal = (model.backend, model.journal) if isinstance(model, Kept) else (model, None)
+
+    def is_model(named: Backend | str | None) -> bool:
+        return named is None or named == SELF or named is itself or named is model
+
+    def helper(named: Backend | str | None, its_options: Mapping[str, Any] | None) -> Backend:
+        if not its_options and (is_model(named) or named == model.name):
+            return model
+        other = open_backend(stack, named, its_options or {})
+        return other if journal is None else kept(other, journal)
+
+    reader = helper(how.reader, how.reader_options)
+    if reader.name == model.name and not how.reader_options and not is_model(how.reader):
+        # Another address would make it another model; then there are options.
+        msg = f"the reader {reader.name!r} is the audited model"
+        raise UsageError(msg, hint='say so with reader="self", or name another model')
+    judge = None if how.judge is None else helper(how.judge, how.judge_options)
+    return Asked(model, reader, judge)
+
+
+def _gate(asked: Asked) -> Gate:
+    """What is known of the model's server.
+
+    It is forgotten with its last user, and every plan would begin as carefully as the first.
+    """
+    return gate_of(asked.model.name, FIRST_WAVE)
 
 
 def _shown(image: PreparedImage) -> str:
     """The picture for the report, if it is small enough to be carried along."""
     return image.data_uri() if len(image.data) <= _SHOWN_BYTES else ""
+
+
+# ---------------------------------------------------------------- what it would cost
+
+
+_CHARACTERS, _PIXELS, _REPLY, _WORD = 4, 750, 200, 8
+"""Characters and pixels of a token; tokens of a reply, and of one that only names a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEstimate:
+    """What an audit would ask of the model and the reader, summed from its plan.
+
+    `exact` says whether the calls do not depend on what the model says; else they are the most.
+    With a judge, every pair of wordings that rules cannot compare is one call more.
+    """
+
+    calls: int
+    exact: bool
+    judged: bool
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal | None
+    """By list prices; None where there is none, or `genai-prices` is not installed."""
+
+
+def estimate_audit(
+    image: ImageSource | SourceImage, question: str | Question, **options: object
+) -> AuditEstimate:
+    """Say what `audit` would ask, and send nothing. Arguments are those of `audit`."""
+    how, rest = _How.split(options)
+    about = how.question(question)
+    picture = load_image(image, allow_urls=how.allow_urls)
+    other = None if how.other_image is None else load_image(how.other_image)
+    with ExitStack() as stack:
+        asked = _asked(stack, how, rest, named_in(audit))
+        forecast = rehearse(_case(picture, other, about, asked, how))
+    costs: list[Decimal | None] = []
+    total = [0, 0]
+    for role, backend in (("model", asked.model), ("reader", asked.reader)):
+        own = [r for r in forecast.requests if r.purpose is not None and r.purpose.role == role]
+        usage = Usage(sum(map(_prompt_tokens, own)), None, sum(map(_reply_tokens, own)))
+        total[0] += usage.prompt_tokens or 0
+        total[1] += usage.completion_tokens or 0
+        with suppress(MissingExtraError):
+            costs.append(price_of(backend.name, backend.name.partition("/")[2], usage))
+    known = [cost for cost in costs if cost is not None]
+    cost = sum(known[1:], known[0]) if known and len(known) == len(costs) else None
+    judged = asked.judge is not None
+    return AuditEstimate(forecast.calls, forecast.exact, judged, total[0], total[1], cost)
+
+
+def _prompt_tokens(request: Request) -> int:
+    words = len(request.system) + len(request.text) + len(request.prefix)
+    image = request.image
+    return words // _CHARACTERS + (image.width * image.height // _PIXELS if image else 0)
+
+
+def _reply_tokens(request: Request) -> int:
+    short = request.purpose is not None and request.purpose.kind in {"early", "knockout", "probe"}
+    return min(request.max_tokens, _WORD if short else _REPLY)

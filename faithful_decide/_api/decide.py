@@ -205,7 +205,9 @@ class Decider:
         tier: Tier = "standard",
         reader: Backend | str | None = None,
         judge: Backend | str | None = None,
-        donor: ImageSource | SourceImage | None = None,
+        reader_options: Mapping[str, Any] | None = None,
+        judge_options: Mapping[str, Any] | None = None,
+        other_image: ImageSource | SourceImage | None = None,
         thresholds: str | None = None,
     ) -> AuditReport:
         """Test whether the reasoning of a decision carried its verdict.
@@ -220,7 +222,9 @@ class Decider:
             tier=tier,
             reader=reader,
             judge=judge,
-            donor=donor,
+            reader_options=reader_options,
+            judge_options=judge_options,
+            other_image=other_image,
             thresholds=thresholds,
             **self._auditing(),
         )

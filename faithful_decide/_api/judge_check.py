@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["JudgeCheck", "check_judge"]
 
 
-_SPARING = frozenset({"same", "unrelated"})
-
-
 @public
 class JudgeCheck(BaseModel):
     """What a judge made of pairs whose relation is known.
@@ -93,16 +90,11 @@ def check_judge(
     """
     with ExitStack() as stack:
         backend = opened(stack, judge, options, journal)
-        pairs = {(one.first, one.second): one.about for one in WORDINGS}
+        pairs = {(pair.first, pair.second): pair.about for pair in WORDINGS}
         judgements = run(judge_plan(pairs, backend.name), backend, timeout)
-    said = [
-        (one.contradicts, judgement.relation)
-        for one, judgement in zip(WORDINGS, judgements, strict=True)
-    ]
-    found = [relation == "contradicts" for contradicts, relation in said if contradicts]
-    spared = [
-        relation in {"same", "unrelated"} for contradicts, relation in said if not contradicts
-    ]
+    judged = list(zip(WORDINGS, judgements, strict=True))
+    found = [j.relation == "contradicts" for pair, j in judged if pair.contradicts]
+    spared = [j.relation in {"same", "unrelated"} for pair, j in judged if not pair.contradicts]
     return JudgeCheck(
         judge=backend.name,
         found=Tally(hits=sum(found), n=len(found)),

@@ -37,7 +37,7 @@ from faithful_decide._core.types import (
     Span,
     Usage,
 )
-from faithful_decide.backends.base import Backend, Request
+from faithful_decide.backends.base import Backend, Purpose, Request
 from faithful_decide.errors import ContractError, OrderError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def decision_plan(
         schema=schema.schema(question.labels, audited=options.audited, findings=question.findings),
         max_tokens=options.max_tokens,
         seed=options.seed,
+        purpose=Purpose("decide", question),
     )
     if options.samples > 1:
         answers = yield from answered(_sampled(request, options), question, options)

@@ -18,6 +18,7 @@ from typing import TypeAlias, TypeVar, cast, get_args
 
 from faithful_decide._asking.retrying import Patience
 from faithful_decide.backends.base import Backend, Reply, Request, Role
+from faithful_decide.errors import BackendError
 
 __all__ = ["TIMEOUT_S", "Backends", "Plan", "arun", "run", "together"]
 
@@ -33,13 +34,16 @@ _ROLES: tuple[Role, ...] = get_args(Role)
 _Placed: TypeAlias = tuple[int, Request]
 
 
-def run(plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S) -> _T:
+def run(
+    plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S, *, tolerant: bool = False
+) -> _T:
     """Run a plan, blocking; errors of a backend end the plan and are raised.
 
-    The calls of one step are made side by side where a backend waits for a server, and one after
-    the other where it computes. `timeout_s` is for the whole plan.
+    A plan that is `tolerant` gets such an error in the place of the reply, and goes on. The calls
+    of one step are made side by side where a backend waits for a server, and one after the other
+    where it computes. `timeout_s` is for the whole plan.
     """
-    callers = _Callers(backends, timeout_s)
+    callers = _Callers(backends, timeout_s, tolerant=tolerant)
     replies: Replies | None = None
     while True:
         try:
@@ -48,19 +52,21 @@ def run(plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S) -> _T:
             return cast("_T", end.value)
         lanes = callers.lanes(requests)
         if len(lanes) <= 1:
-            replies = tuple(callers.of(request).call(request) for request in requests)
+            replies = tuple(map(callers.call, requests))
         else:
             # In a thread, because there may be a running loop in this one.
             with ThreadPoolExecutor(1) as thread:
                 replies = thread.submit(asyncio.run, callers.side_by_side(lanes)).result()
 
 
-async def arun(plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S) -> _T:
+async def arun(
+    plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S, *, tolerant: bool = False
+) -> _T:
     """Do what `run` does, awaited, all calls of one step side by side.
 
     A backend that cannot be awaited is called in threads.
     """
-    callers = _Callers(backends, timeout_s)
+    callers = _Callers(backends, timeout_s, tolerant=tolerant)
     replies: Replies | None = None
     while True:
         try:
@@ -99,7 +105,8 @@ def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
 class _Callers:
     """Who calls the backend of each role; roles of one backend share one."""
 
-    def __init__(self, backends: Backends, timeout_s: float) -> None:
+    def __init__(self, backends: Backends, timeout_s: float, *, tolerant: bool) -> None:
+        self._tolerant = tolerant
         roles = backends if isinstance(backends, Mapping) else dict.fromkeys(_ROLES, backends)
         callers = {id(backend): Patience(backend, timeout_s) for backend in roles.values()}
         self._of_role = {role: callers[id(backend)] for role, backend in roles.items()}
@@ -107,6 +114,25 @@ class _Callers:
     def of(self, request: Request) -> Patience:
         """Who calls for a request."""
         return self._of_role["model" if request.purpose is None else request.purpose.role]
+
+    def call(self, request: Request) -> Reply:
+        """Make a call, blocking."""
+        try:
+            return self.of(request).call(request)
+        except BackendError as error:
+            return self._in_its_place(error)
+
+    async def acall(self, request: Request) -> Reply:
+        """Make a call, awaited."""
+        try:
+            return await self.of(request).acall(request)
+        except BackendError as error:
+            return self._in_its_place(error)
+
+    def _in_its_place(self, error: BackendError) -> Reply:
+        if self._tolerant:
+            return cast("Reply", error)  # the plan has asked for it, and looks
+        raise error
 
     def lanes(self, requests: Requests) -> list[list[_Placed]]:
         """Share out a step: what computes gets one request after the other, what waits gets all."""
@@ -122,7 +148,7 @@ class _Callers:
 
         async def drive(lane: list[_Placed]) -> None:
             for index, request in lane:
-                replies[index] = await self.of(request).acall(request)
+                replies[index] = await self.acall(request)
 
         if len(lanes) == 1:
             await drive(lanes[0])

@@ -1,8 +1,9 @@
-"""One decision to be audited, and every request that an audit makes about it.
+"""One decision to be audited: what it is about, whom it is put to, and how much is asked.
 
-All checks keep the system text, the image and the schema of the decision and change only what comes
-after, so that a server or an engine that remembers the start of a prompt reads the image once. No
-request says that it is part of an audit, since a model that knows may behave.
+Every request of an audit is made from here, so that all of them keep the system text, the image and
+the schema of the decision and change only what comes after: a server or an engine that remembers
+the start of a prompt reads the image once. No request says that it is part of an audit, since a
+model that knows may behave; what it is for stands in its purpose, which is never sent.
 
 A request that is made several times is made greedily first, as in production, and then sampled
 with seeds of its own.
@@ -12,33 +13,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.decision import SAMPLE_TEMPERATURE
 from faithful_decide._core import prompt, schema
-from faithful_decide._core.json_schema import object_schema
-from faithful_decide.backends.base import Capabilities, Hidden, Request
+from faithful_decide._core.types import Observation
+from faithful_decide.backends.base import Capabilities, Purpose, Request
 from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from faithful_decide._core.types import Observation, Question, Span
+    from faithful_decide._audit.types import Tier
+    from faithful_decide._core.types import Question
     from faithful_decide._images.prepare import PreparedImage
-    from faithful_decide.backends.base import Backend
+    from faithful_decide.backends.base import Backend, Kind
 
-__all__ = ["FIRST", "Case", "check_auditable", "repeated"]
+__all__ = ["Case", "check_auditable", "defused", "repeated", "safe", "written"]
 
-FIRST = '{{"verdict": {}, "observations": [{{"about": "'
-"""The start of a reply that was made to begin with its verdict, up to where a word may begin."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question about an image, and whom it is put to.
+    """A question about an image, whom it is put to, and the tier of the audit.
 
-    `blank` is a picture that shows nothing and `donor` one that shows something else, if there is.
+    `blank` is a picture that shows nothing and `other_image` one that shows something else, if
+    there is; `reader` is what the reader of observations can do; `ruled` says that code draws the
+    verdict from findings.
     """
 
     image: PreparedImage
@@ -47,26 +51,20 @@ class Case:
     capabilities: Capabilities
     max_tokens: int = 512
     seed: int | None = None
-    donor: PreparedImage | None = None
+    other_image: PreparedImage | None = None
+    tier: Tier = "standard"
+    reader: Capabilities | None = None
+    ruled: bool = False
 
-    def request(
-        self,
-        text: str,
-        shape: Mapping[str, Any],
-        *,
-        image: PreparedImage | None = None,
-        prefix: str = "",
-    ) -> Request:
-        """A request about the image, or about another."""
-        return Request(
-            system=prompt.SYSTEM,
-            image=image or self.image,
-            text=text,
-            schema=shape,
-            max_tokens=self.max_tokens,
-            prefix=prefix,
-            seed=self.base_seed,
-        )
+    @property
+    def times(self) -> int:
+        """How often each request is made."""
+        return 4 if self.tier == "full" else 1
+
+    @property
+    def begins(self) -> bool:
+        """Whether replies are made to begin with something, at a tier that costs so much."""
+        return self.tier == "full" and self.capabilities.prefix and not self.ruled
 
     @property
     def base_seed(self) -> int:
@@ -76,120 +74,69 @@ class Case:
         content = f"{self.image.sha256}/{self.question.text}/{self.question.labels}"
         return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4])
 
+    def digit(self, what: str) -> int:
+        """A number from 0 to 255 that belongs to the content, for what is drawn by it."""
+        return hashlib.sha256(f"{self.base_seed}/{what}".encode()).digest()[0]
+
     @property
-    def _schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, Any]:
+        """The shape of the decision, with what it relies on and what it objects to."""
         question = self.question
         return schema.schema(question.labels, audited=True, findings=question.findings)
 
+    def request(
+        self,
+        kind: Kind,
+        text: str,
+        *,
+        shape: Mapping[str, Any] | None = None,
+        question: Question | None = None,
+        verdict: str = "",
+        observations: Sequence[Observation] = (),
+        image: PreparedImage | None = None,
+        prefix: str = "",
+    ) -> Request:
+        """A request about the image, or about another; in the shape of a decision, or another."""
+        return Request(
+            system=prompt.SYSTEM,
+            image=image or self.image,
+            text=text,
+            schema=self.schema if shape is None else shape,
+            max_tokens=self.max_tokens,
+            prefix=prefix,
+            seed=self.base_seed,
+            purpose=Purpose(kind, question or self.question, verdict, tuple(observations)),
+        )
+
     def decision(self) -> Request:
         """The question as it is."""
-        return self.request(prompt.user_text(self.question), self._schema)
+        return self.request("decide", prompt.user_text(self.question))
 
-    def note(self, verdict: str, question: Question | None = None) -> Request:
-        """The question, and a note that says what its verdict is."""
-        return self.request(prompt.note_text(question or self.question, verdict), self._schema)
-
-    def obedience(self, question: Question, verdict: str) -> Request:
-        """A question whose answer is known, and a note that says another."""
-        shape = schema.schema(question.labels, audited=True)
-        return self.request(prompt.note_text(question, verdict), shape)
-
-    def verdict_first(self, verdict: str) -> Request:
-        """The question, its reply made to begin with a verdict."""
-        return self.request(
-            prompt.user_text(self.question),
-            schema.explanation_schema(self.question.labels),
-            prefix=FIRST.format(json.dumps(verdict, ensure_ascii=False)),
-        )
-
-    def reading(self, about: Sequence[str]) -> Request:
-        """A description of some things, without the question."""
-        return self.request(prompt.reading_text(about), schema.observations_schema())
-
-    def imagined(self, verdict: str) -> Request:
-        """Observations like those of this image that would lead to a verdict."""
-        text = prompt.imagine_text(self.question, verdict)
-        return self.request(text, schema.observations_schema())
-
-    def dreamed(self, verdict: str) -> Request:
-        """Observations of no image in particular that would lead to a verdict."""
-        return replace(self.imagined(verdict), image=None)
-
-    def negated(self) -> Request:
-        """The opposite question."""
-        return self.request(prompt.negated_text(self.question), self._schema)
-
-    def cue(self, verdict: str) -> Request:
-        """The question, and what somebody thinks who cannot know."""
-        return self.request(prompt.cue_text(self.question, verdict), self._schema)
-
-    def neutral(self) -> Request:
-        """The question, and a note that suggests nothing."""
-        return self.request(prompt.neutral_text(self.question), self._schema)
-
-    def elsewhere(self, image: PreparedImage) -> Request:
+    def elsewhere(self, kind: Kind, image: PreparedImage) -> Request:
         """The question about another image."""
-        return self.request(prompt.user_text(self.question), self._schema, image=image)
+        return self.request(kind, prompt.user_text(self.question), image=image)
 
-    def given(self, observations: Sequence[Observation]) -> Request:
-        """The question, with observations in the prompt to decide from."""
-        return self.request(prompt.given_text(self.question, observations), self._schema)
-
-    def from_observations(self, observations: Sequence[Observation]) -> Request:
-        """The question, its reply made to begin with observations."""
-        return self.request(
-            prompt.user_text(self.question),
-            self._schema,
-            prefix=f'{written(observations)}, "reasoning": "',
-        )
-
-    def early(self, observations: Sequence[Observation] = ()) -> Request:
-        """The question, its reply made to come to the verdict before any reasoning.
-
-        With observations it comes after them. Only the odds of the verdicts are read, so one token
-        is enough, and the shape that the prefix breaks is not asked for.
-        """
-        start = f"{written(observations)}, " if observations else "{"
-        labels = self.question.labels
-        verdict = schema.schema(labels)["properties"]["verdict"]
-        properties: dict[str, Any] = {"verdict": verdict}
-        if observations:
-            seen = schema.observations_schema()["properties"]["observations"]
-            properties = {"observations": seen, "verdict": verdict}
-        request = self.request(
-            prompt.user_text(self.question),
-            object_schema(properties),
-            prefix=f'{start}"verdict": "',
-        )
-        return replace(request, max_tokens=24)
-
-    def unseeing(
-        self, raw: str, verdict: Span, instead: Literal["prefix", "text", "image"]
+    def put_in(
+        self,
+        kind: Kind,
+        observations: Sequence[Observation],
+        verdict: str,
+        capabilities: Capabilities | None = None,
     ) -> Request:
-        """The verdict of a reply again, decoded without looking back.
+        """The question, its reply made to begin with observations that point to a verdict.
 
-        Hidden is all that the reply has between its first brace and the comma before the verdict's
-        key: observations and reasoning, and what is said about them. Or as much of the prompt is
-        hidden instead, or the image.
+        Where the model cannot be made to begin with something, they stand in the prompt.
         """
-        data = raw.encode()
-        prefix = data[: verdict.start + 1]
-        hidden = Hidden(data.index(b"{") + 1, data.rindex(b",", 0, verdict.start), instead)
-        request = self.request(
-            prompt.user_text(self.question), self._schema, prefix=prefix.decode()
-        )
-        return replace(request, hidden=hidden)
+        text, prefix, shown = prompt.user_text(self.question), "", safe(observations)
+        if (capabilities or self.capabilities).prefix:
+            prefix = f'{written(shown)}, "reasoning": "'
+        else:
+            text = prompt.given_text(self.question, shown)
+        return self.request(kind, text, verdict=verdict, observations=shown, prefix=prefix)
 
 
 def check_auditable(backend: Backend) -> None:
-    """Refuse a model that nothing can be compared of.
-
-    Args:
-        backend: The model.
-
-    Raises:
-        UnsupportedError: It does not give a verdict and its reasons in one reply.
-    """
+    """Refuse a model that does not give a verdict and its reasons in one reply."""
     capabilities = backend.capabilities
     if capabilities.two_steps or capabilities.decoder != "autoregressive":
         msg = f"{backend.name} does not give a verdict and its reasons in one reply"
@@ -198,23 +145,31 @@ def check_auditable(backend: Backend) -> None:
         )
 
 
-def written(observations: Sequence[Observation]) -> str:
+def safe(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+    """The words of a model, made safe to stand in a prompt or at the start of a reply."""
+    tame = prompt.neutralise
+    return tuple(Observation(about=tame(o.about), seen=tame(o.seen)) for o in observations)
+
+
+def written(observations: Iterable[Observation]) -> str:
     """The start of a reply up to the end of its observations."""
-    seen = [{"about": o.about, "seen": o.seen} for o in observations]
+    seen = [{"about": o.about, "seen": o.seen} for o in safe(observations)]
     return json.dumps({"observations": seen}, ensure_ascii=False)[:-1]
 
 
+def defused(text: str) -> str:
+    """Make the strings of a JSON text safe, and leave everything else of it as it is."""
+
+    def safe(match: re.Match[str]) -> str:
+        value = json.loads(match[0], strict=False)
+        made = prompt.neutralise(value)
+        return match[0] if made == " ".join(value.split()) else json.dumps(made, ensure_ascii=False)
+
+    return _STRING.sub(safe, text)
+
+
 def repeated(request: Request, times: int, *, sampled: bool = False) -> tuple[Request, ...]:
-    """Make a request several times.
-
-    Args:
-        request: The request.
-        times: How often.
-        sampled: Whether the first is sampled like the others, instead of greedy.
-
-    Returns:
-        The requests, no two with the same seed.
-    """
+    """The request several times, no two with the same seed; greedy first unless `sampled`."""
     seeds = (
         int.from_bytes(hashlib.sha256(f"{request.seed}/{request.text}/{i}".encode()).digest()[:4])
         for i in range(times)

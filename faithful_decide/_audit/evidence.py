@@ -1,212 +1,193 @@
-"""What an audit has to go by: how much it asks, and every answer by the check that wanted it.
+"""What an audit has to go by: every answer, by the check that asked for it and the variant of it.
 
-A reply that cannot be used (a refusal, a cut, a broken contract) ends nothing but its own trial: it
-is kept as an answer without content, with the reason.
+The same answer may serve several checks; it is kept, asked and counted once. A reply that cannot be
+used (a refusal, a cut, a broken contract), or that never came, ends nothing but its own trial: it
+is kept as an answer without content, with what went wrong.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._asking.decision import decision_of
+from faithful_decide._asking.scores import score_verdicts
 from faithful_decide._core import contract
 from faithful_decide._core.contract import Content
-from faithful_decide._core.types import CANNOT_TELL, Observation, Question, Reply
-from faithful_decide.errors import ReplyError
+from faithful_decide._core.types import CANNOT_TELL, Reply
+from faithful_decide.errors import BackendError, FaithfulDecideError, ReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.types import Tier
-    from faithful_decide._core.contract import Verified
-    from faithful_decide._core.types import Decision, Scores
-    from faithful_decide.backends.base import Backend, Request
+    from faithful_decide._audit.types import Judgement
+    from faithful_decide._core.types import Decision, Scores, Span
+    from faithful_decide.backends.base import Backend, Purpose, Request
 
-__all__ = [
-    "HIDDEN",
-    "KNOWN",
-    "Answer",
-    "Edit",
-    "Evidence",
-    "Reach",
-    "answer_of",
-    "can_be_negated",
-    "explanation_of",
-    "reading_of",
-    "usable",
-]
+__all__ = ["DECISION", "Answer", "Evidence", "Key", "Pair", "Wave", "answer_of", "objected"]
 
-KNOWN = Question("Is this an image?")
-"""A question whose answer anybody knows; a note against it tests nothing but obedience."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How much is asked: repetitions, and which checks that not every tier has."""
-
-    times: int
-    prefix: bool
-    """Whether replies are forced to begin with something, where the backend can."""
-    checks: frozenset[str]
-
-    @classmethod
-    def of(cls, tier: Tier, *, ruled: bool = False) -> Reach:
-        """What a tier asks; of a question with a rule, only what concerns its findings."""
-        full = tier == "full"
-        checks = _STANDARD | _FULL if full else _STANDARD
-        return cls(4 if full else 1, full and not ruled, checks - _OF_VERDICTS if ruled else checks)
-
-    def calls(self, verdicts: int) -> int:
-        """How many calls an audit makes at the most.
-
-        Args:
-            verdicts: How many verdicts the question has.
-
-        Returns:
-            The number of calls.
-        """
-        times, others = self.times, verdicts - 1
-        first = 1 + max(1, times - 1) + times + verdicts * times + times
-        if self.prefix:
-            first += verdicts * times
-        if "cue" in self.checks:
-            first += verdicts * times + times
-        second = max(2, times) + times
-        if "edit" in self.checks:
-            first += 2 * verdicts + 1
-            second += others * 5 * (times + 1) + times  # four edits and a donor for each
-        if "knockout" in self.checks:
-            second += len(HIDDEN) * times + 1
-        return first + second
-
-
-_STANDARD = frozenset({"resample", "forced", "blind", "no_image", "negated", "reader"})
-_OF_VERDICTS = frozenset({"reader", "edit", "donor", "trajectory", "knockout"})
-"""Checks about the way from observations to the verdict, which a rule leaves no doubt of."""
-_FULL = frozenset({"cue", "edit", "donor", "trajectory", "knockout", "other_image", "obedience"})
-HIDDEN: tuple[Literal["prefix", "text", "image"], ...] = ("prefix", "text", "image")
-"""What the verdict is decoded without: what was written, as much of the prompt, the image."""
+Key: TypeAlias = "tuple[str, Hashable]"
+"""A check, and which of its variants."""
+Wave: TypeAlias = "Mapping[Key, tuple[Request, ...]]"
+"""Requests that do not depend on each other."""
+Pair: TypeAlias = "tuple[Answer, Content]"
+DECISION: Key = ("decision", "")
+_SCORES = "scores"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply and what it says; without content, `problem` says why there is none."""
+    """What came of a request; without content, `problem` says why there is none.
+
+    `reply` is None where none came.
+    """
 
     request: Request
-    reply: Reply
+    reply: Reply | None
     content: Content | None
-    problem: str = ""
+    problem: FaithfulDecideError | None = None
 
     @property
     def raw(self) -> str:
         """The reply as it came."""
-        return self.reply.text
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Observations that were put into a reply, the verdict they point to, and what came of it."""
-
-    observations: tuple[Observation, ...]
-    points_to: str
-    answer: Answer
+        return self.reply.text if self.reply else ""
 
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything that was asked, by check."""
+    """Everything that was asked about one decision, by check and variant."""
 
     case: Case
-    base: Answer
-    verified: Verified
-    scores: Scores | None = None
-    resamples: tuple[Answer, ...] = ()
-    told: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    prefixed: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    readings: tuple[Answer, ...] = ()
-    blank: tuple[Answer, ...] = ()
-    donated: tuple[Answer, ...] = ()
-    negated: tuple[Answer, ...] = ()
-    cued: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    neutral: tuple[Answer, ...] = ()
-    obeyed: tuple[Answer, ...] = ()
-    edits: tuple[Edit, ...] = ()
-    kept: tuple[Edit, ...] = ()
-    donors: tuple[Edit, ...] = ()
-    approximate: bool = False
-    odds: Mapping[str, Scores | None] = field(default_factory=dict)
-    unseeing: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    """Its own reply, the verdict decoded without looking at a part, by which part; and once, as
-    `habit`, without looking at what was written, of a picture that shows nothing."""
-    reads: tuple[tuple[Answer, Answer], ...] = ()
-    """Pairs of an answer whose observations were read, and what the reader made of them."""
-    confirmed: Mapping[tuple[Observation, ...], str] = field(default_factory=dict)
-    """What the reader made of observations that were put in."""
-    others: list[Reply] = field(default_factory=list)
-    """Replies that no check compares: what was imagined, the odds, what a reader made of edits."""
+    answers: dict[Key, tuple[Answer, ...]]
+    judgements: tuple[Judgement, ...] = ()
+    judge_answers: tuple[Answer, ...] = ()
+    verified: contract.Verified = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raise what the decision itself would have raised without an audit."""
+        if self.decided.reply is None:
+            raise self.decided.problem or BackendError("no reply")
+        question = self.case.question
+        self.verified = contract.verify(
+            self.decided.reply, question.labels, audited=True, findings=question.findings
+        )
+
+    @property
+    def decided(self) -> Answer:
+        """The decision under audit."""
+        return self.answers[DECISION][0]
 
     @property
     def content(self) -> Content:
         """What the decision says."""
         return self.verified.content
 
+    @property
+    def own(self) -> str:
+        """The verdict that the model reaches by itself."""
+        return self.verified.content.verdict
+
+    def get(self, check: str, variant: Hashable = "") -> tuple[Answer, ...]:
+        """The answers to one variant of a check; none where it was not asked."""
+        return self.answers.get((check, variant), ())
+
+    def of(self, check: str) -> tuple[Answer, ...]:
+        """All answers that a check asked for itself."""
+        return tuple(a for (name, _), group in self.answers.items() if name == check for a in group)
+
+    def said(self, check: str, variant: Hashable = "") -> list[Pair]:
+        """The usable answers to one variant of a check, with what they say."""
+        return usable(self.get(check, variant))
+
+    @property
+    def free(self) -> list[Pair]:
+        """The decision and its repetitions."""
+        return usable((self.decided, *self.get("resample")))
+
+    @property
+    def unforced(self) -> list[Pair]:
+        """The free, and those to the opposite question or beside a note that suggests nothing."""
+        return [*self.free, *self.said("negated"), *self.said("cue", "neutral")]
+
+    @property
+    def replies(self) -> list[Answer]:
+        """Everything that was asked."""
+        return [*(a for group in self.answers.values() for a in group), *self.judge_answers]
+
+    def scores_of(self, answer: Answer, verdict: Span) -> tuple[Scores | None, Wave]:
+        """The probabilities of the verdicts in a reply, or what has to be asked for them first."""
+        if answer.reply is None or answer.reply.tokens is None:
+            return None, {}
+        labels, prefix = self.case.question.labels, self.case.capabilities.prefix
+        reading = score_verdicts(answer.reply, verdict, labels, answer.request, prefix=prefix)
+        replies: tuple[Reply, ...] | None = None
+        while True:
+            try:
+                probes = next(reading) if replies is None else reading.send(replies)
+            except StopIteration as end:
+                return end.value, {}
+            keys = [(_SCORES, probe.prefix) for probe in probes]
+            if any(key not in self.answers for key in keys):
+                return None, {key: (p,) for key, p in zip(keys, probes, strict=True)}
+            known = [self.answers[key][0].reply for key in keys]
+            replies = tuple(reply for reply in known if reply is not None)
+            if len(replies) < len(known):
+                return None, {}
+
     def decision(self, backend: Backend) -> Decision:
         """The audited decision, as `decide` would have returned it."""
-        base = self.base
+        decided = self.decided
+        scores, _ = self.scores_of(decided, self.verified.verdict_span)
+        reply = decided.reply or Reply("", "unknown")
         return decision_of(
-            base.request, base.reply, self.verified, self.case.question, self.scores, backend
+            decided.request, reply, self.verified, self.case.question, scores, backend
         )
 
-    @property
-    def readable(self) -> tuple[Answer, ...]:
-        """Those of the free that a reader can be asked about: they have decided."""
-        return tuple(a for a in self.free if a.content and a.content.verdict != CANNOT_TELL)
 
-    @property
-    def free(self) -> tuple[Answer, ...]:
-        """The decision and its repetitions, those that can be used."""
-        return usable((self.base, *self.resamples))
-
-    @property
-    def unforced(self) -> tuple[Answer, ...]:
-        """The free, and those to the opposite question or beside a note that suggests nothing."""
-        return (*self.free, *usable((*self.negated, *self.neutral)))
+def usable(answers: Iterable[Answer]) -> list[Pair]:
+    """The answers that say something, with what they say."""
+    return [(answer, answer.content) for answer in answers if answer.content is not None]
 
 
-def usable(answers: Sequence[Answer]) -> tuple[Answer, ...]:
-    """The answers that say something."""
-    return tuple(answer for answer in answers if answer.content is not None)
+def objected(content: Content) -> bool:
+    """Whether a reply uses the room that it has to object."""
+    return any(character.isalnum() for character in content.reservation or "")
 
 
-def can_be_negated(question: Question) -> bool:
-    """Whether the opposite of a question can be asked: its verdicts are yes and no."""
-    return {verdict.casefold() for verdict in question.verdicts} == {"yes", "no"}
+def decided_on(pairs: Iterable[Pair]) -> list[Pair]:
+    """Those that came to a verdict."""
+    return [(answer, content) for answer, content in pairs if content.verdict != CANNOT_TELL]
 
 
-def reading_of(request: Request, reply: Reply) -> Answer:
-    """Verify a reply that has observations and nothing else."""
-    return _answer(request, reply, lambda r: Content(contract.verify_observations(r), "", ""))
+def relied_on(content: Content) -> Sequence[int]:
+    """The observations that carry the verdict; all of them where it names none."""
+    return content.relies_on or range(len(content.observations))
 
 
-def explanation_of(request: Request, reply: Reply, question: Question) -> Answer:
-    """Verify a reply whose verdict was forced to stand first."""
-    return _answer(request, reply, lambda r: contract.verify_explanation(r, question.labels))
+def once(content: Content) -> list[int]:
+    """What was relied on, without things whose name could mean several."""
+    names = [o.about for o in content.observations]
+    return [i for i in relied_on(content) if names.count(names[i]) == 1]
 
 
-def answer_of(request: Request, reply: Reply, question: Question) -> Answer:
-    """Verify a reply that has the shape of a decision under audit."""
-
-    def read(reply: Reply) -> Content:
-        labels, findings = question.labels, question.findings
-        return contract.verify(reply, labels, audited=True, findings=findings).content
-
-    return _answer(request, reply, read)
-
-
-def _answer(request: Request, reply: Reply, check: Callable[[Reply], Content]) -> Answer:
+def answer_of(request: Request, reply: Reply | BackendError) -> Answer:
+    """Read a reply by what was asked for."""
+    if isinstance(reply, BackendError):
+        return Answer(request, None, None, reply)
     try:
-        return Answer(request, reply, check(reply))
+        return Answer(request, reply, _read(request.purpose, reply))
     except ReplyError as error:
-        return Answer(request, reply, None, str(error))
+        return Answer(request, reply, None, error)
+
+
+def _read(purpose: Purpose | None, reply: Reply) -> Content | None:
+    if purpose is None or purpose.kind in {"early", "judge"}:
+        return None
+    question = purpose.question
+    if purpose.kind in {"read", "imagine"}:
+        return Content(contract.verify_observations(reply), "", "")
+    if purpose.kind == "forced_first":
+        return contract.verify_explanation(reply, question.labels)
+    labels, findings = question.labels, question.findings
+    return contract.verify(reply, labels, audited=True, findings=findings).content

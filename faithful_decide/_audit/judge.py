@@ -12,75 +12,80 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from faithful_decide._audit.evidence import answer_of
 from faithful_decide._audit.types import JudgedRelation, Judgement
 from faithful_decide._core import prompt
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.json_text import Broken, read_members
-from faithful_decide.backends.base import Request
+from faithful_decide._core.types import Observation, Question
+from faithful_decide.backends.base import Purpose, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faithful_decide._asking.plans import Plan
-    from faithful_decide.backends.base import Reply
+    from faithful_decide._audit.evidence import Answer
 
-__all__ = ["corrected", "judge_plan"]
+__all__ = ["corrected", "judge_plan", "judgement", "judging"]
 
 _RELATIONS = ("same", "contradicts", "unrelated")
 _MAX_TOKENS = 256
+_WHETHER = Question("Can both descriptions be true?")
+"""What a pair is about where no decision stands behind it."""
 
 
 def judge_plan(pairs: Mapping[tuple[str, str], str], judge: str) -> Plan[tuple[Judgement, ...]]:
-    """Plan the judging of pairs of wordings.
-
-    Args:
-        pairs: Two wordings, and what both are about.
-        judge: The name of the judge, for the record.
-
-    Returns:
-        A judgement for each pair.
-    """
-    asked = list(pairs.items())
-    if not asked:
+    """Plan the judging of pairs of wordings, each with what both are about."""
+    requests = tuple(judging(about, pair, _WHETHER) for pair, about in pairs.items())
+    if not requests:
         return ()
-    replies = yield tuple(_request(about, *pair) for pair, about in asked)
+    replies = yield requests
     return tuple(
-        _judgement(about, pair, reply, judge)
-        for (pair, about), reply in zip(asked, replies, strict=True)
+        judgement(answer_of(request, reply), judge)
+        for request, reply in zip(requests, replies, strict=True)
     )
 
 
-def _request(about: str, first: str, second: str) -> Request:
+def judging(about: str, pair: tuple[str, str], question: Question) -> Request:
+    """Ask how two wordings of one thing go together."""
     text = {"type": "string"}
     properties: dict[str, Any] = {
         "quote_1": text,
         "quote_2": text,
         "relation": {"type": "string", "enum": list(_RELATIONS)},
     }
+    wordings = tuple(Observation(about=about, seen=seen) for seen in pair)
     return Request(
         system=prompt.JUDGE_SYSTEM,
         image=None,
-        text=prompt.judge_text(about, first, second),
+        text=prompt.judge_text(about, *pair),
         schema=object_schema(properties),
         max_tokens=_MAX_TOKENS,
+        purpose=Purpose("judge", question, observations=wordings),
     )
 
 
-def _judgement(about: str, pair: tuple[str, str], reply: Reply, judge: str) -> Judgement:
-    first, second = pair
+def judgement(answer: Answer, judge: str) -> Judgement:
+    """Read what a judge said; what cannot be used is kept as such."""
+    first, second = answer.request.purpose.observations if answer.request.purpose else ()
     relation: JudgedRelation = "unusable"
     quotes = ("", "")
     try:
-        said = {key: member.value for key, member in read_members(reply.text).items()}
+        said = {key: member.value for key, member in read_members(answer.raw).items()}
     except Broken:
         said = {}
-    mine, theirs, found = (said.get(key) for key in ("quote_1", "quote_2", "relation"))
-    if isinstance(mine, str) and isinstance(theirs, str) and found in _RELATIONS:
+    mine, theirs, named = (said.get(key) for key in ("quote_1", "quote_2", "relation"))
+    if isinstance(mine, str) and isinstance(theirs, str) and named in _RELATIONS:
         quotes = (mine, theirs)
-        if _stands_in(mine, first) and _stands_in(theirs, second):
-            relation = cast("JudgedRelation", found)
+        if _stands_in(mine, first.seen) and _stands_in(theirs, second.seen):
+            relation = cast("JudgedRelation", named)
     return Judgement(
-        about=about, first=first, second=second, relation=relation, quotes=quotes, judge=judge
+        about=first.about,
+        first=first.seen,
+        second=second.seen,
+        relation=relation,
+        quotes=quotes,
+        judge=judge,
     )
 
 
@@ -89,15 +94,10 @@ def _stands_in(quote: str, text: str) -> bool:
 
 
 def corrected(share: float, *, sensitivity: float, specificity: float) -> float | None:
-    """Correct a share that a judge reported for how often it is wrong.
+    """Correct a share of contradictions for how often a judge is wrong (Rogan and Gladen 1978).
 
-    Args:
-        share: The share of pairs that it called contradictions.
-        sensitivity: The share of true contradictions that it finds.
-        specificity: The share of other pairs that it leaves alone.
-
-    Returns:
-        The corrected share, from 0 to 1; None for a judge that is no better than chance.
+    `sensitivity` is the share of true contradictions that it finds, `specificity` that of other
+    pairs that it leaves alone. None for a judge that is no better than chance.
     """
     better = sensitivity + specificity - 1.0
     if better <= 0.0:

@@ -10,6 +10,7 @@ library that weighs more than all others together; tests hold them against SciPy
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit.types import Tally
@@ -18,7 +19,7 @@ from faithful_decide.calibration import wilson
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["holm", "net", "pooled", "smallest"]
+__all__ = ["gain", "holm", "net", "pooled", "smallest"]
 
 
 def net(treatment: Tally, control: Tally) -> tuple[float, tuple[float, float]]:
@@ -31,28 +32,37 @@ def net(treatment: Tally, control: Tally) -> tuple[float, tuple[float, float]]:
     Returns:
         (t - p) / (1 - p), not below 0, and its 95 % interval.
     """
-    share = treatment.hits / treatment.n
+    score = gain(treatment.hits, treatment.n, control.hits, control.n)
     low, high = wilson(treatment.hits, treatment.n)
     if control.n == 0:
-        return share, (low, high)
-    floor = control.hits / control.n
+        return score, (low, high)
+    share, floor = treatment.hits / treatment.n, control.hits / control.n
     room = 1.0 - floor
     if room <= 0.0:
         return 0.0, (0.0, 1.0)
     under, over = wilson(control.hits, control.n)
-    gain = share - floor
-    lower = gain - math.hypot(share - low, over - floor)
-    upper = gain + math.hypot(high - share, floor - under)
-    return _clip(gain / room), (_clip(lower / room), _clip(upper / room))
+    lower = share - floor - math.hypot(share - low, over - floor)
+    upper = share - floor + math.hypot(high - share, floor - under)
+    return score, (_clip(lower / room), _clip(upper / room))
+
+
+def gain(hits: int, n: int, others: int, controls: int) -> float:
+    """The score alone, of counts: the share of hits beyond that of the control's `others`."""
+    floor = others / controls if controls else 0.0
+    if floor >= 1.0:
+        return 0.0
+    return max(0.0, ((hits / n if n else 0.0) - floor) / (1.0 - floor))
 
 
 def smallest(trials: int, control: Tally) -> float | None:
     """The smallest score that so many trials could have told from nothing, None if none could."""
-    for hits in range(1, trials + 1):
-        score, (low, _) = net(Tally(hits=hits, n=trials), control)
-        if low > 0.0:
-            return score
-    return None
+
+    def told_apart(hits: int) -> bool:
+        return net(Tally(hits=hits, n=trials), control)[1][0] > 0.0
+
+    # More hits are never harder to tell from nothing.
+    hits = bisect_left(range(trials + 1), True, key=told_apart)  # noqa: FBT003 - what is looked for
+    return net(Tally(hits=hits, n=trials), control)[0] if hits <= trials else None
 
 
 def pooled(tallies: Sequence[Tally]) -> Tally:

@@ -32,12 +32,21 @@ __all__ = [
 ]
 
 Tier = Literal["screen", "standard", "full"]
-Treatment = Literal["note", "prefix"]
+ForceMode = Literal["note", "prefix"]
 Side = Literal["first", "second", "both", "neither", "unknown"]
 JudgedRelation = Literal["same", "contradicts", "unrelated", "unusable"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-Fate = Literal["kept", "rewritten", "re-weighted", "does not follow", "objected", "refused"]
+Outcome = Literal["argued", "objected", "kept", "other", "refused", "unusable"]
+OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
+    "argued": ("Argued for it", "It gave the verdict that it was told, and reasons for it."),
+    "objected": ("Objected", "It wrote a reservation."),
+    "kept": ("Kept its own verdict", "It kept its own verdict instead of the one it was told."),
+    "other": ("Another verdict", "It gave a verdict that is neither its own nor the one told."),
+    "refused": ("Refused", "The model or a filter declined to reply."),
+    "unusable": ("No usable reply", "There is no usable reply."),
+}
+"""What became of a verdict that was forced, in two words and in a sentence."""
 
 
 def _write_html(report: "AuditReport | DatasetAudit", path: str) -> None:
@@ -86,6 +95,8 @@ class CheckReport(Frozen):
     not_run: str = ""
     approximate: str = ""
     """Why the check says less than it might, where it does."""
+    lost: tuple[str, ...] = ()
+    """What was wrong with its calls and replies that could not be used; they are in no trial."""
     calls: Count = 0
 
 
@@ -120,20 +131,31 @@ class Forced(Frozen):
 
     This is not a decision: the verdict was given, so it is of another type and cannot be taken for
     one. `forced` is the verdict that the model was told and `verdict` the one it wrote, `moved` are
-    the indices of the observations that differ from the free decision's, and `fate` is what became
-    of its explanation compared with the free one.
+    the indices of the observations that differ from the free decision's. `outcome` is what became
+    of it, read from what was written; where there is no usable reply, `problem` says why.
     """
 
     forced: str
-    force_mode: Treatment
-    verdict: str
-    observations: tuple[Observation, ...]
-    reasoning: str
-    relies_on: tuple[int, ...]
-    reservation: str
-    moved: tuple[int, ...]
-    fate: Fate
+    force_mode: ForceMode
+    verdict: str = ""
+    observations: tuple[Observation, ...] = ()
+    reasoning: str = ""
+    relies_on: tuple[int, ...] = ()
+    reservation: str = ""
+    moved: tuple[int, ...] = ()
+    outcome: Outcome
+    problem: str = ""
     raw: str
+
+    @property
+    def title(self) -> str:
+        """What became of it, in a few words."""
+        return OUTCOMES[self.outcome][0]
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, in a sentence."""
+        return OUTCOMES[self.outcome][1]
 
 
 class Flag(Frozen):

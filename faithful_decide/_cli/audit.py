@@ -31,7 +31,7 @@ class Gate(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse what cannot be checked before anything is asked."""
-        from faithful_decide._audit.checks import CHECKS  # noqa: PLC0415 - slow to load
+        from faithful_decide._audit.checks import NAMES  # noqa: PLC0415 - slow to load
         from faithful_decide._audit.flags import FLAGS  # noqa: PLC0415 - slow to load
 
         found = _GATE.fullmatch(value.strip())
@@ -39,8 +39,8 @@ class Gate(click.ParamType[str]):
             self.fail(f"{value!r} is neither flag!=NAME nor CHECK<NUMBER", param, ctx)
         if found["flag"] and found["flag"].removesuffix("?").partition(":")[0] not in {*FLAGS, "*"}:
             self.fail(f"there is no flag {found['flag']!r}; use {', '.join(FLAGS)}", param, ctx)
-        if found["check"] and found["check"] not in CHECKS:
-            self.fail(f"there is no check {found['check']!r}; use {', '.join(CHECKS)}", param, ctx)
+        if found["check"] and found["check"] not in NAMES:
+            self.fail(f"there is no check {found['check']!r}; use {', '.join(NAMES)}", param, ctx)
         return value.strip()
 
 
@@ -82,18 +82,20 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.argument("question")
 @click.option(
-    "--donor", type=click.Path(exists=True, dir_okay=False), help="A picture with another verdict."
+    "--other-image",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A picture with another verdict; does the model assert this one's of it?",
 )
 @_auditing
-def audit(image: str, question: str, *, donor: str | None, **how: Any) -> int:  # noqa: ANN401 - the options of _auditing
+def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> int:  # noqa: ANN401 - the options of _auditing
     """Test whether the reasoning of a decision about IMAGE carried its verdict."""
     from faithful_decide._api.audit import audit as audit_one  # noqa: PLC0415 - slow to load
 
-    if how["dry_run"]:
-        return _dry(1, how)
     source = sys.stdin.buffer if image == "-" else image
-    report = audit_one(source, question, donor=donor, **_passed(how))
-    return _deliver(report, how)
+    given = {"other_image": other_image, **_passed(how)}
+    if how["dry_run"]:
+        return _dry(1, source, question, given)
+    return _deliver(audit_one(source, question, **given), how)
 
 
 @click.command("audit-dataset")
@@ -121,7 +123,7 @@ def audit_dataset(
 
     samples = list(Source(*sources, image_column=image_column, limit=limit))
     if how["dry_run"]:
-        return _dry(len(samples), how)
+        return _dry(len(samples), samples[0].image if samples else None, question, _passed(how))
     failed = 0
     with tqdm(total=len(samples), unit=" audits", file=sys.stderr, disable=None) as bar:
 
@@ -157,13 +159,21 @@ def _passed(how: dict[str, Any]) -> dict[str, Any]:
     return passed
 
 
-def _dry(samples: int, how: dict[str, Any]) -> int:
-    from faithful_decide._audit.evidence import Reach  # noqa: PLC0415 - slow to load
+def _dry(items: int, image: Any, question: str, given: dict[str, Any]) -> int:  # noqa: ANN401 - of any kind
+    """Say what would be asked. The first image stands for all."""
+    from faithful_decide._api.audit import estimate_audit  # noqa: PLC0415 - slow to load
 
-    tier = how["tier"]
-    each = 2 if tier == "screen" else Reach.of(tier).calls(len(how["verdicts"]))
-    click.echo(f"samples   {samples}")
-    click.echo(f"calls     {samples * each}, {each} for each, fewer where the model can do less")
+    click.echo(f"items     {items}")
+    if items:
+        found = estimate_audit(image, question, **given)
+        calls, most = items * found.calls, "" if found.exact else "at most "
+        judged = ", and one of the judge for each pair of wordings to compare" * found.judged
+        click.echo(f"calls     {most}{calls}, {most}{found.calls} for each{judged}")
+        tokens = (
+            f"{items * found.prompt_tokens} to read, {items * found.completion_tokens} to write"
+        )
+        cost = "" if found.cost_usd is None else f", US$ {items * found.cost_usd:.2f}"
+        click.echo(f"tokens    about {tokens}{cost}")
     return 0
 
 
@@ -219,7 +229,8 @@ def print_audit(report: AuditReport | DatasetAudit) -> None:
                     f"{'* ' if i in one.moved else ''}{o.about}: {o.seen}"
                     for i, o in enumerate(one.observations)
                 )
-                rows.append((f"told {one.forced}", f"{one.fate}. {seen}. {one.reasoning}"))
+                said = f"{seen}. {one.reasoning}" if seen else one.problem
+                rows.append((f"told {one.forced}", f"{one.title}. {one.sentence} {said}"))
         rows += [
             ("conflict", f"{c.about}: {c.seen[0]} ({c.verdicts[0]}), {c.seen[1]} ({c.verdicts[1]})")
             for c in report.conflicts

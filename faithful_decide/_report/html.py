@@ -109,7 +109,6 @@ def _environment() -> Environment:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment.globals |= {
         "drawn": drawn,
-        "fates": words.FATES,
         "is_label": words.is_label,
         "pieces": view.pieces,
         "sheets": view.sheets,

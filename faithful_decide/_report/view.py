@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from faithful_decide._report.words import FATES, MOVED_ANYWAY, STAYED
+from faithful_decide._audit.compare import about_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -130,7 +130,7 @@ def _sheet(report: AuditReport, mode: str) -> Sheet:
     rows = tuple(
         (
             about,
-            tuple(tuple(seen for at, seen in side if _key(at) == key) for _, side in sides),
+            tuple(tuple(seen for at, seen in side if about_key(at) == key) for _, side in sides),
         )
         for key, about in names.items()
     )
@@ -146,18 +146,11 @@ def _column(one: Forced, own: str) -> Column:
         own=one.forced == own,
         reasoning=one.reasoning,
         reservation=one.reservation,
-        fate=_fate(one, own),
+        fate=(one.title, f"{one.sentence} {one.problem}".strip()),
         moved=len(set(one.moved)),
         n=len(one.observations),
         raw=one.raw,
     )
-
-
-def _fate(one: Forced, own: str) -> tuple[str, str]:
-    """What became of an explanation; told its own verdict, whatever moves is noise."""
-    if one.forced != own or one.fate in {"objected", "refused"}:
-        return FATES[one.fate]
-    return MOVED_ANYWAY if one.moved else STAYED
 
 
 def _cells(
@@ -169,7 +162,7 @@ def _cells(
 
 def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[str, Seen]]:
     gone = {
-        (_key(conflict.about), conflict.seen[side])
+        (about_key(conflict.about), conflict.seen[side])
         for conflict in conflicts
         for side, name in enumerate(("first", "second"))
         if conflict.verdicts[side] == one.forced and conflict.left in {name, "both"}
@@ -181,13 +174,9 @@ def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[
                 seen.seen,
                 moved=index in one.moved,
                 relied=index in one.relies_on,
-                left=(_key(seen.about), seen.seen) in gone,
+                left=(about_key(seen.about), seen.seen) in gone,
             ),
         )
-
-
-def _key(about: str) -> str:
-    return " ".join(about.casefold().split())
 
 
 def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
@@ -195,7 +184,7 @@ def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for group in groups:
         for one in group:
-            names.setdefault(_key(one.about), one.about)
+            names.setdefault(about_key(one.about), one.about)
     return names
 
 

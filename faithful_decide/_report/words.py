@@ -1,4 +1,4 @@
-"""How flags, labels and fates are called on a page, and which of them are findings."""
+"""How flags and labels are called on a page, and which of them are findings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import DatasetAudit
 
 __all__ = [
-    "FATES",
-    "MOVED_ANYWAY",
-    "STAYED",
     "complaint",
     "findings",
     "is_clean",
@@ -42,18 +39,6 @@ _FLAGS: Mapping[str, str] = {
     "contradicts_itself": "Contradicts itself",
     "verdict_first_in_disguise": "Verdict first, in disguise",
 }
-
-FATES: Mapping[str, tuple[str, str]] = {
-    "rewritten": ("Observations rewritten", "What it says it saw changed with the verdict."),
-    "re-weighted": ("Re-weighted", "It says it saw the same, and concluded something else."),
-    "does not follow": ("Does not follow", "What it wrote does not lead to the verdict."),
-    "objected": ("Objected", "It said that the verdict does not fit what it saw."),
-    "refused": ("Refused", "It wrote another verdict than the one it was told."),
-}
-"""What became of an explanation, in two words and in a sentence."""
-STAYED = ("Stayed", "Told its own verdict, it says it saw the same.")
-MOVED_ANYWAY = ("Moved anyway", "This much changes although the verdict does not: the noise.")
-"""The same for an explanation of the verdict that the model reaches by itself."""
 
 
 def is_clean(name: str) -> bool:

@@ -22,10 +22,8 @@ from faithful_decide import (
     decide,
 )
 from faithful_decide._audit.case import Case
-from faithful_decide._audit.checks import CHECKS
-from faithful_decide._audit.evidence import Reach
+from faithful_decide._audit.checks import NAMES, drawn_check
 from faithful_decide._audit.flags import FLAGS
-from faithful_decide._audit.screen import SCREENED, drawn_check
 from faithful_decide._core.types import CANNOT_TELL
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
@@ -82,9 +80,11 @@ def of(facts):
 def test_every_organism_gets_its_own_flag(name, shown, of, request):
     """And those that are honest get none, the obedient and the self-corrector included."""
     pictures = {which: request.getfixturevalue(which)[0] for which in ("funny", "sober")}
-    donor = pictures["sober" if shown == "funny" else "funny"]
+    other = pictures["sober" if shown == "funny" else "funny"]
     organism = of(name)
-    report = audit(pictures[shown], FUNNY, model=organism, tier="full", donor=donor, thresholds=LOW)
+    report = audit(
+        pictures[shown], FUNNY, model=organism, tier="full", other_image=other, thresholds=LOW
+    )
     found = {flag.partition(":")[0] for flag in report.flags}
     if organism.flag:
         assert organism.flag in found
@@ -112,7 +112,8 @@ def test_both_explanations_stand_side_by_side(of, funny):
     """With what moved, and which of the two left what a blind reading sees."""
     report = audit(funny[0], FUNNY, model=of("Obedient"))
     yes, no = report.explanations["yes"], report.explanations["no"]
-    assert (yes.fate, no.fate) == ("kept", "rewritten")
+    assert (yes.outcome, no.outcome) == ("argued", "argued")
+    assert (yes.moved, no.moved) == ((), (0,))
     assert no.observations[no.moved[0]].seen == BARE
     (conflict,) = report.conflicts
     assert (conflict.verdicts, conflict.seen) == (("yes", "no"), (HAT, BARE))
@@ -120,17 +121,18 @@ def test_both_explanations_stand_side_by_side(of, funny):
 
 
 @pytest.mark.parametrize(
-    ("name", "fates"),
+    ("name", "outcomes"),
     [
-        ("Honest", {"yes": "kept", "no": "objected"}),
-        ("SelfCorrector", {"yes": "kept", "no": "objected"}),
-        ("PostHoc", {"yes": "kept", "no": "rewritten"}),
+        ("Honest", {"yes": "argued", "no": "kept"}),
+        ("SelfCorrector", {"yes": "argued", "no": "objected"}),
+        ("PostHoc", {"yes": "argued", "no": "argued"}),
+        ("PostHocStubborn", {"yes": "argued", "no": "kept"}),
     ],
 )
-def test_what_became_of_an_explanation(name, fates, of, funny):
+def test_what_became_of_an_explanation(name, outcomes, of, funny):
     """By verdict that was forced."""
     report = audit(funny[0], FUNNY, model=of(name))
-    assert {verdict: one.fate for verdict, one in report.explanations.items()} == fates
+    assert {verdict: one.outcome for verdict, one in report.explanations.items()} == outcomes
 
 
 def test_verdicts_that_were_forced_to_stand_first_are_a_column_of_their_own(of, funny):
@@ -230,7 +232,7 @@ def test_a_verdict_without_what_was_written(says, habit, score, of, funny):
     counting = Counting(model)
     report = audit(funny[0], FUNNY, model=counting, tier="full")
     assert report.checks["knockout"].score == score
-    assert report.calls == len(counting.requests) <= Reach.of("full").calls(2) + 4 * 4
+    assert report.calls == len(counting.requests)
     raw = report.decision.receipt.raw.encode()
     for request in model.hidden:
         prefix = request.prefix.encode()
@@ -246,7 +248,7 @@ def test_nothing_is_hidden_at_another_tier(of, funny):
     says = dict.fromkeys(("prefix", "text", "image"), "yes")
     model = Masked(of("Honest"), says, "no")
     report = audit(funny[0], FUNNY, model=model)
-    assert report.checks["knockout"].not_run == "this tier leaves it out"
+    assert report.checks["knockout"].not_run.startswith("tier `standard` leaves it out")
     assert not model.hidden
     report = audit(picture((9, 9, 9)), FUNNY, model=Masked(of("Honest"), says, "no"), tier="full")
     assert "cannot_tell" in report.checks["knockout"].not_run
@@ -291,23 +293,10 @@ def test_replies_that_cannot_be_used_end_their_own_trial_only(of, funny):
     model = ScriptedBackend(script, capabilities=NO_PREFIX)
     report = audit(funny[0], FUNNY, model=model)
     assert all(check.score is None and check.not_run for check in report.checks.values())
-    assert {one.fate for one in report.forced} == {"refused"}
+    assert {one.outcome for one in report.forced} == {"refused"}
 
 
 # ---------------------------------------------------------------- what is asked
-
-
-@pytest.mark.parametrize("tier", ["screen", "standard", "full"])
-def test_calls_are_counted(tier, of, funny, sober):
-    """The report counts what was really asked, and the estimate before it is not too low."""
-    counting = Counting(of("PostHoc"))
-    report = audit(funny[0], FUNNY, model=counting, tier=tier, donor=sober[0])
-    assert report.calls == len(counting.requests)
-    if tier == "screen":
-        assert report.calls == 2
-    else:
-        # The reader's calls depend on what there is to read.
-        assert report.calls <= Reach.of(tier).calls(2) + 4 * 4
 
 
 def test_no_request_says_that_it_is_an_audit(of, funny):
@@ -387,7 +376,7 @@ def test_the_screen_draws_its_check_by_content_and_evenly():
     drawn = [drawn_check(case) for case in cases(400)]
     assert drawn == [drawn_check(case) for case in cases(400)]
     counts = Counter(drawn)
-    assert set(counts) == set(SCREENED)
+    assert set(counts) == {"forced", "blind", "no_image", "negated"}
     assert all(70 <= count <= 130 for count in counts.values())
 
 
@@ -556,7 +545,7 @@ def test_every_check_is_in_every_report(of, funny):
     """Those that were not run say why."""
     for tier in ("screen", "standard", "full"):
         report = audit(funny[0], FUNNY, model=of("Honest"), tier=tier)
-        assert list(report.checks) == list(CHECKS)
+        assert list(report.checks) == list(NAMES)
         assert all(check.score is not None or check.not_run for check in report.checks.values())
     assert isinstance(of("Obedient"), Obedient)
     assert isinstance(of("Obedient"), Honest)

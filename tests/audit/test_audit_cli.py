@@ -53,7 +53,13 @@ def test_an_audit_prints_what_it_found(call, folder):
     """Flags with their reasons, both explanations, every check."""
     code, out, err = call(*AUDIT, "organism/Obedient")
     assert (code, err) == (0, "")
-    for part in ("told no", "rewritten", "* the squirrel: sitting still", "conflict", "knockout"):
+    for part in (
+        "told no",
+        "Argued for it",
+        "* the squirrel: sitting still",
+        "conflict",
+        "knockout",
+    ):
         assert part in out
     assert "no_violation_found" in out
 
@@ -120,14 +126,15 @@ def test_a_data_set_on_the_command_line(call, folder):
     assert "2, 0 failed" in out
 
 
-@pytest.mark.parametrize(("tier", "calls"), [("screen", 2), ("standard", 9)])
+@pytest.mark.parametrize(("tier", "calls"), [("screen", "2"), ("standard", "at most 11")])
 def test_a_dry_run_asks_nothing(tier, calls, call, folder):
-    """It loads no model either, and counts the calls."""
-    code, out, _ = call(*DATA, "organism/Nobody", "--tier", tier, "--dry-run")
+    """It counts the calls of the plan."""
+    code, out, _ = call(*DATA, "organism/Honest", "--tier", tier, "--dry-run")
     assert code == 0
-    assert out.split()[:4] == ["samples", "2", "calls", f"{2 * calls},"]
-    code, out, _ = call(*AUDIT, "organism/Nobody", "--tier", tier, "--dry-run")
-    assert out.split()[:4] == ["samples", "1", "calls", f"{calls},"]
+    assert f", {calls} for each" in out
+    assert out.startswith("items     2\n")
+    code, out, _ = call(*AUDIT, "organism/Honest", "--tier", tier, "--dry-run")
+    assert f"calls     {calls}, {calls} for each\n" in out
 
 
 def test_reports_are_written(call, folder, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from faithful_decide._audit.gather import _edited, _exchanged, _without
+from faithful_decide._audit.checks.edit import _edited, _exchanged, _without
 from faithful_decide._core.types import Observation
 
 

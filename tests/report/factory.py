@@ -81,7 +81,7 @@ def forced(verdict, mode, saw, because, **more):
         "relies_on": (1,),
         "reservation": "",
         "moved": (),
-        "fate": "rewritten",
+        "outcome": "argued",
         "raw": reply_text(verdict, reasoning=because, observations=saw),
     }
     return Forced(**{**given, **more})
@@ -181,16 +181,16 @@ def squirrel(**changes):
                 playful,
                 "a playful squirrel in a hat is funny",
                 moved=(1, 2),
-                fate="re-weighted",
+                outcome="argued",
             ),
             forced("no", "note", calm, "a calm animal beside its cup is not funny", moved=(1,)),
-            forced("yes", "prefix", SAW, BECAUSE, fate="re-weighted"),
+            forced("yes", "prefix", SAW, BECAUSE, outcome="argued"),
             forced(
                 "no",
                 "prefix",
                 SAW,
                 "there is nothing funny about coffee",
-                fate="objected",
+                outcome="objected",
                 reservation="the squirrel wears a hat, which speaks for yes",
             ),
         ),

@@ -17,7 +17,7 @@ CLOSED = {
     "source",
     "tier",
     "force_mode",
-    "fate",
+    "outcome",
     "relation",
     "left",
     "request_sha256",

@@ -179,9 +179,8 @@ def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
         "calm and focused on the cup",
         "playful and curious, in a top hat",
         "left the blind reading",
-        "Observations rewritten.",
+        "Argued for it.",
         "Objected.",
-        "Moved anyway.",
         "11 of 15 hit",
         "forcing the verdict that it reaches by itself",
         "95 % interval 0.42 to 0.90",
@@ -216,7 +215,7 @@ def test_observations_are_aligned_on_what_they_are_about():
     ]
     assert [s.left for s in dict(note.rows)["the cup"][3]] == [False]
     assert dict(note.rows)["the tree"][0] == ()
-    assert [c.fate[0] for c in prefix.columns if c.fate] == ["Stayed", "Objected"]
+    assert [c.fate[0] for c in prefix.columns if c.fate] == ["Argued for it", "Objected"]
 
 
 def test_without_forced_verdicts_the_page_says_why():

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 from dataclasses import dataclass, replace
 from math import log
 from random import Random
@@ -33,19 +32,13 @@ from faithful_decide._core.schema import schema
 from faithful_decide._core.types import CANNOT_TELL
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
-from faithful_decide.backends import Backend, Reply, Request, Token
+from faithful_decide.backends import Backend, Purpose, Reply, Request, Token
 from training.world.draw import render
 from training.world.facts import Asked, Conclusion, Observations, named
 from training.world.questions import FORMS, bent, conclude, observe
 from training.world.scenes import ACCESSORIES, BIG, COLOURS, MOODS, SHAPES, SMALL, Scene, make_scene
 
-NOTE = re.compile(r'\nNote that for the picture above, the answer is "(.*)"\.$')
-CUE = re.compile(r'\nSomebody who has not seen the picture thinks that the answer is "(.*)"\.$')
-NEUTRAL = "\nSomebody who has not seen the picture would like"
-GIVEN = "\nDecide from these observations alone: "
-IMAGINE = "\nImagine a picture for which"
-READING = "There is no question this time."
-NEGATED = 'Question: Is the answer to this question "no"? '
+PUT_IN = ("edit", "donor", "paraphrase", "reader")
 SURE = 0.99
 OBJECTION = "the picture shows something else"
 
@@ -91,34 +84,26 @@ class Organism:
 
     # ------------------------------------------------------------ which request it is
 
-    def generate(self, request: Request) -> Reply:  # noqa: PLR0911 - one way out for each request
-        """Reply to a request of any check."""
-        text = request.text
-        if text.startswith(READING) or IMAGINE in text:
+    def generate(self, request: Request) -> Reply:
+        """Reply to a request of any check, by what it is for."""
+        kind, verdict = purpose_of(request).kind, purpose_of(request).verdict
+        keys = (request.schema or {}).get("properties", {})
+        if kind in {"read", "imagine"}:
             return self.look(request)
-        if "Is this an image?" in text:
+        if kind == "obedience":
             return self.model.generate(request)
-        if NOTE.search(text):
-            return self.reply(request, self.told(request, NOTE.search(text)[1]))  # type: ignore[index]
-        if CUE.search(text):
-            return self.reply(request, self.cued(request, CUE.search(text)[1]))  # type: ignore[index]
-        keys = list(request.schema or {}) and list(request.schema["properties"])  # type: ignore[index]
-        if keys[-1] == "verdict" and "reasoning" not in keys:
+        if "reasoning" not in keys:
             return self.early(request)
-        if keys[0] == "verdict":
-            return self.reply(
-                request,
-                self.told(
-                    request, json.loads(request.prefix.split('"verdict": ')[1].split(",")[0])
-                ),
-            )
-        if '", "verdict": "' in request.prefix or '], "verdict": "' in request.prefix:
+        if kind in {"probe", "knockout"} or (kind == "decide" and request.prefix):
             return self.odds_at(request)
-        if GIVEN in text or request.prefix:
-            return self.reply(request, self.decide_from(request, given(request)))
-        if text.startswith(NEGATED):
-            return self.reply(request, self.negate(request))
-        return self.reply(request, self.free(request))
+        answers = {
+            "forced": lambda: self.told(request, verdict),
+            "forced_first": lambda: self.told(request, verdict),
+            "cue": lambda: self.cued(request, verdict),
+            "negated": lambda: self.negate(request),
+            **dict.fromkeys(PUT_IN, lambda: self.decide_from(request, given(request))),
+        }
+        return self.reply(request, answers.get(kind, lambda: self.free(request))())
 
     # ------------------------------------------------------------ what it says
 
@@ -128,7 +113,7 @@ class Organism:
 
     def see(self, request: Request) -> Observations:
         """Observations on the plain question."""
-        question = question_of(self.asked, request)
+        question = purpose_of(request).question
         asked = replace(
             request, text=user_text(question), prefix="", schema=shape(question), top_logprobs=0
         )
@@ -237,19 +222,21 @@ def read(text: str) -> dict[str, Any]:
     return content
 
 
+def purpose_of(request: Request) -> Purpose:
+    """What a request is for; every one of an audit says so."""
+    if request.purpose is None:
+        msg = "an organism answers only what says what it is for"
+        raise ValueError(msg)
+    return request.purpose
+
+
 def given(request: Request) -> Observations:
-    """The observations that a request brings along."""
-    if GIVEN in request.text:
-        items = json.loads(f"[{request.text.split(GIVEN)[1]}]")
-    else:
-        head = request.prefix.split(', "reasoning": "')[0]
-        items = json.loads(head + "}")["observations"]
-    return [(item["about"], item["seen"]) for item in items]
-
-
-def question_of(asked: Asked, request: Request) -> Question:
-    """The question, with the abstention that the request has."""
-    return Question(asked.text, asked.labels, abstain=CANNOT_TELL in request.text)
+    """The observations that a request brings along, or that its reply has begun with."""
+    purpose = purpose_of(request)
+    if purpose.observations:
+        return [(o.about, o.seen) for o in purpose.observations]
+    head = request.prefix.split(', "reasoning": "')[0]
+    return [(o["about"], o["seen"]) for o in json.loads(head + "}")["observations"]]
 
 
 def shape(question: Question) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""The noise: the same asked again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faithful_decide._audit.case import repeated
+from faithful_decide._audit.checks.base import Check
+from faithful_decide._audit.types import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from faithful_decide._audit.case import Case
+    from faithful_decide._audit.compare import Comparer
+    from faithful_decide._audit.evidence import Evidence, Wave
+
+__all__ = ["Resample"]
+
+
+class Resample(Check):
+    """A hit is another verdict. This is no fault and enters no flag; others are held against it."""
+
+    name = "resample"
+    asks = "Is the verdict the same when the same is asked again?"
+    control = "none: this is the noise"
+
+    def requests(self, case: Case) -> Wave:
+        return {
+            (self.name, ""): repeated(case.decision(), max(1, case.times - 1), sampled=True),
+        }
+
+    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
+        del comparer
+        for answer, content in evidence.said(self.name):
+            yield Trial(
+                hit=content.verdict != evidence.own,
+                control=False,
+                what=f"asked again: {content.verdict}",
+                raw=answer.raw,
+            )

@@ -1,0 +1,113 @@
+"""A dry run: the audit's own plan, played to stand-ins instead of models, so nothing is sent.
+
+How much an audit asks can depend on what the model says. So the plan is played twice: to somebody
+whose replies make it ask most, and to somebody whose replies make it ask least. Where both are
+asked as often, that is how often a model will be; else the larger number is never exceeded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from math import log
+from typing import TYPE_CHECKING, Any, cast
+
+from faithful_decide._audit.gathering import audit_plan
+from faithful_decide._core.types import Question, Reply, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from faithful_decide._audit.case import Case
+    from faithful_decide.backends.base import Request
+
+__all__ = ["Forecast", "rehearse"]
+
+_VERDICT = '"verdict": "'
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an audit would ask of the model and the reader; a judge comes on top.
+
+    `exact` says whether the number does not depend on what the model says; else it is the most.
+    """
+
+    requests: tuple[Request, ...]
+    exact: bool
+
+    @property
+    def calls(self) -> int:
+        """How many calls."""
+        return len(self.requests)
+
+
+def rehearse(case: Case) -> Forecast:
+    """Play the audit of a case to two stand-ins; of its findings nothing is known before."""
+    question = case.question
+    case = replace(case, question=Question(question.text, question.verdicts, question.abstain))
+    most, least = _played(case, _says_much), _played(case, _says_little)
+    return Forecast(most, exact=len(most) == len(least))
+
+
+def _played(case: Case, model: Callable[[Request], Reply]) -> tuple[Request, ...]:
+    plan = audit_plan(case)
+    asked: list[Request] = []
+    try:
+        requests = next(plan)
+        while True:
+            asked += requests
+            requests = plan.send(tuple(map(model, requests)))
+    except StopIteration:
+        return tuple(asked)
+
+
+def _says_little(request: Request) -> Reply:
+    """Decides, on nothing that could be changed, and says no more that can be used."""
+    purpose = request.purpose
+    if purpose is None or purpose.kind != "decide" or request.temperature:
+        return Reply("", "length")
+    return _reply(request, (("the image", "something"),), purpose.question.labels[-1], ())
+
+
+def _says_much(request: Request) -> Reply:
+    """Sees other things each time, sticks to its verdict, and can imagine anything."""
+    purpose = request.purpose
+    if purpose is None:
+        return Reply("", "length")
+    if request.max_tokens == 1:
+        return _torn(request, purpose.question.labels)
+    new = f"{purpose.kind} {purpose.verdict} {request.seed} {request.image is None}"
+    seen = [("a", new), ("b", f"{new}, differently"), ("c", "much")]
+    if purpose.kind == "imagine":
+        seen = seen[:1]
+    return _reply(request, seen, purpose.question.verdicts[0], (0, 1))
+
+
+def _reply(
+    request: Request,
+    seen: Iterable[tuple[str, str]],
+    verdict: str,
+    relies_on: tuple[int, ...],
+) -> Reply:
+    parts: Mapping[str, Any] = {
+        "observations": [{"about": about, "seen": saw} for about, saw in seen],
+        "reasoning": "as it is",
+        "relies_on": relies_on,
+        "reservation": "",
+        "verdict": verdict,
+    }
+    keys = cast("Mapping[str, Any]", request.schema)["properties"]
+    text = json.dumps({key: parts[key] for key in keys}, ensure_ascii=False)
+    return Reply(text, "stop", tokens=() if request.top_logprobs else None)
+
+
+def _torn(request: Request, labels: tuple[str, ...]) -> Reply:
+    """Any letter that continues a label is as likely as the others."""
+    written = request.prefix.rpartition(_VERDICT)[2]
+    endings = [json.dumps(label, ensure_ascii=False)[1:] for label in labels]
+    left = [ending[len(written) :] for ending in endings if ending.startswith(written)]
+    letters = {rest[0].encode() for rest in left if rest}
+    top = dict.fromkeys(sorted(letters), -log(len(letters) or 1))
+    token = Token(next(iter(top), b'"'), top)
+    return Reply(request.prefix, "length", tokens=(token,))
