@@ -125,16 +125,25 @@ class TransientError(BackendError):
 
     default_hint = "send the same request again after a pause"
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        """Keep how long the server asked to be left alone.
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        unreachable: bool = False,
+    ) -> None:
+        """Keep how long the server asked to be left alone, and whether there was a server at all.
 
         Args:
             message: What went wrong.
             hint: What to do next.
             retry_after: Seconds before which it is no use to ask again, where the server said so.
+            unreachable: Whether no connection came about: nobody listens, or nothing gets there.
         """
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.unreachable = unreachable
 
 
 @public

@@ -30,6 +30,7 @@ from tenacity import (
 )
 
 from faithful_decide._asking.limiter import gate_of
+from faithful_decide._asking.same_model import check_model
 from faithful_decide.backends.base import AsyncBackend, Remembering
 from faithful_decide.errors import TransientError
 
@@ -79,7 +80,7 @@ class Patience:
             TransientError: The time is up.
             BackendError: Waiting does not help.
         """
-        return self._call(request, self._nth(request))
+        return self._of_the_model(self._call(request, self._nth(request)))
 
     async def acall(self, request: Request) -> Reply:
         """Make a call, awaited. A backend that cannot be awaited is called in a thread.
@@ -94,8 +95,14 @@ class Patience:
             TransientError: The time is up.
             BackendError: Waiting does not help.
         """
-        # Before anything is awaited, so that calls are counted in the order of the plan.
-        nth = self._nth(request)
+        # Counted before anything is awaited, so in the order of the plan.
+        return self._of_the_model(await self._acall(request, self._nth(request)))
+
+    def _of_the_model(self, reply: Reply) -> Reply:
+        check_model(self._backend, reply)
+        return reply
+
+    async def _acall(self, request: Request, nth: int) -> Reply:
         if not isinstance(self._backend, AsyncBackend):
             return await asyncio.to_thread(self._call, request, nth)
         if self._memory is not None and (known := self._memory.recall(request, nth)) is not None:

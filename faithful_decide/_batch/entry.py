@@ -71,6 +71,8 @@ def reply_data(reply: Reply) -> dict[str, Any]:
         ],
         "hidden_thinking_tokens": reply.hidden_thinking_tokens,
         "latency_s": reply.latency_s,
+        "constraint": reply.constraint,
+        "remark": reply.remark,
     }
     if reply.tokens is not None:
         kept["tokens"] = [

@@ -231,30 +231,36 @@ def _verified(
             content = replace(content, findings=read_findings(findings, values["findings"]))
     except Broken as error:
         if error.incomplete and reply.finish == "unknown":
-            msg = f"the reply is incomplete: {error}"
+            msg = f"the reply is incomplete: {error}{_remark(reply)}"
             raise TruncatedError(msg, reply=reply) from None
-        msg = f"the reply breaks the contract: {error}"
+        msg = f"the reply breaks the contract: {error}{_remark(reply)}"
         raise ContractError(msg, reply=reply) from None
     if reply.finish == "unknown":
-        msg = "the backend does not say why the reply ended, so it may be cut off"
-        raise ContractError(msg, reply=reply, hint="use a server that reports a finish reason")
+        msg = f"it is not known why the reply ended, so it may be cut off{_remark(reply)}"
+        hint = "use a server that reports a finish reason of those that are common"
+        raise ContractError(msg, reply=reply, hint=hint)
     return content, {key: member.span for key, member in members.items()}
 
 
 def _check_finish(reply: Reply) -> None:
     match reply.finish:
         case "length":
-            msg = "the reply was cut off at the token limit"
+            msg = f"the reply was cut off at the token limit{_remark(reply)}"
             raise TruncatedError(msg, reply=reply)
         case "refusal" | "content_filter":
             what = "the model" if reply.finish == "refusal" else "a content filter"
-            msg = f"{what} declined to reply"
+            msg = f"{what} declined to reply{_remark(reply)}"
             raise RefusedError(msg, reply=reply)
         case "tool_call":
-            msg = "the model called a tool instead of replying"
+            msg = f"the model called a tool instead of replying{_remark(reply)}"
             raise ContractError(msg, reply=reply)
         case "stop" | "unknown":
             return
+
+
+def _remark(reply: Reply) -> str:
+    """What the backend has to say about it, where it has."""
+    return f" ({reply.remark})" if reply.remark else ""
 
 
 def _check_keys(keys: tuple[str, ...], expected: tuple[str, ...], reply: Reply) -> None:

@@ -20,6 +20,7 @@ from faithful_decide.errors import QuestionError
 
 __all__ = [
     "CANNOT_TELL",
+    "Constraint",
     "Decision",
     "Derived",
     "Enforcement",
@@ -45,6 +46,10 @@ Finish = Literal["stop", "length", "refusal", "content_filter", "tool_call", "un
 Enforcement = Literal["grammar", "strict", "best_effort", "prompt"]
 """What made the model keep to the schema: a local grammar, a server that promises to enforce it,
 a server that tries, or nothing but the wording."""
+
+Constraint = Literal["none", "grammar", "schema"]
+"""What the request carried, as it was really sent, to hold the reply to its shape: nothing, our
+grammar of `backends._grammar` (one way to write each reply), or the JSON schema (any layout)."""
 
 
 @public
@@ -193,6 +198,10 @@ class Reply:
     `text` is the whole reply, a forced prefix included. `tokens` are the generated tokens only
     (without the prefix), and only if the request asked for them. `hidden_thinking_tokens` counts
     what was generated before the text and not shown; None means unknown, which is not 0.
+    `constraint` is what the request that was really sent held the model to; a receipt claims that
+    its order was enforced only by this, and only if the text is one that it allows.
+    `remark` is what a backend has to add to the error of a reply that cannot be used, such as the
+    finish reason in the words of the server.
     """
 
     text: str
@@ -203,6 +212,8 @@ class Reply:
     hidden_thinking_tokens: int | None = None
     latency_s: float = 0.0
     tokens: tuple[Token, ...] | None = None
+    constraint: Constraint = "none"
+    remark: str = ""
 
 
 class Frozen(BaseModel):

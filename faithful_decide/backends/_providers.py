@@ -42,14 +42,7 @@ _GOOGLE: Mapping[str, Finish] = {
 
 
 def anthropic_call(request: Request) -> dict[str, Any]:
-    """Write the arguments of `messages.create`.
-
-    Args:
-        request: What to ask.
-
-    Returns:
-        The arguments, without the model.
-    """
+    """Write the arguments of `messages.create`."""
     content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
     if request.image is not None:
         data = base64.b64encode(request.image.data).decode("ascii")
@@ -71,14 +64,7 @@ def anthropic_call(request: Request) -> dict[str, Any]:
 
 
 def google_call(request: Request) -> dict[str, Any]:
-    """Write the arguments of `models.generate_content`.
-
-    Args:
-        request: What to ask.
-
-    Returns:
-        The arguments, without the model.
-    """
+    """Write the arguments of `models.generate_content`."""
     parts: list[dict[str, Any]] = [{"text": request.text}]
     if request.image is not None:
         blob = {"data": request.image.data, "mime_type": request.image.media_type}
@@ -98,15 +84,7 @@ def google_call(request: Request) -> dict[str, Any]:
 
 
 def read_anthropic(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types of an optional SDK
-    """Read a message.
-
-    Args:
-        answer: What the SDK returned.
-        latency_s: Seconds that the call took.
-
-    Returns:
-        The reply.
-    """
+    """Read a message."""
     texts = [block.text for block in answer.content if block.type == "text"]
     thought = any("thinking" in block.type for block in answer.content)
     details = getattr(answer.usage, "output_tokens_details", None)
@@ -114,6 +92,7 @@ def read_anthropic(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - ty
     return Reply(
         text="".join(texts),
         finish=_ANTHROPIC.get(str(answer.stop_reason), "unknown"),
+        remark=_remark(answer.stop_reason, _ANTHROPIC),
         model=str(answer.model),
         usage=Usage(
             answer.usage.input_tokens,
@@ -126,15 +105,7 @@ def read_anthropic(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - ty
 
 
 def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types of an optional SDK
-    """Read a generation.
-
-    Args:
-        answer: What the SDK returned.
-        latency_s: Seconds that the call took.
-
-    Returns:
-        The reply; one without candidates was stopped by a filter before the model.
-    """
+    """Read a generation."""
     used = answer.usage_metadata
     usage = Usage(
         getattr(used, "prompt_token_count", None),
@@ -147,18 +118,32 @@ def read_google(answer: Any, latency_s: float) -> Reply:  # noqa: ANN401 - types
     )
     model = str(answer.model_version or "")
     if not answer.candidates:
-        return Reply("", "content_filter", model=model, usage=usage, latency_s=latency_s)
+        why = getattr(answer.prompt_feedback, "block_reason", None)
+        remark = f"the prompt was blocked: {getattr(why, 'value', why)}"[:100]
+        return Reply(
+            "", "content_filter", model=model, usage=usage, latency_s=latency_s, remark=remark
+        )
     candidate = answer.candidates[0]
     parts = (candidate.content.parts if candidate.content else None) or []
     reason = getattr(candidate.finish_reason, "value", candidate.finish_reason)
+    thought = any(part.thought for part in parts)
+    counted = getattr(used, "thoughts_token_count", None)
     return Reply(
         text="".join(part.text for part in parts if part.text and not part.thought),
         finish=_GOOGLE.get(str(reason), "unknown"),
+        remark=_remark(reason, _GOOGLE),
         model=model,
         usage=usage,
-        hidden_thinking_tokens=getattr(used, "thoughts_token_count", None),
+        hidden_thinking_tokens=None if thought and not counted else counted,
         latency_s=latency_s,
     )
+
+
+def _remark(reason: object, names: Mapping[str, Finish]) -> str:
+    """The finish reason in the provider's words, where ours do not say it all."""
+    if names.get(str(reason)) in {"stop", "length", "tool_call"}:
+        return ""
+    return f"the finish reason of the provider is {str(reason)[:80]!r}"
 
 
 def _sum(count: int | None, more: int | None) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from faithful_decide._core.types import (
+    Constraint,
     Enforcement,
     Finish,
     Observation,
@@ -32,6 +33,7 @@ __all__ = [
     "AsyncBackend",
     "Backend",
     "Capabilities",
+    "Constraint",
     "Finish",
     "Hidden",
     "ImageLimits",
@@ -71,6 +73,8 @@ class Capabilities:
     in a second call, on top of the reasoning."""
     image_limits: ImageLimits | None = None
     """The images that are sent unchanged; others are made to fit. None means the usual limits."""
+    model: str = ""
+    """The model that every reply has to name, in one of its spellings; empty where any may."""
 
 
 @dataclass(frozen=True, slots=True)

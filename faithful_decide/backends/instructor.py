@@ -25,19 +25,24 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._knockout import refuse_hidden
+from faithful_decide.backends._openai.address import Server
 from faithful_decide.backends._openai.chat import chat_body, read_chat
+from faithful_decide.backends._openai.keys import Key
 from faithful_decide.backends._openai.presets import PRESETS
-from faithful_decide.backends._openai.status import sorted_by_status
+from faithful_decide.backends._openai.reading import one_line
+from faithful_decide.backends._openai.status import Said, said_in, sorted_by_status
 from faithful_decide.backends._providers import (
     anthropic_call,
     google_call,
     read_anthropic,
     read_google,
 )
+from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import Capabilities, Reply, Request
 from faithful_decide.errors import (
     AuthError,
     BackendError,
+    FaithfulDecideError,
     MissingExtraError,
     TransientError,
     UnsupportedError,
@@ -45,7 +50,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["InstructorBackend", "load_instructor"]
 
@@ -54,6 +59,7 @@ _LIMITS = ImageLimits(
     max_side=1568,
     max_bytes=3_500_000,
 )
+_REQUEST = "check the name of the model, and what it can be sent"
 
 
 class InstructorBackend:
@@ -82,16 +88,18 @@ class InstructorBackend:
             msg = f"this takes a blocking client of instructor, not {kind.__name__}"
             raise UnsupportedError(msg, hint="make it with instructor.from_openai(OpenAI())")
         self._client = client
+        # Only known so that it can be blotted out of what a provider says.
+        self._key = Key(_key_of(client.client), kind="instructor")
         self._provider = str(getattr(client.provider, "value", client.provider))
         self._model = model or client.kwargs.get("model") or _default_model(client)
         if not self._model:
             msg = "this client of instructor does not say which model to ask"
             raise UsageError(msg, hint='make it with instructor.from_...(client, model="NAME")')
-        self._ask: Callable[[Request], Reply] = {
+        self._ask: Callable[[Request], Reply | Said] = {
             "anthropic": self._anthropic,
             "genai": self._google,
         }.get(self._provider, self._chat)
-        self._hosted = hosted = "api.openai.com" in str(getattr(client.client, "base_url", ""))
+        self._hosted = hosted = Server(str(getattr(client.client, "base_url", ""))).is_openai
         known = self._provider in {"anthropic", "genai"} or hosted
         self._preset = replace(
             PRESETS["openai" if hosted else "lmstudio"], same_model=False, temperature=temperature
@@ -125,6 +133,8 @@ class InstructorBackend:
 
     def __repr__(self) -> str:
         """Name the model, and nothing of the client, which knows a key."""
+        if not hasattr(self, "_model"):
+            return f"<{type(self).__name__}, not loaded>"
         return f"{type(self).__name__}({self.name!r})"
 
     def generate(self, request: Request) -> Reply:
@@ -146,21 +156,29 @@ class InstructorBackend:
             msg = f"{self.name} cannot continue a forced prefix"
             raise UnsupportedError(msg, hint="use a model in process, or vllm or sglang")
         refuse_hidden(request, self.name)
+        outcome: Reply | Said | BackendError
         try:
-            return self._ask(request)
-        except (TransientError, BackendError):
-            raise
+            outcome = self._ask(request)
         except Exception as error:  # noqa: BLE001 - of whichever SDK is inside; sorted by its status
-            raise self._sorted(error) from None
+            outcome = self._sorted(error)
+        if isinstance(outcome, Said):
+            outcome = self._sorted_as(outcome, {})
+        if isinstance(outcome, BackendError):
+            # Out here, so that the SDK's error, which knows the key, is no context of ours.
+            raise outcome
+        return self._key.blotted(outcome)
 
-    def _chat(self, request: Request) -> Reply:
+    def _chat(self, request: Request) -> Reply | Said:
         body = chat_body(replace(request, top_logprobs=0), self._model, self._preset)
         started = time.perf_counter()
         answer = self._client.chat.completions.create(
             response_model=None, max_retries=0, timeout=request.timeout_s, **body
         )
         latency = time.perf_counter() - started
-        return read_chat(answer.model_dump(mode="json"), request, self._preset, latency)
+        reply = read_chat(answer.model_dump(mode="json"), request, self._preset)
+        if isinstance(reply, Said):
+            return reply
+        return replace(reply, latency_s=latency, constraint=constraint_of(body, request))
 
     def _anthropic(self, request: Request) -> Reply:
         call = anthropic_call(request)
@@ -174,7 +192,8 @@ class InstructorBackend:
             timeout=request.timeout_s,
             **call,
         )
-        return read_anthropic(answer, time.perf_counter() - started)
+        reply = read_anthropic(answer, time.perf_counter() - started)
+        return replace(reply, constraint=constraint_of(call, request))
 
     def _google(self, request: Request) -> Reply:
         # Its create() rewrites messages; the client inside takes contents as they are.
@@ -186,31 +205,34 @@ class InstructorBackend:
             del call["config"]["temperature"]
         started = time.perf_counter()
         answer = self._client.client.models.generate_content(model=self._model, **call)
-        return read_google(answer, time.perf_counter() - started)
+        reply = read_google(answer, time.perf_counter() - started)
+        return replace(reply, constraint=constraint_of(call, request))
 
-    def _sorted(self, error: Exception) -> BackendError:
+    def _sorted(self, error: Exception) -> Reply | BackendError:
         """Sort an error by the status it carries, whichever SDK it comes from."""
-        status = next(
-            (
-                code
-                for name in ("status_code", "code")
-                if type(code := getattr(error, name, None)) is int
-            ),
-            0,
-        )
-        msg = f"{self.name} failed: {type(error).__name__}" + (
-            f", status {status}" if status else ""
-        )
-        named = type(error).__name__.casefold()
-        if not status and ("timeout" in named or "connect" in named):
-            return TransientError(msg)
+        codes = (getattr(error, name, None) for name in ("status_code", "code"))
+        status = next((code for code in codes if type(code) is int), 0)
+        named = type(error).__name__
+        if not status:
+            msg = f"{self.name} failed: {named}"
+            if "timeout" in named.casefold() or "connect" in named.casefold():
+                return TransientError(msg)
+            return BackendError(msg, hint=_REQUEST)
+        said = said_in(getattr(error, "body", None) or getattr(error, "details", None))
         response = getattr(error, "response", None)
+        return self._sorted_as(replace(said, status=status), getattr(response, "headers", None))
+
+    def _sorted_as(self, said: Said, headers: Mapping[str, str] | None) -> Reply | BackendError:
+        words = one_line(self._key.blot(said.words))
+        if said.blocked:
+            return Reply("", "content_filter", remark=words)
+        status = f" with status {said.status}" if said.status else ""
         return sorted_by_status(
-            status,
-            msg,
-            getattr(response, "headers", None) or {},
+            said,
+            f"{self.name} failed{status}: {words or 'it does not say why'}",
+            headers or {},
             key_hint="check the key, and what it may use",
-            request_hint="check the name of the model, and what it can be sent",
+            request_hint=_REQUEST,
         )
 
     def close(self) -> None:
@@ -220,42 +242,45 @@ class InstructorBackend:
 def load_instructor(
     rest: str, *, api_key: str | None = None, temperature: bool = True
 ) -> InstructorBackend:
-    """Make a client of a provider that instructor knows.
+    """Make a client of a provider that instructor knows: `PROVIDER/NAME`, as it takes it.
 
     Args:
-        rest: `PROVIDER/NAME`, as `instructor.from_provider` takes it.
+        rest: The provider, and the name of the model there.
         api_key: The key; by default the provider's SDK looks for it in its usual variable.
         temperature: Whether to send one; models that reason refuse it.
-
-    Returns:
-        The backend.
-
-    Raises:
-        MissingExtraError: instructor, or the SDK of the provider, is not installed.
-        UsageError: There is no such provider.
-        AuthError: There is no key.
     """
     provider, _, model = rest.partition("/")
     if not model:
         msg = f"instructor wants PROVIDER/NAME, not {rest!r}"
         raise UsageError(msg, hint='write model="instructor/anthropic/NAME"')
-    extra = "instructor"
-    try:
-        instructor = import_module("instructor")
-        client = instructor.from_provider(rest, **({"api_key": api_key} if api_key else {}))
-    except ImportError:
-        raise MissingExtraError(extra, needed_for=f"Asking {provider} through instructor") from None
-    except Exception as error:  # noqa: BLE001 - of instructor or of whichever SDK is inside
-        said = str(error).replace(api_key, "***") if api_key else str(error)
-        msg = f"instructor cannot make a client for {rest}: {said}"
-        if "api_key" in said or "credentials" in said:
-            raise AuthError(msg, hint=f"set the key of {provider}, or pass api_key=") from None
-        raise UsageError(
-            msg, hint="check the name of the provider, and that its SDK is there"
-        ) from None
+    made = _client_of(rest, provider, {"api_key": api_key} if api_key else {})
+    if isinstance(made, FaithfulDecideError):
+        raise made
+    client = made
     if hasattr(client.client, "max_retries"):
         client.client.max_retries = 0
     return InstructorBackend(client, model=model, temperature=temperature)
+
+
+def _client_of(spec: str, provider: str, options: dict[str, str]) -> Any:  # noqa: ANN401
+    """A client of an optional package, or the error to raise, without one that knows a key."""
+    try:
+        return import_module("instructor").from_provider(spec, **options)
+    except ImportError:
+        return MissingExtraError("instructor", needed_for=f"Asking {provider} through instructor")
+    except Exception as error:  # noqa: BLE001 - of instructor or of whichever SDK is inside
+        words = one_line(Key(options.get("api_key", ""), kind=provider).blot(str(error)))
+    msg = f"instructor cannot make a client for {spec}: {words}"
+    if "api_key" in words or "credentials" in words:
+        return AuthError(msg, hint=f"set the key of {provider}, or pass api_key=")
+    return UsageError(msg, hint="check the name of the provider, and that its SDK is there")
+
+
+def _key_of(client: Any) -> str:  # noqa: ANN401 - an optional package
+    """The key of an SDK's client, if it is kept where they usually keep it."""
+    homes = (client, getattr(client, "_api_client", None))
+    keys = (getattr(home, "api_key", None) for home in homes)
+    return next((key for key in keys if isinstance(key, str)), "")
 
 
 def _default_model(client: Any) -> str:  # noqa: ANN401 - an optional package

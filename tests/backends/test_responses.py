@@ -13,9 +13,9 @@ from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._openai.chat import chat_body
+from faithful_decide.backends._openai.chat import CHAT, chat_body
 from faithful_decide.backends._openai.presets import PRESETS
-from faithful_decide.backends._openai.responses import responses_body
+from faithful_decide.backends._openai.responses import RESPONSES, responses_body
 from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     BackendError,
@@ -150,11 +150,12 @@ def test_what_was_not_asked_for_is_not_sent(request_):
 
 def test_reasoning_effort_has_one_name(request_):
     """Callers say it as chat completions do."""
-    preset = replace(PRESETS["openai"], extra={"reasoning_effort": "none", "user": "u"})
-    body = responses_body(request_, "m", preset)
-    assert (body["reasoning"], body["user"]) == ({"effort": "none"}, "u")
+    extra = {"reasoning_effort": "none", "reasoning": {"summary": "auto"}, "user": "u"}
+    preset = replace(PRESETS["openai"], extra=extra)
+    body = RESPONSES.body(request_, "m", preset)
+    assert (body["reasoning"], body["user"]) == ({"summary": "auto", "effort": "none"}, "u")
     assert "reasoning_effort" not in body
-    assert chat_body(request_, "m", preset)["reasoning_effort"] == "none"
+    assert CHAT.body(request_, "m", preset)["reasoning_effort"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_who_is_asked_how(kind, options, path, request_):
         server.keep_bodies = True
         server.always = Answer(b"{}")
         backend = load_backend(f"{kind}/m", base_url=server.address, **options)
-        with pytest.raises(TransientError):
+        with pytest.raises(BackendError):
             backend.generate(replace(request_, text="Question: 1\nVerdicts"))
         backend.close()
         assert server.bodies[0]["head"].startswith(f"POST {path} ")
@@ -305,8 +306,8 @@ POLICY = {"code": "image_content_policy_violation", "message": "no"}
         (response(status="failed", error=POLICY), RefusedError),
         (response(message(text_part(WRONG)), error=POLICY), RefusedError),
         (response(message(text_part(WRONG)), model="someone-else-7b"), BackendError),
-        ({"output": []}, TransientError),
-        ({"status": "completed", "output": "yes"}, TransientError),
+        ({"output": []}, BackendError),
+        ({"status": "completed", "output": "yes"}, BackendError),
         ({"status": "completed", "output": [None, 3, {"type": "message"}]}, ContractError),
         ({"status": "completed", "output": [{"type": "message", "content": 7}]}, ContractError),
     ],

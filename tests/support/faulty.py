@@ -292,9 +292,9 @@ class FaultyServer:
         self.requests += 1
         if self.keep_bodies:
             self.bodies.append({"head": head, **body})
-        number = number_of(body)
         if self.always is not None:
             return await self._send(reader, writer, self.always)
+        number = number_of(body)
         fault = self.choose(number, self.asked[number])
         self.asked[number] += 1
         if not fault:

@@ -10,37 +10,28 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._core.types import Finish, Reply, Usage
-from faithful_decide.backends._openai.chat import (
+from faithful_decide._core.types import Reply, Usage
+from faithful_decide.backends._openai.reading import (
     MOST_ALTERNATIVES,
+    finish_of,
+    mapping,
     read_count,
     read_text,
     read_tokens,
+    remark_on,
 )
-from faithful_decide.errors import TransientError
+from faithful_decide.backends._openai.status import Said, said_in
+from faithful_decide.backends._openai.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from faithful_decide.backends._openai.presets import Preset
     from faithful_decide.backends.base import Request
 
-__all__ = ["ollama_body", "read_ollama"]
-
-_FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length"}
+__all__ = ["OLLAMA"]
 
 
 def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
-    """Write the body of a generation.
-
-    Args:
-        request: What to ask.
-        model: The name that the server knows the model by.
-        preset: What is known of the server.
-
-    Returns:
-        The body, ready to be sent as JSON.
-    """
+    """Write the body of a generation."""
     options: dict[str, Any] = {"num_predict": request.max_tokens}
     if preset.temperature:
         options["temperature"] = request.temperature
@@ -59,41 +50,32 @@ def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
         body["images"] = [base64.b64encode(request.image.data).decode("ascii")]
     if request.schema is not None:
         body["format"] = request.schema
-    if request.top_logprobs:
+    if request.top_logprobs and preset.logprobs != "none":
         alternatives = min(request.top_logprobs, MOST_ALTERNATIVES)
         body |= {"logprobs": True, "top_logprobs": alternatives}
-    return body | dict(preset.extra or {})
+    return body
 
 
-def read_ollama(data: object, request: Request, latency_s: float) -> Reply:
-    """Read a generation.
-
-    Args:
-        data: The body of the response, as JSON was read.
-        request: What was asked.
-        latency_s: Seconds that the call took.
-
-    Returns:
-        The reply.
-
-    Raises:
-        TransientError: It is no generation; something between us and the model answered.
-    """
-    match data:
-        case {"response": str(text), **rest}:
-            pass
-        case _:
-            msg = "the server replied with something that is not a generation of Ollama"
-            raise TransientError(msg, hint="look at what stands between you and the server")
+def read_ollama(data: object, request: Request, _: Preset) -> Reply | Said:
+    """Read a generation, or what the server said instead of one."""
+    rest = mapping(data)
+    text = rest.get("response")
+    if rest.get("error") or not isinstance(text, str):
+        return said_in(data)
+    reason = rest.get("done_reason")
+    finish = finish_of(reason)
     return Reply(
         text=text,
-        finish=_FINISH.get(str(rest.get("done_reason")), "unknown"),
+        finish=finish,
         model=read_text(rest.get("model")) or "",
         usage=Usage(
             read_count(rest.get("prompt_eval_count")), None, read_count(rest.get("eval_count"))
         ),
         # It counts thinking and reply together.
         hidden_thinking_tokens=None,
-        latency_s=latency_s,
-        tokens=read_tokens(rest.get("logprobs")) if request.top_logprobs else None,
+        tokens=read_tokens(rest.get("logprobs"), text) if request.top_logprobs else None,
+        remark=remark_on(text, finish, reason, rest),
     )
+
+
+OLLAMA = Wire("/api/generate", ollama_body, read_ollama)

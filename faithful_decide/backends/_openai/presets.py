@@ -23,65 +23,67 @@ __all__ = ["PRESETS", "Preset", "preset_of"]
 Prefix = Literal["none", "regex", "structured_outputs", "gbnf"]
 """How a reply goes on from a forced start: not at all, or under a grammar for the rest, given as
 SGLang's `regex`, as vLLM's `structured_outputs`, or as llama.cpp's `grammar`."""
+Protocol = Literal["chat", "responses", "ollama"]
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One kind of server.
-
-    Attributes:
-        base_url: Where it listens by default; None where the caller has to say.
-        key_variable: The environment variable of its key.
-        needs_key: Whether it cannot be used without one.
-        wire: The protocol spoken: OpenAI's chat completions or responses, or Ollama's own.
-        enforcement: What makes the model keep to the schema.
-        order: Whether that keeps the order of the keys.
-        prefix: How a forced start is continued.
-        echoes_prefix: Whether the reply repeats the forced start.
-        logprobs: From before or after the grammar removed illegal tokens.
-        schema_in_prompt: Whether the model is shown the schema.
-        lenient: Whether keywords that it does not know may stand in the schema.
-        length_limit: The name of the parameter that limits the reply.
-        temperature: Whether it is told one; models that reason refuse any, 0 included.
-        same_model: Whether the reply names the model that was asked for.
-        extra: What else is sent with every request.
-    """
+    """One kind of server."""
 
     base_url: str | None
+    """Where it listens by default; None where the caller has to say."""
     key_variable: str
+    """The environment variable of its key."""
     needs_key: bool = False
-    wire: Literal["chat", "responses", "ollama"] = "chat"
+    """Whether it cannot be used without one."""
+    wires: tuple[Protocol, ...] = ("chat",)
+    """The protocols for which the rest of the row holds; the first of them is spoken."""
     enforcement: Enforcement = "strict"
+    """What makes the model keep to the schema."""
     order: bool = True
+    """Whether that keeps the order of the keys."""
     prefix: Prefix = "none"
+    """How a forced start is continued."""
     echoes_prefix: bool = False
+    """Whether the reply repeats the forced start."""
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
+    """From before or after the grammar removed illegal tokens."""
     schema_in_prompt: bool = False
+    """Whether the model is shown the schema."""
     lenient: bool = True
+    """Whether keywords that it does not know may stand in the schema."""
     length_limit: str = "max_tokens"
+    """The name of the parameter that limits the reply."""
     temperature: bool = True
+    """Whether it is told one; models that reason refuse any, 0 included."""
     same_model: bool = True
+    """Whether the reply names the model that was asked for."""
+    batches: bool = False
+    """Whether there is a batch API, which takes chat completions."""
     extra: Mapping[str, Any] | None = None
+    """What else is sent with every request."""
+
+    @property
+    def wire(self) -> Protocol:
+        """The protocol that is spoken."""
+        return self.wires[0]
 
 
+_OPENAI = Preset(
+    None,
+    "OPENAI_API_KEY",
+    needs_key=True,
+    wires=("responses", "chat"),
+    schema_in_prompt=True,
+    lenient=False,
+    length_limit="max_completion_tokens",
+    batches=True,
+)
 PRESETS: Mapping[str, Preset] = {
-    "openai": Preset(
-        None,
-        "OPENAI_API_KEY",
-        needs_key=True,
-        wire="responses",
-        schema_in_prompt=True,
-        lenient=False,
-        length_limit="max_completion_tokens",
-    ),
-    "azure": Preset(
-        None,
-        "AZURE_OPENAI_API_KEY",
-        needs_key=True,
-        wire="responses",
-        schema_in_prompt=True,
-        lenient=False,
-        length_limit="max_completion_tokens",
+    "openai": _OPENAI,
+    "azure": replace(
+        _OPENAI,
+        key_variable="AZURE_OPENAI_API_KEY",
         same_model=False,  # a deployment has a name of its own
     ),
     "vllm": Preset(
@@ -105,8 +107,9 @@ PRESETS: Mapping[str, Preset] = {
     "ollama": Preset(
         "http://127.0.0.1:11434",
         "OLLAMA_API_KEY",
-        wire="ollama",
+        wires=("ollama",),
         enforcement="best_effort",  # a model that thinks may be let off the schema
+        order=False,
         same_model=False,  # it adds a tag
     ),
     "lmstudio": Preset(
@@ -131,26 +134,16 @@ def preset_of(
     api: Literal["chat", "responses"] | None,
     **changes: Any,  # noqa: ANN401 - fields of a preset
 ) -> Preset:
-    """Find a row of the table, and change what a caller knows better.
+    """A row of the table, with what a caller knows better.
 
-    Args:
-        kind: A key of `PRESETS`.
-        foreign: Whether it is an unknown server, named `openai` for its protocol only.
-        api: The protocol to speak, where the caller says.
-        **changes: Other fields.
-
-    Returns:
-        The preset.
-
-    Raises:
-        UsageError: There is no such protocol, or this kind of server does not speak it.
+    Of a `foreign` server, named `openai` for its protocol only, nothing is known; nor is it of one
+    that is asked over a protocol for which its row was not written.
     """
     preset = replace(PRESETS[kind], **changes)
     if foreign:
-        # What is known of OpenAI's own server does not hold for it.
         preset = replace(
             preset,
-            wire="chat",
+            wires=("chat",),
             enforcement="best_effort",
             order=False,
             lenient=True,
@@ -161,4 +154,13 @@ def preset_of(
     if api not in {"chat", "responses"} or preset.wire == "ollama":
         msg = f"a server of the kind {kind!r} cannot be asked with api={api!r}"
         raise UsageError(msg, hint='pass api="chat" or api="responses", or leave it out')
-    return replace(preset, wire=api)
+    if api in preset.wires:
+        return replace(preset, wires=(api,))
+    return replace(
+        preset,
+        wires=(api,),
+        enforcement="best_effort",
+        order=False,
+        prefix="none",
+        logprobs="none" if preset.logprobs == "none" else "unknown",
+    )
