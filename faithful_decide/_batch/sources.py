@@ -268,7 +268,8 @@ class _Reading:
             return False
         ending = os.path.splitext(file)[1].lower()  # noqa: PTH122 - for each of millions
         if ending not in _IMAGES:
-            self.left_out[f"files named {ending if _ENDING.fullmatch(ending) else '?'}"] += 1
+            known = _ENDING.fullmatch(ending)
+            self.left_out[f"{ending} files" if known else "files of another kind"] += 1
             return False
         return True
 

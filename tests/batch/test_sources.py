@@ -414,9 +414,9 @@ def test_a_folder_leaves_nothing_out_silently(tmp_path, png, caplog):
         "hidden files": 2,
         "hidden folders": 2,
         "linked folders": 1,
-        "files named .txt": 1,
-        "files named .mp4": 1,
-        "files named ?": 2,
+        ".txt files": 1,
+        ".mp4 files": 1,
+        "files of another kind": 2,
     }
     assert caplog.messages == [f"{str(tmp_path)!a}: " + caplog.messages[0].partition(": ")[2]]
     caplog.clear()
