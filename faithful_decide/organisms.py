@@ -296,7 +296,14 @@ class Honest:
             msg = f"{self.name} cannot go on from {request.prefix!r}"
             raise UsageError(msg, hint="organisms answer the requests of an audit, and decisions")
         tokens = _tokens(text, request, odds) if request.top_logprobs and odds else None
-        return Reply(text, "stop", model=self.name, hidden_thinking_tokens=0, tokens=tokens)
+        return Reply(
+            text,
+            "stop",
+            model=self.name,
+            hidden_thinking_tokens=0,
+            tokens=tokens,
+            constraint="grammar" if request.schema else "none",
+        )
 
 
 def _odds(settled: str, labels: Sequence[str]) -> dict[str, float]:

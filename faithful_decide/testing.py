@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._core.contract import Content, render
 from faithful_decide._core.types import Observation
-from faithful_decide.backends.base import Capabilities, Reply, Request
+from faithful_decide.backends.base import Capabilities, Constraint, Reply, Request
 from faithful_decide.backends.registry import forget_backend, register_backend
 from faithful_decide.errors import UsageError
 
@@ -111,7 +112,16 @@ class ScriptedBackend:
             line = self._next(request)
         if isinstance(line, Exception):
             raise line
-        return Reply(line, "stop", model=self.name) if isinstance(line, str) else line
+        reply = line if isinstance(line, Reply) else Reply(line, "stop", model=self.name)
+        if reply.constraint == "none":
+            reply = replace(reply, constraint=self._constraint(request))
+        return reply
+
+    def _constraint(self, request: Request) -> Constraint:
+        """What a backend with these capabilities would have sent."""
+        if request.schema is None or self.capabilities.enforcement == "prompt":
+            return "none"
+        return "grammar" if self.capabilities.enforcement == "grammar" else "schema"
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -193,14 +193,44 @@ def test_samples_have_seeds_of_their_own(ask, png):
     assert seeds(None) != seeds(None)
 
 
-def test_one_broken_sample_fails_the_call_and_only_it_is_retried(png):
-    """A dropped sample would bias the shares."""
-    with pytest.raises(OrderError):
-        decide(png, "Is it?", model=ScriptedBackend([YES, DISORDER, YES]), samples=3)
-    backend = ScriptedBackend([YES, DISORDER, YES, NO])
+UNUSABLE = [DISORDER, "no JSON", Reply("", "refusal"), Reply(YES, "length")]
+
+
+def test_samples_that_cannot_be_used_cost_the_others_nothing(ask, png):
+    """They have no vote, and the scores say how many there were, and why."""
+    backend = ScriptedBackend([*UNUSABLE, YES, NO, YES, YES])
+    decision = ask(png, "Is it?", model=backend, samples=8, seed=1)
+    assert (decision.verdict, decision.scores.n) == ("yes", 4)
+    assert decision.scores.probabilities["yes"] == 0.75
+    errors = ("OrderError", "ContractError", "RefusedError", "TruncatedError")
+    assert decision.scores.lost == dict.fromkeys(errors, 1)
+    assert verify_stored(decision.model_dump_json()) == decision
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("bad", UNUSABLE)
+def test_one_spoiled_sample_of_n_leaves_the_others(png, n, bad):
+    """Wherever it stands."""
+    for place in range(n):
+        script = [YES] * n
+        script[place] = bad
+        scores = decide(png, "Is it?", model=ScriptedBackend(script), samples=n).scores
+        assert (scores.n, sum(scores.lost.values())) == (n - 1, 1)
+
+
+def test_where_most_samples_cannot_be_used_there_is_no_decision(png):
+    """The few that are left would say more about what spoils a reply than about the image."""
+    with pytest.raises(OrderError) as caught:
+        decide(png, "Is it?", model=ScriptedBackend([YES, DISORDER, "no JSON"]), samples=3)
+    assert "2 of 3 samples could not be used" in caught.value.__notes__
+
+
+def test_only_a_broken_sample_is_retried(png):
+    """The others are kept; a refusal is not asked for again."""
+    backend = ScriptedBackend([YES, DISORDER, Reply("", "refusal"), NO])
     decision = decide(png, "Is it?", model=backend, samples=3, retries=1)
-    assert decision.scores.probabilities["no"] == pytest.approx(1 / 3)
-    assert backend.requests[3] == backend.requests[1]
+    assert decision.scores.probabilities["no"] == 0.5
+    assert backend.requests[3:] == [backend.requests[1]]
 
 
 REASONS = '{"observations": [{"about": "a", "seen": "bü"}], "reasoning": "because"}'
@@ -255,6 +285,19 @@ def test_samples_in_two_steps(png):
     assert decision.verdict == "no"
     assert decision.scores.probabilities["yes"] == pytest.approx(1 / 3)
     assert [r.seed for r in backend.requests[:3]] == [r.seed for r in backend.requests[3:]]
+
+
+@pytest.mark.parametrize("spoiled", range(4))
+def test_a_spoiled_step_costs_one_sample_of_two_steps(png, spoiled):
+    """In the first step or in the second."""
+    script = [REASONS, REASONS, '{"verdict": "no"}', '{"verdict": "no"}']
+    script[spoiled] = "no JSON"
+    if spoiled < 2:  # and nothing is asked on top of it
+        script.pop()
+    backend = ScriptedBackend(script, capabilities=IN_TWO[0])
+    decision = decide(png, "Is it?", model=backend, samples=2, seed=1)
+    assert (decision.verdict, decision.scores.lost) == ("no", {"ContractError": 1})
+    assert verify_stored(decision.model_dump_json()) == decision
 
 
 def test_a_stored_decision_of_two_steps_cannot_be_cut_elsewhere(png):

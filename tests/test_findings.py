@@ -1,16 +1,23 @@
 """Verdicts that code draws from typed findings."""
 
 import json
+import re
+from contextlib import closing
+from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from faithful_decide import Decider, Question, audit, decide, verify_stored
+import faithful_decide
+from faithful_decide import Question, audit, decide, load_backend, verify_stored
+from faithful_decide._asking.decision import decision_request
 from faithful_decide._core.findings import findings_schema
 from faithful_decide._core.schema import schema
-from faithful_decide.errors import ContractError, QuestionError
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
+from faithful_decide.errors import ContractError, QuestionError, UnsupportedError
 from faithful_decide.testing import ScriptedBackend
 
 
@@ -42,6 +49,16 @@ def funny(seen):
 
 
 QUESTION = Question("Is it funny?", findings=Seen, rule=funny)
+HOME = f"{faithful_decide.__path__[0]}/embedded"
+
+
+class Dark(BaseModel):
+    """One bit."""
+
+    dark: bool
+
+
+DARK = Question("Is it dark?", findings=Dark, rule=lambda seen: seen.dark)
 FOUND = {
     "things": [{"name": "squirrel", "wears": "hat"}],
     "upside_down": 0,
@@ -145,21 +162,29 @@ def test_a_finding_that_cannot_be_held_to_is_named():
 
 
 def test_the_grammar_of_an_engine_holds_a_model_to_findings():
-    """A model that has never heard of findings still writes them in their form, first."""
-    with Decider("embedded") as decider:
-        import faithful_decide
-
-        sample = faithful_decide.__path__[0] + "/embedded/sample.png"
-        decision = decider.decide(
-            sample, Question("Is it dark?", findings=Dark, rule=lambda d: d.dark)
-        )
-    assert decision.verdict == ("yes" if decision.derived.findings["dark"] else "no")
+    """The engine holds whatever model it runs to the form of findings, first."""
+    backend = load_backend(f"gguf/{HOME}/model.gguf#{HOME}/mmproj.gguf")
+    with closing(backend):
+        image = prepare(load_image(f"{HOME}/sample.png"), backend.capabilities.image_limits)
+        text = backend.generate(decision_request(image, DARK, max_tokens=300, seed=None)).text
+    assert re.match(r'{"findings": {"dark": (true|false)}, "observations": \[', text)
 
 
-class Dark(BaseModel):
-    """One bit."""
+def test_a_model_that_was_not_trained_for_findings_is_not_asked_for_them():
+    """The one that comes with the package would write what is not there, in the right form."""
+    with pytest.raises(UnsupportedError, match="embedded") as caught:
+        decide(f"{HOME}/sample.png", DARK)
+    assert "findings" in caught.value.hint
 
-    dark: bool
+
+@pytest.mark.parametrize("door", [decide, audit])
+def test_findings_are_refused_before_any_call(png, door):
+    """Whichever door the question comes through."""
+    able = ScriptedBackend([]).capabilities
+    backend = ScriptedBackend([reply()], capabilities=replace(able, findings=False))
+    with pytest.raises(UnsupportedError):
+        door(png, QUESTION, model=backend)
+    assert backend.requests == []
 
 
 def test_an_audit_says_where_rule_and_model_part(png):

@@ -211,3 +211,120 @@ def brute(tree, label):
         }
         mass *= legal[target[i : i + 1]] / sum(legal.values())
     return mass
+
+
+# ------------------------------------------------------------- numbers are whole or absent
+
+HEAD = reply_text("yes").rpartition('"yes"')[0]
+
+
+def read(png, question, *tokens, constraint="schema", prefix=False):
+    """The scores of a reply that ends in these tokens, each with its alternatives."""
+    listed = [Token(HEAD.encode(), {})]
+    listed += [
+        Token(data, {other: math.log(p) for other, p in top.items()}) for data, top in tokens
+    ]
+    text = b"".join(token.data for token in listed).decode()
+    reply = Reply(text, "stop", tokens=tuple(listed), constraint=constraint)
+    backend = ScriptedBackend(
+        lambda request: replace(reply, finish="length") if request.prefix else reply,
+        capabilities=Capabilities(**CAPABILITIES, prefix=prefix),
+    )
+    decision = decide(png, question, model=backend)
+    return decision.scores and decision.scores.probabilities
+
+
+YES_NO = Question("Q?", ("yes", "no"), abstain=False)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {b'"yes': 0.05, b'"no': 0.01, b'"': 0.94},  # stops before the verdict begins
+        {b'"yes': 0.9, b'"no': 0.09, b' "no': 0.01},  # another layout
+        {b'"yes': 0.9, b'"no': 0.09, b"": 0.01},  # shows nothing
+        {b'"no': 0.9, b'"x': 0.1},  # what was written is not listed
+        {b'"yes': 0.6, b'"no': 0.2},  # the rest is not listed
+    ],
+)
+def test_mass_that_was_not_looked_at_leaves_no_scores(png, first):
+    """More than a ten-thousandth out of view is no score, rather than a wrong one."""
+    assert read(png, YES_NO, (b'"yes', first), (b'"}', {})) is None
+
+
+@pytest.mark.parametrize("stray", [b'"', b' "no', b""])
+def test_less_than_a_ten_thousandth_may_stay_out_of_view(png, stray):
+    """It could not change what an estimate can tell."""
+    first = {b'"yes': 0.9, b'"no': 0.09999, stray: 0.00001}
+    found = read(png, YES_NO, (b'"yes', first), (b'"}', {}))
+    assert found == pytest.approx({"yes": 0.9, "no": 0.1}, abs=1e-4)
+
+
+def test_under_our_grammar_there_is_one_layout(png):
+    """There, blanks in other places and tokens without text are illegal, and not out of view."""
+    first = {b'"yes': 0.5, b'"no': 0.3, b' "no': 0.1, b"": 0.1}
+    found = read(png, YES_NO, (b'"yes', first), (b'"}', {}), constraint="grammar")
+    assert found == pytest.approx({"yes": 0.625, "no": 0.375})
+
+
+@pytest.mark.parametrize(
+    ("labels", "tokens", "expected"),
+    [
+        (
+            ("😀", "no"),
+            [(b'"', {}), (b"\\ud", {b"\\ud": 0.98, b"no": 0.02}), (b"83d\\ude00", {}), (b'"}', {})],
+            {"😀": 0.98, "no": 0.02},
+        ),
+        (
+            ("n/a", "none", "yes"),
+            [
+                (b'"', {}),
+                (b"n", {b"n": 0.95, b"yes": 0.05}),
+                (b"\\/", {b"\\/": 0.98, b"/a": 0.01, b"one": 0.01}),
+                (b"a", {}),
+                (b'"}', {}),
+            ],
+            {"n/a": 0.95 * 0.99, "none": 0.95 * 0.01, "yes": 0.05},
+        ),
+        (
+            ("né", "no"),
+            [
+                (b'"', {}),
+                (b"n", {b"n": 1.0}),
+                (b"\\u00e", {b"\\u00e": 0.5, b"\xc3": 0.25, b"o": 0.25}),
+                (b"9", {}),
+                (b'"}', {}),
+            ],
+            {"né": 0.75, "no": 0.25},
+        ),
+    ],
+)
+def test_a_label_is_known_in_every_spelling(png, labels, tokens, expected):
+    """JSON can write a letter as an escape; what was really written is always counted."""
+    found = read(png, Question("Q?", labels, abstain=False), *tokens)
+    assert found == pytest.approx(expected)
+
+
+def test_many_small_branches_are_not_left_out_together(png):
+    """Each below the limit, all above it: they are followed, or there are no scores."""
+    labels = [f"{letter}{end}" for letter in "abcdefgh" for end in "xy"]
+    first = {b"ax": 0.9996} | {letter.encode(): 0.00005 for letter in "bcdefgh"}
+    first[b"ay"] = 1 - sum(first.values())
+    question = Question("Q?", labels, abstain=False)
+    assert read(png, question, (b'"', {}), (b"ax", first), (b'"}', {})) is None
+
+
+def test_a_probe_that_the_grammar_would_refuse_is_not_sent(png):
+    """A reply in another layout cannot be continued under ours; it has no scores, and no error."""
+    spaced = reply_text("yes").replace(": ", ":  ")
+    head, _, tail = spaced.rpartition('"yes"')
+    tokens = (
+        Token(f'{head}"'.encode(), {}),
+        Token(b"yes", {b"yes": -0.5, b"x": -1.0}),
+        Token(f'"{tail}'.encode(), {}),
+    )
+    backend = ScriptedBackend(
+        [Reply(spaced, "stop", tokens=tokens)],
+        capabilities=Capabilities(**CAPABILITIES, prefix=True),
+    )
+    assert decide(png, YES_NO, model=backend).scores is None

@@ -4,8 +4,31 @@ import json
 
 import pytest
 
-from faithful_decide import ContractError, OrderError, ReplyError, decide, verify_stored
+from faithful_decide import (
+    ContractError,
+    Decision,
+    OrderError,
+    ReplyError,
+    UsageError,
+    decide,
+    verify_stored,
+)
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.testing import ScriptedBackend, reply_text
+from tests.support.tampered import (
+    IMAGE,
+    IMAGES,
+    KEY,
+    LARGE,
+    PLAIN,
+    QUESTIONS,
+    RULED,
+    STORED,
+    TAMPERED,
+    funny,
+    picture,
+)
 
 
 @pytest.fixture
@@ -86,3 +109,86 @@ def test_other_files_are_not_decisions(data):
     """Whatever is passed, it is this error and no other."""
     with pytest.raises(ContractError, match="not a stored decision"):
         verify_stored(data)
+
+
+@pytest.mark.parametrize("tampering", TAMPERED, ids=lambda tampering: tampering.name)
+def test_tampering_is_noticed(tampering):
+    """Every way that the docs say is noticed, by an error of a reply with a hint."""
+    with pytest.raises(ReplyError) as caught:
+        verify_stored(tampering.data(), **tampering.arguments())
+    assert caught.value.hint
+
+
+def test_there_are_more_than_sixty_ways():
+    """No two of them the same."""
+    assert len({tampering.name for tampering in TAMPERED}) == len(TAMPERED) > 60
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_honest_decisions_verify_with_all_that_is_known(name):
+    """Image and question, and the rule with it; nothing is left but who wrote it."""
+    decision = verify_stored(STORED[name], image=IMAGES[name], question=QUESTIONS[name])
+    assert decision == Decision.model_validate_json(STORED[name])
+    assert [what.split()[0] for what in decision.unchecked] == ["who"]
+    assert verify_stored(STORED[name]).unchecked[-2].startswith("the image: pass image=")
+
+
+def test_the_image_that_was_sent_is_as_good_as_the_one_that_was_passed():
+    """Either can be compared, and another is another."""
+    sent = prepare(load_image(LARGE), ScriptedBackend([]).capabilities.image_limits).data
+    assert sent != LARGE
+    assert verify_stored(STORED["resized"], image=sent).checked[-1].endswith("was sent")
+    for image in (IMAGE, picture((9, 9, 9))):
+        with pytest.raises(ContractError, match="another image"):
+            verify_stored(STORED["resized"], image=image)
+
+
+@pytest.mark.parametrize("question", ["Is it funny?", "Is this part defective", RULED])
+def test_the_question_has_to_be_the_one_that_is_expected(question):
+    """A decision that is in order may still answer something else."""
+    with pytest.raises(ContractError, match="another question"):
+        verify_stored(STORED["plain"], question=question)
+
+
+def test_a_question_may_be_passed_as_text():
+    """Its labels are bound by the hash of the request."""
+    assert verify_stored(STORED["plain"], question=PLAIN.text).verdict == "defective"
+
+
+def test_a_verdict_that_a_rule_drew_is_not_taken_for_the_models():
+    """Without the rule it says so; with it the verdict is drawn again."""
+    decision = verify_stored(STORED["ruled"])
+    assert (decision.verdict, decision.derived.model_verdict) == ("yes", "no")
+    assert "the model wrote 'no'; a rule that was not given drew 'yes'" in " ".join(
+        decision.unchecked
+    )
+    for passed in ({"rule": funny}, {"question": RULED}):
+        assert "the rule draws" in " ".join(verify_stored(STORED["ruled"], **passed).checked)
+
+
+def test_a_signature_binds_everything_and_survives_another_layout():
+    """Of the file only what it says counts; the key may be a text or bytes."""
+    data = json.loads(STORED["signed"])
+    again = json.dumps(dict(reversed(data.items())), indent=3)
+    assert "signed" in verify_stored(again, hmac_key=KEY).checked[-1]
+    assert verify_stored(again, hmac_key=KEY.decode()) == verify_stored(again)
+    with pytest.raises(ContractError, match="signature"):
+        verify_stored(again, hmac_key=b"another")
+    with pytest.raises(UsageError, match="key"):
+        verify_stored(again, hmac_key=b"")
+
+
+def test_a_verified_decision_can_be_stored_again(stored):
+    """What verification found out is not part of the decision."""
+    decision = verify_stored(json.dumps(stored))
+    assert decision.checked
+    assert json.loads(decision.model_dump_json()) == stored
+    assert hash(decision) == hash(Decision.model_validate_json(json.dumps(stored)))
+
+
+def test_another_version_is_named(stored):
+    """Prompts change between versions, and then the hash is another."""
+    stored["receipt"] |= {"version": "0.0.1", "request_sha256": "0" * 64}
+    with pytest.raises(ContractError) as caught:
+        verify_stored(json.dumps(stored))
+    assert "0.0.1" in caught.value.hint

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._api.opening import open_backend, opened, question_of
+from faithful_decide._asking.decision import check_askable
 from faithful_decide._asking.limiter import gate_of
 from faithful_decide._asking.options import YES_NO, Options, named_in, twin_of
 from faithful_decide._asking.plans import TIMEOUT_S, arun, run
@@ -383,6 +384,7 @@ def _case(
     image: SourceImage, other: SourceImage | None, question: Question, asked: Asked, how: _How
 ) -> Case:
     check_auditable(asked.model)
+    check_askable(question, asked.model)
     capabilities = asked.model.capabilities
     limits = capabilities.image_limits
     prepared = prepare(image, limits)

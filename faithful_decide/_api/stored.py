@@ -1,125 +1,335 @@
 """Checks a stored decision again, offline.
 
-Nothing in the file is believed except the raw reply: it is verified again, and the verdict, the
-observations, the reasoning and the byte spans are compared with what it says. Without the image
-and the model the hash of the request can only be checked for its form.
+Nothing in the file is believed because something else in it says the same. The raw reply is
+verified again, and the verdict, the observations, the reasoning and the byte spans are compared
+with what it says. The hash of the request is computed again from the question, its labels in their
+order, the numbers of the receipt and the hash of the image that was sent. With the image at hand
+that hash is computed again too; with the rule, the verdict that it drew is drawn again; with the
+key, the signature says whether anything at all was changed. What could not be checked is said.
 """
 
 from __future__ import annotations
 
+import hmac
+import json
 import math
-from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from faithful_decide._asking.constraint import allows
+from faithful_decide._asking.decision import (
+    SAMPLE_TEMPERATURE,
+    decision_request,
+    reasons_request,
+    request_sha256,
+)
 from faithful_decide._core.contract import (
     Verified,
     concluded,
+    parted,
     verify,
     verify_reasons,
     verify_verdict,
 )
-from faithful_decide._core.types import Decision, Reply
+from faithful_decide._core.findings import conclude
+from faithful_decide._core.json_text import Broken, read_members
+from faithful_decide._core.schema import verdict_schema
+from faithful_decide._core.types import Decision, Question, Reply, signature_of
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import ImageLimits, prepare
 from faithful_decide._public import public
-from faithful_decide.errors import ContractError, ReplyError, UsageError
+from faithful_decide._version import __version__
+from faithful_decide.errors import ContractError, QuestionError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faithful_decide._core.types import Receipt, Scores, SentImage
+    from faithful_decide._images.load import ImageSource, SourceImage
+    from faithful_decide.backends.base import Request
 
 __all__ = ["verify_stored"]
 
 _CHANGED = "the file was changed after it was written; decide again"
+_WRITER = (
+    "who wrote it, and what only the writer knows: the backend and model, that the schema was in "
+    "force, hidden thinking, tokens, seconds, attempts, notes and scores (sign it to bind these)"
+)
 
 
 @public
-def verify_stored(data: str | bytes) -> Decision:
+def verify_stored(
+    data: str | bytes,
+    *,
+    image: ImageSource | SourceImage | None = None,
+    question: str | Question | None = None,
+    rule: Callable[[Any], str | bool] | None = None,
+    hmac_key: str | bytes | None = None,
+) -> Decision:
     """Read a stored decision and verify it again.
 
     Args:
         data: What `Decision.model_dump_json` wrote.
+        image: The image that it should be about, or the bytes that were sent.
+        question: The question that it should answer. One with findings brings their model and its
+            rule.
+        rule: The rule that drew its verdict, where the question is not at hand; it is given the
+            findings as an object with their names.
+        hmac_key: The key that it should be signed with.
 
     Returns:
-        The decision, verified.
+        The decision, and in `checked` and `unchecked` how far it was verified.
 
     Raises:
-        ContractError: It is not a decision, or it says something else than its raw reply.
+        ContractError: It is not a decision, says something else than its raw reply, or is about
+            another image or question than it should be.
         OrderError: Its raw reply has the verdict before the reasons.
         TruncatedError: Its raw reply was cut off.
         RefusedError: Its raw reply is a refusal.
+        UsageError: The image, the rule or the key cannot be used.
     """
+    verification = _Verification(_read(data))
+    verification.against_question(question, rule)
+    verification.of_reply()
+    verification.of_request()
+    verification.of_rule()
+    verification.of_image(image)
+    verification.of_signature(hmac_key)
+    said = {"checked": verification.checked, "unchecked": verification.unchecked}
+    return verification.decision.model_copy(update={k: tuple(v) for k, v in said.items()})
+
+
+def _read(data: str | bytes) -> Decision:
     try:
-        decision = Decision.model_validate_json(data)
-    except (ValidationError, UsageError) as error:
+        text = data.decode() if isinstance(data, bytes) else data
+        read_members(text)  # refuses what other readers of JSON would read in another way
+        return Decision.model_validate_json(text)
+    except (Broken, ValueError, ValidationError, UsageError) as error:
         msg = "this is not a stored decision"
         raise ContractError(msg, hint=f"store decisions with model_dump_json(): {error}") from error
-    receipt = decision.receipt
-    reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
-    verified = _verified(reply, decision)
-    content = verified.content
-    said = {
-        "verdict": _written(decision) == content.verdict,
-        "observations": decision.observations == content.observations,
-        "reasoning": decision.reasoning == content.reasoning,
-        "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
-        "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
-        "derived": _derived(decision) == (content.findings and content.findings.model_dump()),
-        "receipt.order": (receipt.order == "two_steps") == (receipt.second_at is not None)
-        and (receipt.order != "enforced" or receipt.enforcement in {"grammar", "strict"}),
-        "scores": _plausible(decision),
-    }
-    if wrong := [name for name, agrees in said.items() if not agrees]:
-        msg = f"the decision does not agree with its own raw reply in: {', '.join(wrong)}"
-        raise ContractError(msg, reply=reply, hint=_CHANGED)
-    return decision
-
-
-def _verified(reply: Reply, decision: Decision) -> Verified:
-    """Verify a raw text of one reply, or of two that were joined."""
-    labels, at = decision.question.labels, decision.receipt.second_at
-    findings = None if decision.derived is None else _Findings
-    if at is None:
-        try:
-            return verify(reply, labels, findings=findings)
-        except ContractError as error:
-            # The decision of an audit has two keys more.
-            with suppress(ReplyError):
-                return verify(reply, labels, audited=True, findings=findings)
-            raise error from None
-    raw = reply.text.encode()
-    try:
-        first, second = raw[: at - 1].decode(), raw[at:].decode()
-    except UnicodeDecodeError:
-        msg = "the raw reply is not cut where the second one begins"
-        raise ContractError(msg, reply=reply, hint=_CHANGED) from None
-    reasons = verify_reasons(replace(reply, text=first), findings)
-    verdict, span = verify_verdict(replace(reply, text=second), labels)
-    return concluded(reasons, verdict, span, at)
 
 
 class _Findings(BaseModel):
-    """Findings of any kind: what they had to be is not stored, only what they were."""
+    """Findings of any kind, where what they had to be is not at hand."""
 
     model_config = ConfigDict(extra="allow")
 
 
-def _written(decision: Decision) -> str:
-    """The verdict that the model wrote, which is not the decision's where a rule drew that."""
-    return decision.verdict if decision.derived is None else decision.derived.model_verdict
+class _Verification:
+    """What is known of a stored decision while it is verified, one subject after the other."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision, self.receipt = decision, decision.receipt
+        self.reply = Reply(decision.receipt.raw, decision.receipt.finish, decision.receipt.model)
+        self.question = decision.question
+        self.checked: list[str] = []
+        self.unchecked: list[str] = []
+
+    def against_question(
+        self, question: str | Question | None, rule: Callable[[Any], str | bool] | None
+    ) -> None:
+        """Take the question as the caller knows it, if it is the one that is stored."""
+        stored = self.decision.question
+        if question is not None:
+            if question not in (stored, stored.text):
+                self._refuse("it answers another question", hint="compare its .question")
+            self.checked.append("the question is the one that was passed")
+        if isinstance(question, Question):
+            self.question = question
+        if rule is not None:
+            findings = self.question.findings or _Findings
+            self.question = replace(self.question, findings=findings, rule=rule)
+
+    def of_reply(self) -> None:
+        """Verify the raw reply, and compare what the decision says with what it says."""
+        decision, receipt = self.decision, self.receipt
+        verified = self._verified_reply()
+        content, derived = verified.content, decision.derived
+        written = decision.verdict if derived is None else derived.model_verdict
+        agreeing = {
+            "verdict": written == content.verdict and decision.verdict in self.question.labels,
+            "observations": decision.observations == content.observations,
+            "reasoning": decision.reasoning == content.reasoning,
+            "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
+            "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
+            "derived": derived is None
+            or (
+                derived.verdict == decision.verdict
+                and json.dumps(dict(derived.findings)) == json.dumps(verified.findings)
+            ),
+            "receipt.order": (receipt.order == "two_steps") == (receipt.second_at is not None)
+            and (receipt.order != "enforced" or receipt.enforcement in {"grammar", "strict"}),
+            "receipt.enforcement": (receipt.enforcement == "prompt")
+            or receipt.constraint != "none",
+            "scores": _plausible(decision.scores, self.question, written, receipt),
+        }
+        if wrong := [name for name, agrees in agreeing.items() if not agrees]:
+            what = f"the decision does not agree with its own raw reply in: {', '.join(wrong)}"
+            self._refuse(what)
+        self.verified = verified
+        self.checked.append("it says what its raw reply says, reasons first and the verdict last")
+
+    def _verified_reply(self) -> Verified:
+        """Verify a raw text of one reply, or of two that were joined."""
+        labels, at = self.question.labels, self.receipt.second_at
+        findings = self.question.findings
+        if findings is None and self.decision.derived is not None:
+            findings = _Findings
+        if at is None:
+            return verify(self.reply, labels, audited=self._audited, findings=findings)
+        if (texts := parted(self.receipt.raw, at)) is None:
+            self._refuse("the raw reply is not cut where the second one begins")
+        first, second = (replace(self.reply, text=text) for text in texts)
+        reasons = verify_reasons(first, findings)
+        return concluded(reasons, *verify_verdict(second, labels), at)
+
+    @property
+    def _audited(self) -> bool:
+        """Whether the raw reply has the two keys more of a decision under audit."""
+        try:
+            return "relies_on" in read_members(self.receipt.raw)
+        except Broken:
+            return False
+
+    def of_request(self) -> None:
+        """Write the request again, and compare its hash and what it allows with what is there."""
+        receipt = self.receipt
+        known = self.question.findings
+        if self.decision.derived is not None and (known is None or known is _Findings):
+            self.unchecked.append("the request: pass question= with its findings and its rule")
+            return
+        try:
+            request = decision_request(
+                None,
+                self.question,
+                audited=self._audited,
+                max_tokens=receipt.max_tokens,
+                seed=receipt.seed,
+            )
+            parts = [(request, receipt.raw)]
+            if receipt.second_at is not None:
+                reasons, verdict = parted(receipt.raw, receipt.second_at) or ("", "")
+                request = reasons_request(request, self.question)
+                second = replace(request, schema=verdict_schema(self.question.labels))
+                parts = [(request, reasons), (second, verdict)]
+        except QuestionError as error:
+            self._refuse(f"its question cannot have been asked: {error}")
+        self._check_hash(request)
+        held = receipt.enforcement in {"grammar", "strict"}
+        if held and not all(allows(receipt.constraint, q.schema, text) for q, text in parts):
+            self._refuse("its raw reply is not one that the constraint it names allows")
+        self.checked.append("its hash is that of this question, these labels, numbers and image")
+
+    def _check_hash(self, request: Request) -> None:
+        receipt = self.receipt
+        request = replace(
+            request, temperature=receipt.temperature, top_logprobs=receipt.top_logprobs
+        )
+        sent = receipt.images[0].sent_sha256 if receipt.images else None
+        if len(receipt.images) > 1 or receipt.request_sha256 != request_sha256(
+            request, image_sha256=sent
+        ):
+            hint = _CHANGED
+            if receipt.version != __version__:
+                hint = f"verify it with version {receipt.version!r}, which it says has written it"
+            self._refuse(
+                "its request_sha256 is not that of its question, labels, numbers and image", hint
+            )
+
+    def of_rule(self) -> None:
+        """Draw the verdict again, where a rule drew it and is at hand."""
+        derived, question = self.decision.derived, self.question
+        if derived is None:
+            if question.rule is not None:
+                self._refuse("no rule drew its verdict, and one was passed")
+            return
+        if question.rule is None:
+            self.unchecked.append(
+                f"the verdict: the model wrote {derived.model_verdict!r}; "
+                f"a rule that was not given drew {derived.verdict!r}"
+            )
+            return
+        findings: object = self.verified.content.findings
+        if question.findings is _Findings:
+            findings = _named(self.verified.findings)
+        if (drawn := conclude(question, findings)) != self.decision.verdict:
+            what = f"the rule draws {drawn!r} from its findings, and not {self.decision.verdict!r}"
+            self._refuse(what)
+        self.checked.append("the rule draws its verdict from its findings")
+
+    def of_image(self, image: ImageSource | SourceImage | None) -> None:
+        """Compare the image at hand with the one that was passed and sent."""
+        images = self.receipt.images
+        if image is None:
+            named = f" (its SHA-256 is {images[0].source_sha256})" if images else ""
+            self.unchecked.append(f"the image: pass image= to compare it{named}")
+            return
+        if len(images) != 1:
+            self._refuse("it does not name one image")
+        loaded, known = load_image(image), images[0]
+        if loaded.sha256 == known.sent_sha256:
+            self.checked.append("the image is the one that was sent")
+            return
+        if loaded.sha256 != known.source_sha256:
+            self._refuse("it is about another image", hint="compare receipt.images")
+        if _sent_again(loaded, known) != known.sent_sha256:
+            self._refuse(
+                "the image is the one that was passed, but not what was sent is made of it",
+                hint="pass what was sent, or verify where the same version of Pillow is installed",
+            )
+        self.checked.append("the image is the one that was passed, and what was sent is made of it")
+
+    def of_signature(self, key: str | bytes | None) -> None:
+        """Compare the signature with what the key makes of the decision."""
+        stored = self.decision.signature
+        if key is None:
+            self.unchecked.append(_WRITER if stored is None else f"{_WRITER}: pass hmac_key=")
+            return
+        if not hmac.compare_digest(signature_of(self.decision, key), stored or ""):
+            what = "it is not signed" if stored is None else "its signature is not of this key"
+            self._refuse(what, hint=f"{_CHANGED}, or pass the key it was signed with")
+        self.checked.append("everything in it is as it was when it was signed with this key")
+
+    def _refuse(self, what: str, hint: str = _CHANGED) -> NoReturn:
+        raise ContractError(what, reply=self.reply, hint=hint)
 
 
-def _derived(decision: Decision) -> dict[str, object] | None:
-    """The findings, if the decision's verdict is the one that was drawn from them."""
-    derived = decision.derived
-    if derived is None or derived.verdict != decision.verdict:
-        return None
-    return dict(derived.findings)
+def _named(value: object) -> object:
+    """Findings as an object with their names, as a rule expects them."""
+    if isinstance(value, dict):
+        return SimpleNamespace(**{name: _named(part) for name, part in value.items()})
+    return [_named(part) for part in value] if isinstance(value, list) else value
 
 
-def _plausible(decision: Decision) -> bool:
-    if decision.scores is None:
+def _sent_again(image: SourceImage, known: SentImage) -> str:
+    """The hash of what would be sent of an image, within the limits that are stored."""
+    limits = dict(known.limits or {})
+    try:
+        limits["media_types"] = frozenset(limits["media_types"])
+        return prepare(image, ImageLimits(**limits)).sha256
+    except (KeyError, TypeError, UsageError):
+        return ""
+
+
+def _plausible(scores: Scores | None, question: Question, written: str, receipt: Receipt) -> bool:
+    """Whether scores can be those of a decision: whole, and of votes that were cast and won."""
+    if scores is None:
         return True
-    probabilities = decision.scores.probabilities
-    if set(probabilities) != set(decision.question.labels):
+    shares, n = scores.probabilities, scores.n
+    if set(shares) != set(question.labels):
         return False
-    if not math.isclose(math.fsum(probabilities.values()), 1.0, abs_tol=1e-6):
+    if not math.isclose(math.fsum(shares.values()), 1.0, abs_tol=1e-6):
         return False
-    best = max(probabilities.values())
-    return decision.scores.source != "samples" or probabilities[decision.verdict] == best
+    if scores.source == "token_logprobs":
+        return n == 1 and not scores.lost
+    votes = [share * n for share in shares.values()]
+    return (
+        all(math.isclose(vote, round(vote), abs_tol=1e-6) for vote in votes)
+        and shares[written] == max(shares.values())
+        and sum(scores.lost.values()) <= n
+        and n + sum(scores.lost.values()) > 1
+        and receipt.temperature == SAMPLE_TEMPERATURE
+    )

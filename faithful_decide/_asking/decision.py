@@ -7,7 +7,9 @@ written to fit it.
 
 With `samples=n` the model reasons n times on its own and each reply has one vote. The verdict is
 the one most samples reached; in a tie, the one that was reached first. The reasoning and the
-receipt are those of the first sample that reached it.
+receipt are those of the first sample that reached it. A sample that cannot be used (refused, cut,
+broken) has no vote and costs the others nothing; the scores say how many there were. Where they are
+more than half, there is no decision.
 
 Where one reply proves nothing about the order (a decoder that does not write from left to right, or
 a server that was seen to break it), there are two steps: the model is asked for observations and
@@ -21,8 +23,9 @@ import json
 import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from faithful_decide._asking.constraint import allows
 from faithful_decide._asking.scores import TOP, score_verdicts
 from faithful_decide._core import contract, schema
 from faithful_decide._core.findings import conclude
@@ -34,11 +37,19 @@ from faithful_decide._core.types import (
     Receipt,
     Reply,
     Scores,
+    SentImage,
     Span,
     Usage,
 )
+from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._version import __version__
 from faithful_decide.backends.base import Backend, Purpose, Request
-from faithful_decide.errors import ContractError, OrderError
+from faithful_decide.errors import (
+    ContractError,
+    OrderError,
+    ReplyError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,10 +57,19 @@ if TYPE_CHECKING:
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
     from faithful_decide._core.contract import Verified
+    from faithful_decide._core.types import Enforcement
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Capabilities
 
-__all__ = ["decision_of", "decision_plan", "request_sha256"]
+__all__ = [
+    "SAMPLE_TEMPERATURE",
+    "check_askable",
+    "decision_of",
+    "decision_plan",
+    "decision_request",
+    "reasons_request",
+    "request_sha256",
+]
 
 SAMPLE_TEMPERATURE = 1.0
 """Samples are drawn from the model's own distribution, so that their shares estimate it."""
@@ -71,19 +91,18 @@ class _Checked(Generic[_V]):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One reasoning with its verdict, from one reply or from two."""
+    """One reasoning with its verdict, from one reply or from two; spans are in the raw text."""
 
-    request: Request
+    requests: tuple[Request, ...]
     replies: tuple[Reply, ...]
     verified: Verified
-    attempts: int
-    scored: tuple[Request, Span]
-    """The request that the verdict answers, and where it stands in the last reply."""
+    attempts: int = 1
 
     @property
     def raw(self) -> str:
         """All that was replied."""
-        return contract.joined(*(reply.text for reply in self.replies))
+        texts = [reply.text for reply in self.replies]
+        return texts[0] if len(texts) == 1 else contract.joined(*texts)
 
     @property
     def second_at(self) -> int | None:
@@ -92,103 +111,154 @@ class _Answer:
             return None
         return len(self.raw.encode()) - len(self.replies[-1].text.encode())
 
+    @property
+    def verdict_in_its_reply(self) -> Span:
+        """Where the verdict stands in the last reply."""
+        span, start = self.verified.verdict_span, self.second_at or 0
+        return Span(start=span.start - start, end=span.end - start)
+
 
 def decision_plan(
     image: PreparedImage | None, question: Question, options: Options, backend: Backend
 ) -> Plan[Decision]:
     """Plan a decision: what to ask, and what to make of the replies.
 
-    Args:
-        image: The image as it is sent.
-        question: The question.
-        options: How to ask.
-        backend: Whose name and capabilities to plan for; it is not called here.
-
-    Returns:
-        The decision.
+    The backend says what it is called and what it can do; it is not called here.
     """
     capabilities = backend.capabilities
-    two = capabilities.two_steps or capabilities.decoder != "autoregressive"
-    answered = _in_two_steps if two else _in_one_reply
-    request = Request(
+    check_askable(question, backend)
+    answered = _in_one_reply if capabilities.one_reply_proves_order else _in_two_steps
+    request = decision_request(
+        image,
+        question,
+        audited=options.audited,
+        max_tokens=options.max_tokens,
+        seed=options.seed,
+    )
+    if options.samples > 1:
+        outcomes = yield from answered(_sampled(request, options), question, options)
+        answer, scores = _vote(outcomes, question)
+        return _decision(answer, question, scores, backend)
+    if capabilities.logprobs != "none":
+        request = replace(request, top_logprobs=TOP)
+    (outcome,) = yield from answered((request,), question, options)
+    if isinstance(outcome, ReplyError):
+        raise outcome
+    single: Scores | None = None
+    if outcome.replies[-1].tokens is not None:
+        single = yield from score_verdicts(
+            outcome.replies[-1],
+            outcome.verdict_in_its_reply,
+            question.labels,
+            outcome.requests[-1],
+            prefix=capabilities.prefix,
+        )
+    return _decision(outcome, question, single, backend)
+
+
+def check_askable(question: Question, backend: Backend) -> None:
+    """Refuse a question that this model was not made for, before it is asked."""
+    if question.findings is not None and not backend.capabilities.findings:
+        msg = f"{backend.name} cannot report typed findings: it was not trained for them"
+        raise UnsupportedError(
+            msg, hint="ask a larger model, such as vllm/NAME, or leave out findings and rule"
+        )
+
+
+def decision_request(
+    image: PreparedImage | None,
+    question: Question,
+    *,
+    max_tokens: int,
+    seed: int | None,
+    audited: bool = False,
+) -> Request:
+    """How a question is asked, where one reply holds the whole decision.
+
+    Under audit it is asked for two keys more: what the reasoning relies on, and what speaks against
+    the verdict.
+    """
+    return Request(
         system=SYSTEM,
         image=image,
         text=user_text(question),
-        schema=schema.schema(question.labels, audited=options.audited, findings=question.findings),
-        max_tokens=options.max_tokens,
-        seed=options.seed,
+        schema=schema.schema(question.labels, audited=audited, findings=question.findings),
+        max_tokens=max_tokens,
+        seed=seed,
         purpose=Purpose("decide", question),
     )
-    if options.samples > 1:
-        answers = yield from answered(_sampled(request, options), question, options)
-        best, scores = _vote(answers, question)
-        return _decision(best, question, scores, backend)
-    if capabilities.logprobs != "none":
-        request = replace(request, top_logprobs=TOP)
-    (answer,) = yield from answered((request,), question, options)
-    single: Scores | None = None
-    if answer.replies[-1].tokens is not None:
-        asked, span = answer.scored
-        single = yield from score_verdicts(
-            answer.replies[-1], span, question.labels, asked, prefix=capabilities.prefix
-        )
-    return _decision(answer, question, single, backend)
+
+
+def reasons_request(request: Request, question: Question) -> Request:
+    """The same as the first of two steps: everything but the verdict."""
+    shape = schema.reasons_schema(question.findings)
+    return replace(request, text=reasons_text(question), schema=shape, top_logprobs=0)
+
+
+def _verdict_request(request: Request, question: Question, first: _Checked[Verified]) -> Request:
+    """The same as the second step: the verdict, on top of the reasons that came back."""
+    return replace(
+        request,
+        text=verdict_text(question, first.reply.text),
+        schema=schema.verdict_schema(question.labels),
+        purpose=Purpose("second_step", question, observations=first.verified.content.observations),
+    )
 
 
 def _in_one_reply(
     requests: tuple[Request, ...], question: Question, options: Options
-) -> Plan[tuple[_Answer, ...]]:
-    labels, findings, audited = question.labels, question.findings, options.audited
-    checked = yield from _answers(
-        requests,
-        lambda r: contract.verify(r, labels, audited=audited, findings=findings),
-        options.retries,
-    )
-    return tuple(
-        _Answer(
-            one.request,
-            (one.reply,),
-            one.verified,
-            one.attempts,
-            (one.request, one.verified.verdict_span),
+) -> Plan[tuple[_Answer | ReplyError, ...]]:
+    def check(reply: Reply) -> Verified:
+        return contract.verify(
+            reply, question.labels, audited=options.audited, findings=question.findings
         )
-        for one in checked
+
+    outcomes = yield from _verified(requests, check, options.retries)
+    return tuple(
+        outcome
+        if isinstance(outcome, ReplyError)
+        else _Answer((outcome.request,), (outcome.reply,), outcome.verified, outcome.attempts)
+        for outcome in outcomes
     )
 
 
 def _in_two_steps(
     requests: tuple[Request, ...], question: Question, options: Options
-) -> Plan[tuple[_Answer, ...]]:
-    labels, text, retries = question.labels, reasons_text(question), options.retries
-    shape = schema.reasons_schema(question.findings)
-    asked = tuple(replace(r, text=text, schema=shape, top_logprobs=0) for r in requests)
-    firsts = yield from _answers(
-        asked, lambda r: contract.verify_reasons(r, question.findings), retries
+) -> Plan[tuple[_Answer | ReplyError, ...]]:
+    firsts = yield from _verified(
+        tuple(reasons_request(request, question) for request in requests),
+        lambda reply: contract.verify_reasons(reply, question.findings),
+        options.retries,
     )
-    asked = tuple(
-        replace(
-            request,
-            text=verdict_text(question, first.reply.text),
-            schema=schema.verdict_schema(labels),
-        )
-        for request, first in zip(requests, firsts, strict=True)
+    reasoned = {i: first for i, first in enumerate(firsts) if not isinstance(first, ReplyError)}
+    if not reasoned:
+        return tuple(first for first in firsts if isinstance(first, ReplyError))
+    seconds = yield from _verified(
+        tuple(_verdict_request(requests[i], question, first) for i, first in reasoned.items()),
+        lambda reply: contract.verify_verdict(reply, question.labels),
+        options.retries,
     )
-    seconds = yield from _answers(asked, lambda r: contract.verify_verdict(r, labels), retries)
-    return tuple(map(_joined, firsts, seconds))
+    whole = dict(zip(reasoned, seconds, strict=True))
+    return tuple(
+        first if isinstance(first, ReplyError) else _concluded(first, whole[i])
+        for i, first in enumerate(firsts)
+    )
 
 
-def _joined(first: _Checked[Verified], second: _Checked[tuple[str, Span]]) -> _Answer:
+def _concluded(
+    first: _Checked[Verified], second: _Checked[tuple[str, Span]] | ReplyError
+) -> _Answer | ReplyError:
     """Make one answer of the reasoning in one reply and the verdict in another."""
-    verdict, span = second.verified
+    if isinstance(second, ReplyError):
+        return second
     answer = _Answer(
-        first.request,
+        (first.request, second.request),
         (first.reply, second.reply),
         first.verified,
         max(first.attempts, second.attempts),
-        (second.request, span),
     )
-    verified = contract.concluded(first.verified, verdict, span, answer.second_at or 0)
-    return replace(answer, verified=verified)
+    whole = contract.concluded(first.verified, *second.verified, answer.second_at or 0)
+    return replace(answer, verified=whole)
 
 
 def _sampled(request: Request, options: Options) -> tuple[Request, ...]:
@@ -204,34 +274,42 @@ def _derived(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:8]) % _SEEDS
 
 
-def _answers(
+def _verified(
     requests: tuple[Request, ...], check: Callable[[Reply], _V], retries: int
-) -> Plan[tuple[_Checked[_V], ...]]:
-    """Ask until every request has a verified reply or one of them has used up its attempts."""
-    answers: dict[int, _Checked[_V]] = {}
-    attempts = 0
-    while pending := [index for index in range(len(requests)) if index not in answers]:
-        attempts += 1
+) -> Plan[tuple[_Checked[_V] | ReplyError, ...]]:
+    """Ask until every request has a verified reply or has used up its attempts."""
+    outcomes: dict[int, _Checked[_V] | ReplyError] = {}
+    pending = list(range(len(requests)))
+    for attempt in range(1, retries + 2):
         replies = yield tuple(requests[index] for index in pending)
         for index, reply in zip(pending, replies, strict=True):
             try:
-                verified = check(reply)
-            except (ContractError, OrderError):
-                # Not for a refusal or a cut: asking again until it suits would select verdicts.
-                if attempts > retries:
-                    raise
-            else:
-                answers[index] = _Checked(requests[index], reply, verified, attempts)
-    return tuple(answers[index] for index in range(len(requests)))
+                outcomes[index] = _Checked(requests[index], reply, check(reply), attempt)
+            except ReplyError as error:
+                outcomes[index] = error
+        # Not for a refusal or a cut: asking again until it suits would select verdicts.
+        pending = [i for i in pending if isinstance(outcomes[i], ContractError | OrderError)]
+        if not pending:
+            break
+    return tuple(outcomes[index] for index in range(len(requests)))
 
 
-def _vote(answers: tuple[_Answer, ...], question: Question) -> tuple[_Answer, Scores]:
+def _vote(outcomes: tuple[_Answer | ReplyError, ...], question: Question) -> tuple[_Answer, Scores]:
+    answers = [outcome for outcome in outcomes if isinstance(outcome, _Answer)]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, ReplyError)]
+    if 2 * len(answers) < len(outcomes):
+        errors[0].add_note(f"{len(errors)} of {len(outcomes)} samples could not be used")
+        raise errors[0]
     votes = Counter(answer.verified.content.verdict for answer in answers)
     # A Counter lists equal counts in the order in which they were first met.
     (verdict, _), *_ = votes.most_common(1)
-    shares = {label: votes[label] / len(answers) for label in question.labels}
-    best = next(answer for answer in answers if answer.verified.content.verdict == verdict)
-    return best, Scores(source="samples", probabilities=shares, n=len(answers))
+    winner = next(answer for answer in answers if answer.verified.content.verdict == verdict)
+    return winner, Scores(
+        source="samples",
+        probabilities={label: votes[label] / len(answers) for label in question.labels},
+        n=len(answers),
+        lost=Counter(type(error).__name__ for error in errors),
+    )
 
 
 def decision_of(  # noqa: PLR0917 - each is something else
@@ -242,28 +320,14 @@ def decision_of(  # noqa: PLR0917 - each is something else
     scores: Scores | None,
     backend: Backend,
 ) -> Decision:
-    """Make a decision of one verified reply that was asked for elsewhere.
-
-    Args:
-        request: What was asked.
-        reply: What came back.
-        verified: What it says.
-        question: The question.
-        scores: The odds of its verdicts, if they were read.
-        backend: Whom it was asked.
-
-    Returns:
-        The decision.
-    """
-    answer = _Answer(request, (reply,), verified, 1, (request, verified.verdict_span))
-    return _decision(answer, question, scores, backend)
+    """Make a decision of one verified reply that was asked for elsewhere."""
+    return _decision(_Answer((request,), (reply,), verified), question, scores, backend)
 
 
 def _decision(
     answer: _Answer, question: Question, scores: Scores | None, backend: Backend
 ) -> Decision:
-    content, replies, image = answer.verified.content, answer.replies, answer.request.image
-    reply = replies[-1]
+    content = answer.verified.content
     derived = _derived_verdict(answer, question)
     return Decision(
         question=question,
@@ -272,29 +336,7 @@ def _decision(
         observations=content.observations,
         reasoning=content.reasoning,
         scores=scores,
-        receipt=Receipt(
-            order=_order(backend.capabilities) if answer.second_at is None else "two_steps",
-            enforcement=backend.capabilities.enforcement,
-            raw=answer.raw,
-            reasoning_span=answer.verified.reasoning_span,
-            verdict_span=answer.verified.verdict_span,
-            finish=reply.finish,
-            backend=backend.name,
-            model=reply.model,
-            fingerprint=reply.fingerprint,
-            request_sha256=request_sha256(answer.request),
-            hidden_thinking_tokens=_sum(r.hidden_thinking_tokens for r in replies),
-            usage=Usage(
-                _sum(r.usage.prompt_tokens for r in replies),
-                _sum(r.usage.cached_tokens for r in replies),
-                _sum(r.usage.completion_tokens for r in replies),
-            ),
-            latency_s=sum(r.latency_s for r in replies),
-            seed=answer.request.seed,
-            attempts=answer.attempts,
-            second_at=answer.second_at,
-            image_notes=image.notes if image else (),
-        ),
+        receipt=_receipt(answer, backend),
     )
 
 
@@ -304,10 +346,71 @@ def _derived_verdict(answer: _Answer, question: Question) -> Derived | None:
     if content.findings is None:
         return None
     return Derived(
-        findings=content.findings.model_dump(mode="json"),
+        findings=answer.verified.findings or {},
         verdict=conclude(question, content.findings),
         model_verdict=content.verdict,
     )
+
+
+def _receipt(answer: _Answer, backend: Backend) -> Receipt:
+    request, reply, replies = answer.requests[0], answer.replies[-1], answer.replies
+    capabilities, image = backend.capabilities, request.image
+    constraint = reply.constraint if len({r.constraint for r in replies}) == 1 else "none"
+    enforcement = _enforcement(answer, capabilities)
+    fixed = capabilities.order and enforcement in {"grammar", "strict"}
+    return Receipt(
+        order="two_steps" if len(replies) > 1 else "enforced" if fixed else "verified",
+        enforcement=enforcement,
+        constraint=constraint,
+        raw=answer.raw,
+        reasoning_span=answer.verified.reasoning_span,
+        verdict_span=answer.verified.verdict_span,
+        finish=reply.finish,
+        backend=_storable(backend.name),
+        model=_storable(reply.model),
+        fingerprint=None if reply.fingerprint is None else _storable(reply.fingerprint),
+        request_sha256=request_sha256(request),
+        images=() if image is None else (_sent_image(image, capabilities),),
+        image_notes=image.notes if image else (),
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        top_logprobs=request.top_logprobs,
+        hidden_thinking_tokens=_sum(r.hidden_thinking_tokens for r in replies),
+        usage=Usage(
+            _sum(r.usage.prompt_tokens for r in replies),
+            _sum(r.usage.cached_tokens for r in replies),
+            _sum(r.usage.completion_tokens for r in replies),
+        ),
+        latency_s=sum(r.latency_s for r in replies),
+        attempts=answer.attempts,
+        second_at=answer.second_at,
+        version=__version__,
+    )
+
+
+def _enforcement(answer: _Answer, capabilities: Capabilities) -> Enforcement:
+    """What held the model to its shape: no more than was sent, and nothing that was disproved."""
+    pairs = list(zip(answer.requests, answer.replies, strict=True))
+    if capabilities.enforcement in {"grammar", "strict"}:
+        kept = all(allows(r.constraint, q.schema, r.text) for q, r in pairs)
+    else:
+        kept = all(reply.constraint != "none" for reply in answer.replies)
+    return capabilities.enforcement if kept else "prompt"
+
+
+def _sent_image(image: PreparedImage, capabilities: Capabilities) -> SentImage:
+    limits = asdict(capabilities.image_limits or ImageLimits())
+    return SentImage(
+        source_sha256=image.source_sha256,
+        sent_sha256=image.sha256,
+        limits={k: sorted(v) if isinstance(v, frozenset) else v for k, v in limits.items()},
+    )
+
+
+def _storable(text: str) -> str:
+    """A name as it can be stored: a server may send half a character."""
+    return text.encode(errors="replace").decode()
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
@@ -316,26 +419,15 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return None if None in known else sum(count or 0 for count in known)
 
 
-def _order(capabilities: Capabilities) -> Literal["enforced", "verified"]:
-    fixed = capabilities.order and capabilities.enforcement in {"grammar", "strict"}
-    return "enforced" if fixed else "verified"
-
-
-def request_sha256(request: Request) -> str:
+def request_sha256(request: Request, *, image_sha256: str | None = None) -> str:
     """Identify a request: equal hashes mean that the same was asked.
 
     Whom it was sent to, and with which options of a backend, is not part of it; the receipt names
-    the backend beside it.
-
-    Args:
-        request: The request.
-
-    Returns:
-        The SHA-256 of its fields as JSON, the image by its own SHA-256.
+    the backend beside it. An image counts by its own hash, which can be given instead of it.
     """
     fields: dict[str, Any] = {
         "system": request.system,
-        "image": request.image.sha256 if request.image else None,
+        "image": request.image.sha256 if request.image else image_sha256,
         "text": request.text,
         # Not sorted: the order of the keys is what the schema is for.
         "schema": request.schema,

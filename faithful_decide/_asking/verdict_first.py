@@ -21,7 +21,7 @@ from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.json_text import Broken, read_members
 from faithful_decide._core.prompt import user_text
 from faithful_decide._core.schema import schema
-from faithful_decide.backends.base import Request
+from faithful_decide.backends.base import Purpose, Request
 from faithful_decide.errors import ContractError, OrderError, UsageError
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def verdict_first_plan(
         UsageError: More than one sample is wanted, or this model is asked in two steps.
         ReplyError: The reply holds no verdict.
     """
-    capabilities = backend.capabilities
-    two = capabilities.two_steps or capabilities.decoder != "autoregressive"
-    if settings.samples != 1 or two:
+    if settings.samples != 1 or not backend.capabilities.one_reply_proves_order:
         msg = "orders are compared by single replies of models that write left to right"
         raise UsageError(msg, hint="leave out samples, or compare something else")
     request = Request(
@@ -79,6 +77,7 @@ def verdict_first_plan(
         schema=_schema(question.labels),
         max_tokens=settings.max_tokens,
         seed=settings.seed,
+        purpose=Purpose("decide", question),
     )
     for attempt in range(settings.retries + 1):
         (reply,) = yield (request,)

@@ -137,8 +137,7 @@ class Case:
 
 def check_auditable(backend: Backend) -> None:
     """Refuse a model that does not give a verdict and its reasons in one reply."""
-    capabilities = backend.capabilities
-    if capabilities.two_steps or capabilities.decoder != "autoregressive":
+    if not backend.capabilities.one_reply_proves_order:
         msg = f"{backend.name} does not give a verdict and its reasons in one reply"
         raise UnsupportedError(
             msg, hint="an audit compares such replies; probe the model, or use another one"

@@ -68,8 +68,8 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
     """
     backend = job.backend
     capabilities = backend.capabilities
-    two = capabilities.two_steps or capabilities.decoder != "autoregressive"
-    each = job.settings.samples * (2 if two else 1) + (job.beyond is not None)
+    steps = 1 if capabilities.one_reply_proves_order else 2
+    each = job.settings.samples * steps + (job.beyond is not None)
     replies = len(questions) * each
     count = known = pixels = looked = 0
     seen: list[Reply] = []

@@ -4,7 +4,7 @@
 
 A decoder writes left to right and never revises, so only what stands before the verdict can have
 influenced it. The order of the keys is therefore part of the meaning, and JSON libraries throw it
-away. A schema (`_schema`) asks for the order; `verify` reads it back from the raw text, byte by
+away. A schema (`schema`) asks for the order; `verify` reads it back from the raw text, byte by
 byte, and takes nothing else: one object with nothing around it, every key once, in order.
 
 `render` is the inverse of `verify`.
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._core.findings import read_findings
 from faithful_decide._core.json_text import Broken, broken, read_members, shown
 from faithful_decide._core.schema import AUDITED_KEYS, FORCED_KEYS, KEYS, MIN_REASONING
-from faithful_decide._core.types import Observation, Reply, Span, is_blank
+from faithful_decide._core.types import Observation, Reply, Span
+from faithful_decide._core.visible import has_content, is_visible
 from faithful_decide.errors import ContractError, OrderError, RefusedError, TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -36,6 +37,7 @@ __all__ = [
     "Verified",
     "concluded",
     "joined",
+    "parted",
     "render",
     "verify",
     "verify_explanation",
@@ -59,22 +61,20 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A reply that kept the contract, and where its parts stand in the raw text."""
+    """A reply that kept the contract, and where its parts stand in the raw text.
+
+    What a reply of this kind does not have stands nowhere: its span is empty, at the end.
+    """
 
     content: Content
     reasoning_span: Span
     verdict_span: Span
+    findings: Mapping[str, Any] | None = None
+    """The findings as they were written, where findings were asked for."""
 
 
 def render(content: Content) -> str:
-    """Write the reply that says this content.
-
-    Args:
-        content: What to say.
-
-    Returns:
-        JSON in one line, its keys in order.
-    """
+    """Write the reply that says this content: JSON in one line, its keys in order."""
     body: dict[str, Any] = {
         "observations": [{"about": o.about, "seen": o.seen} for o in content.observations],
         "reasoning": content.reasoning,
@@ -95,118 +95,51 @@ def verify(
 ) -> Verified:
     """Check a reply against the contract, from its raw text alone.
 
-    Args:
-        reply: What came back.
-        labels: The verdicts the reply may contain.
-        audited: Whether the audit's two keys were asked for.
-        findings: The findings that were asked for, if any.
-
-    Returns:
-        The content and the byte spans that prove the order.
-
-    Raises:
-        RefusedError: The model or a filter declined.
-        TruncatedError: The reply was cut off.
-        ContractError: The text is not the one object that was asked for.
-        OrderError: It is, but its keys are in another order.
+    What does not keep it is raised as the `ReplyError` that says how: refused, cut, something else
+    than the one object that was asked for, or its keys in another order.
     """
-    keys = AUDITED_KEYS if audited else KEYS
-    content, spans = _verified(reply, keys, labels, findings)
-    return Verified(content, spans["reasoning"], spans["verdict"])
+    return _verified(reply, AUDITED_KEYS if audited else KEYS, labels, findings)
 
 
 def verify_reasons(reply: Reply, findings: type[BaseModel] | None = None) -> Verified:
-    """Check the reply of a first step: observations, then reasoning, and no verdict yet.
-
-    Args:
-        reply: What came back.
-        findings: The findings that were asked for, if any.
-
-    Returns:
-        The content, its verdict "", and where the reasoning stands; the verdict's span is empty.
-
-    Raises:
-        ReplyError: As in `verify`.
-    """
-    content, spans = _verified(reply, KEYS[:-1], ("",), findings)
-    end = len(reply.text.encode())
-    return Verified(content, spans["reasoning"], Span(start=end, end=end))
+    """Check the reply of a first step: observations, then reasoning, and no verdict yet."""
+    return _verified(reply, KEYS[:-1], ("",), findings)
 
 
 def verify_observations(reply: Reply) -> tuple[Observation, ...]:
-    """Check the reply of a reading.
-
-    Args:
-        reply: What came back.
-
-    Returns:
-        The observations.
-
-    Raises:
-        ReplyError: As in `verify`.
-    """
-    content, _ = _verified(reply, KEYS[:1], ("",))
-    return content.observations
+    """Check the reply of a reading: observations and nothing else."""
+    return _verified(reply, KEYS[:1], ("",)).content.observations
 
 
 def verify_explanation(reply: Reply, labels: Sequence[str]) -> Content:
-    """Check a reply whose verdict was forced to stand first.
-
-    Args:
-        reply: What came back.
-        labels: The verdicts the reply may contain.
-
-    Returns:
-        What it says.
-
-    Raises:
-        ReplyError: As in `verify`.
-    """
-    content, _ = _verified(reply, FORCED_KEYS, labels)
-    return content
+    """Check a reply whose verdict was forced to stand first."""
+    return _verified(reply, FORCED_KEYS, labels).content
 
 
 def verify_verdict(reply: Reply, labels: Sequence[str]) -> tuple[str, Span]:
-    """Check the reply of a second step: a verdict and nothing else.
-
-    Args:
-        reply: What came back.
-        labels: The verdicts the reply may contain.
-
-    Returns:
-        The verdict, and where it stands.
-
-    Raises:
-        ReplyError: As in `verify`.
-    """
-    content, spans = _verified(reply, KEYS[-1:], labels)
-    return content.verdict, spans["verdict"]
+    """Check the reply of a second step: a verdict and nothing else, and say where it stands."""
+    verified = _verified(reply, KEYS[-1:], labels)
+    return verified.content.verdict, verified.verdict_span
 
 
-def joined(*replies: str) -> str:
-    """Put the replies of one decision into one raw text.
+JOINT = "\n"
+"""Stands between the two replies of a decision that took two steps."""
 
-    Args:
-        replies: The raw text of each, in the order in which they came.
 
-    Returns:
-        All of them, each beginning in a line of its own.
-    """
-    return "\n".join(replies)
+def joined(reasons: str, verdict: str) -> str:
+    """Put the two replies of a decision into one raw text."""
+    return f"{reasons}{JOINT}{verdict}"
+
+
+def parted(raw: str, second_at: int) -> tuple[str, str] | None:
+    """Take a raw text of two replies apart; None if it is not joined at that byte."""
+    data = raw.encode()
+    first, joint, second = data[: second_at - 1], data[second_at - 1 : second_at], data[second_at:]
+    return (first.decode(), second.decode()) if joint == JOINT.encode() else None
 
 
 def concluded(reasons: Verified, verdict: str, span: Span, at: int) -> Verified:
-    """Add the verdict of a second step to the reasons of a first.
-
-    Args:
-        reasons: What `verify_reasons` returned.
-        verdict: What `verify_verdict` returned.
-        span: The same, within the second reply.
-        at: Where the second reply begins in the joined text, in bytes.
-
-    Returns:
-        The whole, its spans within the joined text.
-    """
+    """Add the verdict of a second step, whose reply begins at byte `at`, to verified reasons."""
     return replace(
         reasons,
         content=replace(reasons.content, verdict=verdict),
@@ -219,7 +152,7 @@ def _verified(
     keys: tuple[str, ...],
     labels: Sequence[str],
     findings: type[BaseModel] | None = None,
-) -> tuple[Content, dict[str, Span]]:
+) -> Verified:
     _check_finish(reply)
     keys = keys if findings is None else ("findings", *keys)
     try:
@@ -239,7 +172,12 @@ def _verified(
         msg = f"it is not known why the reply ended, so it may be cut off{_remark(reply)}"
         hint = "use a server that reports a finish reason of those that are common"
         raise ContractError(msg, reply=reply, hint=hint)
-    return content, {key: member.span for key, member in members.items()}
+    end = len(reply.text.encode())
+    nowhere = Span(start=end, end=end)
+    reasoning, verdict = (
+        members[key].span if key in members else nowhere for key in ("reasoning", "verdict")
+    )
+    return Verified(content, reasoning, verdict, values.get("findings"))
 
 
 def _check_finish(reply: Reply) -> None:
@@ -294,7 +232,7 @@ def _content(values: dict[str, Any], labels: Sequence[str]) -> Content:
 
 def _reasoning(value: object) -> str:
     reasoning = _string(value, "the reasoning")
-    if sum(not is_blank(character) for character in reasoning) < MIN_REASONING:
+    if not has_content(reasoning) or sum(map(is_visible, reasoning)) < MIN_REASONING:
         broken(f"the reasoning is blank or too short: {shown(reasoning)}")
     return reasoning
 
@@ -303,7 +241,7 @@ def _observations(value: object) -> tuple[Observation, ...]:
     if not isinstance(value, list):
         broken("the observations are not a list")
     observations = tuple(_observation(item) for item in value)
-    if not any(not is_blank(o.about) and not is_blank(o.seen) for o in observations):
+    if not any(has_content(o.about) and has_content(o.seen) for o in observations):
         broken("there is no observation")
     return observations
 

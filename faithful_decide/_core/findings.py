@@ -18,12 +18,15 @@ property that sorting the keys changes nothing.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.json_text import broken
+from faithful_decide._core.tokens import check_words
 from faithful_decide.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -32,60 +35,65 @@ if TYPE_CHECKING:
 __all__ = ["conclude", "described", "findings_schema", "read_findings"]
 
 _PLAIN = frozenset({"string", "integer", "boolean"})
-_KEPT = ("type", "enum", "items", "properties")
 
 
 def findings_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Write the schema of findings with what every engine and server takes, and nothing else.
 
-    Args:
-        model: The findings, as a pydantic model. Its fields are booleans, integers, strings,
-            choices of strings, and lists and models of these.
-
-    Returns:
-        An ordered schema without references, defaults and bounds; bounds are checked on the reply.
-
-    Raises:
-        QuestionError: A field is of another kind.
+    Fields are booleans, integers, strings, choices of strings, and lists and models of these; a
+    field of another kind is a `QuestionError`. Bounds are left out, and checked on the reply.
     """
-    whole = model.model_json_schema()
-    return _plain(whole, whole.get("$defs", {}), model.__name__)
+    try:
+        whole = model.model_json_schema()
+    except PydanticInvalidForJsonSchema as error:
+        raise _unfit(model.__name__) from error
+    return _plain(whole, whole.get("$defs", {}), model.__name__, ())
 
 
-def _plain(schema: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:
+def _plain(
+    schema: dict[str, Any], named: dict[str, Any], where: str, around: tuple[str, ...]
+) -> dict[str, Any]:
+    """One schema without references, of which `named` holds the targets; `around` are the models
+    that this one stands in.
+    """
     if "$ref" in schema:
-        return _plain(known[schema["$ref"].rpartition("/")[2]], known, where)
+        name = schema["$ref"].rpartition("/")[2]
+        if name in around:
+            msg = f"the finding {where} can hold another {name}, without an end"
+            raise QuestionError(msg, hint="write findings as a list of models that hold no models")
+        return _plain(named[name], named, where, (*around, name))
     if "const" in schema:
         schema = {**schema, "enum": [schema["const"]]}
     kind = schema.get("type")
     if "enum" in schema and all(isinstance(value, str) for value in schema["enum"]):
+        for value in schema["enum"]:
+            check_words(value, f"the value of the finding {where}")
         return {"type": "string", "enum": list(schema["enum"])}
     if kind in _PLAIN and "enum" not in schema:
         return {"type": kind}
     if kind == "array" and "items" in schema:
-        return {"type": "array", "items": _plain(schema["items"], known, where)}
+        return {"type": "array", "items": _plain(schema["items"], named, where, around)}
     if kind == "object" and "properties" in schema:
+        for name in schema["properties"]:
+            check_words(name, f"the name of the finding {where}")
         properties = {
-            name: _plain(part, known, f"{where}.{name}")
+            name: _plain(part, named, f"{where}.{name}", around)
             for name, part in schema["properties"].items()
         }
         return object_schema(properties)
+    raise _unfit(where)
+
+
+def _unfit(where: str) -> QuestionError:
     msg = f"the finding {where} is of a kind that a model cannot be held to"
     hint = (
         "use bool, int, str, Literal of strings, an Enum of strings, and lists or models of these"
     )
-    raise QuestionError(msg, hint=hint)
+    return QuestionError(msg, hint=hint)
 
 
 def described(model: type[BaseModel]) -> str:
-    """Say in a line what the findings are, with the descriptions of their fields.
-
-    Args:
-        model: The findings.
-
-    Returns:
-        The names of the fields, each with its description where it has one.
-    """
+    """Say in a line what the findings are: the names of the fields, with their descriptions."""
     return "; ".join(
         f"{name} ({field.description})" if field.description else name
         for name, field in model.model_fields.items()
@@ -93,45 +101,34 @@ def described(model: type[BaseModel]) -> str:
 
 
 def read_findings(model: type[BaseModel], value: object) -> BaseModel:
-    """Read the findings of a reply.
-
-    Args:
-        model: What they have to be.
-        value: What was written.
-
-    Returns:
-        The findings.
-
-    Raises:
-        Broken: They are something else.
-    """
+    """Read the findings of a reply; what is not of their types is `Broken`, and never converted."""
     try:
-        return model.model_validate(value, strict=False)
+        return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "they"
         broken(f"its findings are not what was asked for: {place}: {first['msg']}")
 
 
-def conclude(question: Question, findings: BaseModel) -> str:
-    """Let the caller's rule draw the verdict.
-
-    Args:
-        question: The question with the rule.
-        findings: What the model reported.
-
-    Returns:
-        The verdict.
-
-    Raises:
-        QuestionError: The rule returned none of the verdicts.
-    """
+def conclude(question: Question, findings: object) -> str:
+    """Let the caller's rule draw the verdict; what it returns has to be one, or a truth value."""
     if question.rule is None:
         msg = "the question has findings but no rule"
         raise QuestionError(msg, hint="pass rule= beside findings=")
-    made = question.rule(findings)
-    verdict = question.verdicts[0 if made else 1] if isinstance(made, bool) else made
-    if verdict not in question.labels or (isinstance(made, bool) and len(question.verdicts) != 2):  # noqa: PLR2004 - two-way
-        msg = f"the rule returned {made!r}, which is none of the verdicts"
+    try:
+        drawn = question.rule(findings)
+    except Exception as error:
+        msg = f"the rule failed on the findings: {type(error).__name__}: {error}"
+        raise QuestionError(
+            msg, hint="mend the rule; the findings are what the model saw"
+        ) from error
+    if getattr(drawn, "shape", None) == ():
+        # A number of numpy, or of a library like it, as one of Python.
+        drawn = drawn.item()  # type: ignore[union-attr]
+    two_way = len(question.verdicts) == 2  # noqa: PLR2004 - yes and no, or the like
+    if isinstance(drawn, bool) and two_way:
+        return question.verdicts[0 if drawn else 1]
+    if not isinstance(drawn, str) or drawn not in question.labels:
+        msg = f"the rule returned {drawn!r}, which is none of the verdicts"
         raise QuestionError(msg, hint="return one of them, or for a two-way question True or False")
-    return str(verdict)
+    return drawn

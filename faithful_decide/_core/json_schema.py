@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["object_schema", "standard"]
+__all__ = ["fits", "object_schema", "standard", "without"]
 
 
 def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
-    """Write the schema of an object, its order said wherever a server may look for it.
-
-    Args:
-        properties: The schema of each value, in the order of the reply.
-
-    Returns:
-        The schema: all keys required, no others allowed.
-    """
+    """Write the schema of an object: all keys required, no others, its order said everywhere."""
     return {
         "type": "object",
         "properties": properties,
@@ -34,19 +27,32 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def standard(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not in the standard, for servers that refuse keywords they do not know.
-
-    Args:
-        schema: A schema; the order of its `properties` still says the order of the reply.
-
-    Returns:
-        The same without `propertyOrdering`, at any depth.
-    """
-    plain: dict[str, Any] = _without("propertyOrdering", schema)
+    """Leave out what is not in the standard, for servers that refuse keywords they do not know."""
+    plain: dict[str, Any] = without("propertyOrdering", schema)
     return plain
 
 
-def _without(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+def without(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Leave out a key at any depth."""
     if isinstance(value, dict):
-        return {name: _without(key, inner) for name, inner in value.items() if name != key}
-    return [_without(key, item) for item in value] if isinstance(value, list) else value
+        return {name: without(key, inner) for name, inner in value.items() if name != key}
+    return [without(key, item) for item in value] if isinstance(value, list) else value
+
+
+_TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+
+
+def fits(value: object, schema: Mapping[str, Any]) -> bool:
+    """Whether a value that was read from JSON fits a schema of ours, the order of its keys too."""
+    kind = _TYPES[schema["type"]]
+    # A truth value is an integer to Python, and not to JSON.
+    if type(value) is not kind or value not in schema.get("enum", [value]):
+        return False
+    if isinstance(value, list):
+        return all(fits(item, schema["items"]) for item in value)
+    if isinstance(value, dict):
+        properties = schema["properties"]
+        return list(value) == list(properties) and all(
+            fits(value[key], part) for key, part in properties.items()
+        )
+    return True

@@ -9,6 +9,7 @@ order is made of.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,7 +19,7 @@ __all__ = ["Broken", "Member", "broken", "read_members", "shown"]
 
 _BOM = "\ufeff"
 _JSON_SPACE = " \t\n\r"
-_MAX_DIGITS = 6
+_MAX_DIGITS = 300
 _ESCAPE = len(r"\u0000")
 _SHOWN = 60
 
@@ -52,16 +53,9 @@ class Member:
 
 
 def read_members(text: str) -> dict[str, Member]:
-    """Read a text that is one JSON object with nothing around it.
+    """Read a text that is one JSON object with nothing around it, its members in their order.
 
-    Args:
-        text: The raw text.
-
-    Returns:
-        The members in the order they were written.
-
-    Raises:
-        Broken: The text is anything else, or has a key twice at any depth.
+    What it is instead, or that it has a key twice at any depth, is said by `Broken`.
     """
     try:
         text.encode()
@@ -123,16 +117,23 @@ def _value(text: str, at: int) -> tuple[Any, int]:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) != len(pairs):
-        broken("an observation has the same key twice")
-    return found
+    if len(members := dict(pairs)) != len(pairs):
+        broken("an object has the same key twice")
+    return members
 
 
 def _integer(digits: str) -> int:
-    # Python refuses to convert thousands of digits, with an error that is not about JSON.
+    # Python refuses to convert thousands of digits, or fewer if it was told to, with an error that
+    # is not about JSON.
     if len(digits) > _MAX_DIGITS:
         broken(f"the number {shown(digits)} is out of range")
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        broken(f"the number {shown(digits)} is out of range")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -140,5 +141,8 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_int=_integer, parse_constant=_no_constant
+    object_pairs_hook=_pairs,
+    parse_int=_integer,
+    parse_float=_finite,
+    parse_constant=_no_constant,
 )

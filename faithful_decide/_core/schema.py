@@ -25,6 +25,7 @@ __all__ = [
     "FORCED_KEYS",
     "KEYS",
     "MIN_REASONING",
+    "SAYS_SOMETHING",
     "explanation_schema",
     "filled",
     "observations_schema",
@@ -40,21 +41,17 @@ FORCED_KEYS = (AUDITED_KEYS[-1], *AUDITED_KEYS[:-1])
 MIN_REASONING = 5
 """Visible characters; less is not a reason, only a way to fill the field."""
 
+SAYS_SOMETHING = "saysSomething"
+"""A keyword of our own, for our own grammar: the text has a letter or a digit."""
+
 
 def schema(
     labels: Sequence[str], *, audited: bool = False, findings: type[BaseModel] | None = None
 ) -> dict[str, Any]:
     """Write the contract as a JSON schema, its keys in order.
 
-    The verdict is always an open `enum`, because a constant tells the model what to conclude.
-
-    Args:
-        labels: The verdicts a reply may contain.
-        audited: Whether the reply also says what it relies on and what it objects to.
-        findings: The findings that the question asks for, if it does; they come first.
-
-    Returns:
-        The schema; the order of its `properties` is the order of the reply.
+    The verdict is always an open `enum`, because a constant tells the model what to conclude. An
+    audited reply also says what it relies on and what it objects to; findings come first.
     """
     text = {"type": "string"}
     properties: dict[str, Any] = {
@@ -71,21 +68,13 @@ def schema(
 
 
 def reasons_schema(findings: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Write the first half of the contract: observations and reasoning, no verdict.
-
-    Args:
-        findings: The findings that the question asks for, if it does.
-    """
+    """Write the first half of the contract: observations and reasoning, no verdict."""
     properties = schema((), findings=findings)["properties"]
     return object_schema({key: part for key, part in properties.items() if key != KEYS[-1]})
 
 
 def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
-    """Write the second half of the contract: the verdict alone.
-
-    Args:
-        labels: The verdicts a reply may contain.
-    """
+    """Write the second half of the contract: the verdict alone."""
     return object_schema({"verdict": schema(labels)["properties"]["verdict"]})
 
 
@@ -99,28 +88,21 @@ def explanation_schema(labels: Sequence[str]) -> dict[str, Any]:
 
     No decision is ever made of such a reply. It is only asked for where the backend writes the
     verdict that it is forced to, in exactly this order; a server that sorted it would be no harm.
-
-    Args:
-        labels: The verdicts a reply may contain.
     """
     properties = schema(labels, audited=True)["properties"]
     return object_schema({key: properties[key] for key in FORCED_KEYS})
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a schema what an engine in this process can promise as well: that nothing is empty.
+    """Add to a schema what our own grammar can promise as well: that nothing is empty.
 
-    Args:
-        schema: What `schema` wrote, or any other schema of an object.
-
-    Returns:
-        The same, except that there is an observation and that texts which may not be empty are not.
+    There is an observation, and what it is about, what was seen and the reasoning say something.
     """
     properties = dict(schema.get("properties", {}))
-    some = {"type": "string", "minLength": 1}
+    some = {"type": "string", SAYS_SOMETHING: True}
     bounds: dict[str, dict[str, Any]] = {
         "observations": {"minItems": 1, "items": object_schema({"about": some, "seen": some})},
-        "reasoning": {"minLength": MIN_REASONING},
+        "reasoning": {"minLength": MIN_REASONING, SAYS_SOMETHING: True},
     }
     for key in bounds.keys() & properties.keys():
         properties[key] = {**properties[key], **bounds[key]}

@@ -8,15 +8,18 @@ raw text and the byte spans that prove it. All types are frozen.
 (`Decision` and its parts) are pydantic models, so `model_dump_json` and `model_validate_json` work.
 """
 
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+import hmac
+import json
+from collections.abc import Callable, Iterable, Mapping, MappingView
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
 from faithful_decide._public import public
-from faithful_decide.errors import QuestionError
+from faithful_decide.errors import QuestionError, UsageError
 
 __all__ = [
     "CANNOT_TELL",
@@ -31,10 +34,11 @@ __all__ = [
     "Receipt",
     "Reply",
     "Scores",
+    "SentImage",
     "Span",
     "Token",
     "Usage",
-    "is_blank",
+    "signature_of",
 ]
 
 CANNOT_TELL = "cannot_tell"
@@ -50,6 +54,11 @@ a server that tries, or nothing but the wording."""
 Constraint = Literal["none", "grammar", "schema"]
 """What the request carried, as it was really sent, to hold the reply to its shape: nothing, our
 grammar of `backends._grammar` (one way to write each reply), or the JSON schema (any layout)."""
+
+
+_Count = Annotated[int, Field(ge=0)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @public
@@ -79,18 +88,16 @@ class Question:
         """Refuse what a model could not be asked, before any model is called.
 
         Raises:
-            QuestionError: If the text is blank, or the verdicts are fewer than two, blank, or
-                equal to each other up to case, spaces and invisible characters.
+            QuestionError: If the text is blank, or the verdicts are fewer than two, in no order,
+                blank, or not to be told apart by a reader; or findings come without a rule.
         """
         _check_text(self.text)
-        verdicts = _strings(self.verdicts)
+        verdicts = _ordered(self.verdicts)
         if CANNOT_TELL in verdicts:
             verdicts = self._without_cannot_tell(verdicts)
         _check_verdicts(verdicts)
         object.__setattr__(self, "verdicts", verdicts)
-        if (self.findings is None) != (self.rule is None):
-            msg = "findings and a rule go together"
-            raise QuestionError(msg, hint="pass findings= and rule=, or neither")
+        _check_rule(self.findings, self.rule)
 
     def _without_cannot_tell(self, verdicts: tuple[str, ...]) -> tuple[str, ...]:
         """Read an explicit `cannot_tell` as the wish to allow it; it is always offered last."""
@@ -108,75 +115,83 @@ class Question:
 def _check_text(text: object) -> None:
     if not isinstance(text, str):
         msg = f"a question is a string, not {type(text).__name__}"
-        raise QuestionError(msg)
-    if is_blank(text):
-        msg = "the question is blank"
+        raise QuestionError(msg, hint='ask something, such as "Is there a dog in this image?"')
+    if not has_content(text):
+        msg = "the question is blank: it has no letter or digit that can be seen"
         raise QuestionError(msg, hint='ask something, such as "Is there a dog in this image?"')
     # Line breaks and tabs are fine in a question: they are folded into spaces when it is asked.
-    if bad := _unprintable(text.translate(_LAYOUT)):
-        msg = f"the question contains the control character or lone surrogate {bad!r}"
+    if bad := unprintable(text.translate(_LAYOUT)):
+        msg = f"the question contains {bad!a}, a control character or one that cannot be seen"
         raise QuestionError(msg, hint="remove it")
 
 
-def _strings(verdicts: object) -> tuple[str, ...]:
+def _ordered(verdicts: object) -> tuple[str, ...]:
     # A plain string is iterable too, and "yes,no" would become six verdicts of one letter.
-    if isinstance(verdicts, str) or not isinstance(verdicts, Iterable):
+    if isinstance(verdicts, str | bytes) or not isinstance(verdicts, Iterable):
         msg = f"verdicts must be a sequence of strings, not {verdicts!r}"
         raise QuestionError(msg, hint='write verdicts=("yes", "no")')
+    # The views of a mapping are sets too, and have the order of the mapping.
+    if isinstance(verdicts, AbstractSet) and not isinstance(verdicts, MappingView):
+        msg = f"verdicts must be a sequence, and {type(verdicts).__name__} has no order"
+        raise QuestionError(msg, hint='write verdicts=("yes", "no"): the first of two is True')
     for verdict in (strings := tuple(verdicts)):
         if not isinstance(verdict, str):
             msg = f"a verdict is a string, not {verdict!r}"
-            raise QuestionError(msg)
+            raise QuestionError(msg, hint='write verdicts=("yes", "no")')
     return strings
 
 
 def _check_verdicts(verdicts: tuple[str, ...]) -> None:
-    seen: dict[str, str] = {_key(CANNOT_TELL): CANNOT_TELL}
+    looks = dict.fromkeys(_looks(CANNOT_TELL), CANNOT_TELL)
     for verdict in verdicts:
-        if is_blank(verdict) or verdict != verdict.strip():
-            msg = f"the verdict {verdict!r} is blank or has space around it"
+        if not any(map(is_visible, verdict)) or verdict != verdict.strip():
+            msg = f"the verdict {verdict!a} is blank or has space around it"
             raise QuestionError(msg, hint="write verdicts without surrounding space")
-        if bad := _unprintable(verdict):
-            msg = f"the verdict {verdict!r} contains {bad!r}"
-            raise QuestionError(msg, hint="write verdicts in one line of printable characters")
-        if (twin := seen.get(_key(verdict))) is not None:
-            msg = f"the verdicts {twin!r} and {verdict!r} cannot be told apart"
-            raise QuestionError(msg, hint="use verdicts that differ in more than case or spacing")
-        seen[_key(verdict)] = verdict
+        if bad := unprintable(verdict):
+            msg = f"the verdict {verdict!a} contains {bad!a}"
+            raise QuestionError(msg, hint="write verdicts in one line of characters that show")
+        for look in _looks(verdict):
+            if look in looks:
+                msg = f"the verdicts {looks[look]!a} and {verdict!a} cannot be told apart"
+                hint = "use verdicts that differ in more than case, spacing, accents typed apart "
+                raise QuestionError(msg, hint=hint + "or letters that look alike")
+        looks |= dict.fromkeys(_looks(verdict), verdict)
     if len(verdicts) < 2:  # noqa: PLR2004 - a decision needs an alternative
         msg = f"a question needs at least two verdicts, got {len(verdicts)}"
         raise QuestionError(msg, hint=f"{CANNOT_TELL!r} is offered in addition, not counted")
 
 
-_INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+def _check_rule(findings: object, rule: object) -> None:
+    if (findings is None) != (rule is None):
+        msg = "findings and a rule go together"
+        raise QuestionError(msg, hint="pass findings= and rule=, or neither")
+    model = isinstance(findings, type) and issubclass(findings, BaseModel)
+    if findings is not None and not model:
+        msg = f"findings are a pydantic model, not {findings!r}"
+        raise QuestionError(msg, hint="write class Seen(BaseModel): ... and pass findings=Seen")
+    if rule is not None and not callable(rule):
+        msg = f"a rule is a function of the findings, not {rule!r}"
+        raise QuestionError(msg, hint="pass rule=lambda seen: ...")
+
+
 _LAYOUT = dict.fromkeys(map(ord, "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), " ")
 
 
-def _unprintable(text: str) -> str:
-    """The first character that cannot be part of a line of text, or nothing."""
-    return next((c for c in text if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"}), "")
-
-
-def _key(text: str) -> str:
-    """What a reader tells a verdict by: no case, no spacing, no invisible characters."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    key = "".join(c for c in folded if unicodedata.category(c) not in _INVISIBLE)
+def _looks(verdict: str) -> frozenset[str]:
     # Other spellings of our own verdict, such as "Cannot tell", would only confuse.
-    return CANNOT_TELL if key.replace("_", "").replace("-", "") == "cannottell" else key
-
-
-def is_blank(text: str) -> bool:
-    """Whether a text shows nothing: only spaces and invisible characters."""
-    return all(unicodedata.category(c) in _INVISIBLE for c in text)
+    return frozenset(
+        CANNOT_TELL if look.replace("_", "").replace("-", "") == "cannottell" else look
+        for look in looks_of(verdict)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the backend counted them; None where it does not say."""
 
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,27 +260,46 @@ class Scores(Frozen):
     near certain whatever the question, because the reasoning has already said which verdict
     follows; it says little about how sure the model is.
     `samples`: the share of `n` independently sampled replies that reached each verdict. This mean
-    over reasonings is the better estimate.
+    over reasonings is the better estimate. `lost` counts the samples beside these that had no vote,
+    by the error that each would have been.
     """
 
     source: Literal["token_logprobs", "samples"]
     probabilities: Mapping[str, Annotated[float, Field(ge=0, le=1)]]
     n: Annotated[int, Field(ge=1)] = 1
+    lost: Mapping[str, Annotated[int, Field(ge=1)]] = {}
+
+
+@public
+class SentImage(Frozen):
+    """Which image a decision is about: hashes of what the caller passed, and of what was sent.
+
+    `limits` are those of the backend that the one was made into the other for, so that it can be
+    made again.
+    """
+
+    source_sha256: _Sha256
+    sent_sha256: _Sha256
+    limits: Mapping[str, Any] | None = None
 
 
 @public
 class Receipt(Frozen):
     """The proof that the verdict was written last, and under which conditions.
 
-    `order` is "enforced" if a grammar that fixes the order was active and the text was verified,
-    "verified" if only the text was, and "two_steps" if the verdict was asked for in a second call,
-    after the reasoning had come back; `raw` then holds both replies, and the second begins at byte
-    `second_at`. With `hidden_thinking_tokens` other than 0 the visible reasoning is a report of
+    `order` is "enforced" if a grammar or a schema that fixes the order stood in the request that
+    was sent, and the text is one that it allows; "verified" if only the text was looked at, and
+    "two_steps" if the verdict was asked for in a second call, after the reasoning had come back;
+    `raw` then holds both replies, and the second begins at byte `second_at`. `constraint` is what
+    was sent. With `hidden_thinking_tokens` other than 0 the visible reasoning is a report of
     reasoning that was not shown. `image_notes` is what was done to the picture before it was sent.
+    `request_sha256` can be computed again from the question, the hash of the image as it was sent,
+    and the numbers here, by the `version` that wrote it; `verify_stored` does.
     """
 
     order: Literal["enforced", "verified", "two_steps"]
     enforcement: Enforcement
+    constraint: Constraint = "none"
     raw: str
     reasoning_span: Span
     verdict_span: Span
@@ -273,14 +307,19 @@ class Receipt(Frozen):
     backend: str
     model: str
     fingerprint: str | None = None
-    request_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    hidden_thinking_tokens: int | None = None
-    usage: Usage = Usage()
-    latency_s: float = 0.0
+    request_sha256: _Sha256
+    images: tuple[SentImage, ...] = ()
+    image_notes: tuple[str, ...] = ()
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    temperature: _NotNegative = 0.0
     seed: int | None = None
+    top_logprobs: _Count = 0
+    hidden_thinking_tokens: _Count | None = None
+    usage: Usage = Usage()
+    latency_s: _NotNegative = 0.0
     attempts: Annotated[int, Field(ge=1)] = 1
     second_at: Annotated[int, Field(ge=1)] | None = None
-    image_notes: tuple[str, ...] = ()
+    version: str = ""
 
 
 @public
@@ -303,7 +342,9 @@ class Decision(Frozen):
     verdict that the model wrote itself; the scores are those of the model.
 
     `bool(decision)` works for a two-way question that was decided: True for the first of the two
-    verdicts ("yes" and "true" are True wherever they stand).
+    verdicts ("yes" and "true" are True wherever they stand). `signature` is there if it was
+    `signed`. What `verify_stored` returns says in `checked` and `unchecked` how far it was
+    verified; these are not stored, and not part of what makes two decisions equal.
     """
 
     question: Question
@@ -313,6 +354,32 @@ class Decision(Frozen):
     scores: Scores | None = None
     receipt: Receipt
     derived: Derived | None = None
+    signature: _Sha256 | None = None
+    checked: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
+    unchecked: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
+
+    def signed(self, key: str | bytes) -> Self:
+        """Sign everything that will be stored, so that `verify_stored(..., hmac_key=)` can tell.
+
+        Args:
+            key: A secret that only you and those who verify know.
+
+        Returns:
+            The same decision with an HMAC-SHA256 in `signature`.
+
+        Raises:
+            UsageError: The key is empty.
+        """
+        return self.model_copy(update={"signature": signature_of(self, key)})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Decision):
+            return NotImplemented
+        stored = Decision.model_fields.keys() - {"checked", "unchecked"}
+        return all(getattr(self, name) == getattr(other, name) for name in stored)
+
+    def __hash__(self) -> int:
+        return hash((self.receipt.request_sha256, self.receipt.raw, self.verdict))
 
     def __bool__(self) -> bool:
         """Read a two-way verdict as true or false.
@@ -334,3 +401,14 @@ class Decision(Frozen):
             if {verdict.casefold() for verdict in verdicts} == polarity.keys():
                 return polarity[folded]
         return self.verdict == verdicts[0]
+
+
+def signature_of(decision: Decision, key: str | bytes) -> str:
+    """The HMAC-SHA256 of a decision as it is stored, without a signature that it may have."""
+    secret = key.encode() if isinstance(key, str) else key
+    if type(secret) is not bytes or not secret:
+        msg = "a key for signatures is a text or bytes, and not empty"
+        raise UsageError(msg, hint="make one with secrets.token_bytes(32), and keep it")
+    stored = decision.model_dump(mode="json", exclude={"signature", "checked", "unchecked"})
+    text = json.dumps(stored, sort_keys=True, separators=(",", ":"))
+    return hmac.new(secret, text.encode(), "sha256").hexdigest()

@@ -20,6 +20,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from faithful_decide._core.json_schema import without
+from faithful_decide._core.schema import SAYS_SOMETHING
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -111,6 +113,9 @@ _CODE_UNIT = _choice(
 )
 _ESCAPE = _sequence(_Text("\\"), _choice(_Class(r'["\\/bfnrt]'), _sequence(_Text("u"), _CODE_UNIT)))
 _CHARACTER = _Choice((_ORDINARY, _ESCAPE))
+# Letters and digits, and everything beyond ASCII; and what may stand before the first of them.
+_LETTER = _Class(r"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]")
+_BEFORE = _Choice((_Class(r"[\x20\x21\x23-\x2f\x3a-\x40\x5b\x5d-\x60\x7b-\x7f]"), _ESCAPE))
 _DIGITS = _Many(_Class("[0-9]"))
 _INTEGER = _sequence(
     _choice(_Text("-"), _EMPTY), _choice(_Text("0"), _sequence(_Class("[1-9]"), _DIGITS))
@@ -163,6 +168,9 @@ def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
     node = _after(_compile(schema, "the schema"), prefix)
     if node == _NOTHING:
+        # What is put into a model's mouth need not say as much as what it may write itself.
+        node = _after(_compile(without(SAYS_SOMETHING, schema), "the schema"), prefix)
+    if node == _NOTHING:
         msg = f"no reply that fits the schema starts with the prefix {prefix!r}"
         raise UsageError(msg, hint="write the prefix as json.dumps(..., ensure_ascii=False) would")
     return node
@@ -181,17 +189,25 @@ def _compile(schema: Mapping[str, Any], where: str) -> _Node:
     if kind == "array":
         items = _compile(rest.pop("items", {}), f"the items of {where}")
         return _compile_array(items, rest, where)
-    least = rest.pop("minLength", 0) if kind == "string" else 0
+    content = _content(rest) if kind == "string" else _EMPTY
     _check_nothing_left(rest, where)
     match kind:
         case "string":
-            return _sequence(_Text('"'), _Many(_CHARACTER, least), _Text('"'))
+            return _sequence(_Text('"'), content, _Text('"'))
         case "integer":
             return _INTEGER
         case "boolean":
             return _choice(_Text("true"), _Text("false"))
     msg = f"{where} has the type {kind!r}, which cannot be enforced here"
     raise UnsupportedError(msg)
+
+
+def _content(rest: dict[str, Any]) -> _Node:
+    """What stands between the quotes of a string."""
+    least = rest.pop("minLength", 0)
+    if rest.pop(SAYS_SOMETHING, False):
+        return _sequence(_Many(_BEFORE), _LETTER, _Many(_CHARACTER, max(0, least - 1)))
+    return _Many(_CHARACTER, least)
 
 
 def _one_of(values: list[Any]) -> _Node:

@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do. The defaults promise nothing."""
+    """What a backend can do. The defaults promise nothing that not every model can do."""
 
     enforcement: Enforcement = "prompt"
     """How the schema of a request is enforced."""
@@ -71,10 +71,21 @@ class Capabilities:
     two_steps: bool = False
     """Whether a reply of this model was seen to break the order, so that the verdict is asked for
     in a second call, on top of the reasoning."""
+    findings: bool = True
+    """Whether the model can report typed findings; one that was trained for observations alone
+    cannot, although a grammar would make it write something of their form."""
     image_limits: ImageLimits | None = None
     """The images that are sent unchanged; others are made to fit. None means the usual limits."""
     model: str = ""
     """The model that every reply has to name, in one of its spellings; empty where any may."""
+
+    @property
+    def one_reply_proves_order(self) -> bool:
+        """Whether what stands first in a reply was also written first.
+
+        Where it does not, a decision takes two steps: reasons first, the verdict in a second call.
+        """
+        return self.decoder == "autoregressive" and not self.two_steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from faithful_decide.backends._grammar import gbnf_of_rest
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._llamacpp.engine import Engine
 from faithful_decide.backends._llamacpp.gguf import check_gguf, digest, find_pair
+from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import Capabilities, Finish, Reply, Request, Token, Usage
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
@@ -62,6 +63,7 @@ class LlamaCppBackend:
         batch: int = _BATCH,
         cache_mib: int = 512,
         reuse: bool = True,
+        findings: bool = True,
     ) -> None:
         """Start an engine.
 
@@ -78,6 +80,7 @@ class LlamaCppBackend:
                 earlier requests cannot change a reply.
             cache_mib: Memory for what was computed of earlier prompts.
             reuse: Whether to use it.
+            findings: Whether the model can report typed findings.
 
         Raises:
             UsageError: A file or a number cannot be used.
@@ -100,6 +103,7 @@ class LlamaCppBackend:
             logprobs="pre_mask",
             thinking="none",
             decoder="autoregressive",
+            findings=findings,
             image_limits=image_limits,
         )
         self._engine = Engine(
@@ -169,6 +173,7 @@ class LlamaCppBackend:
             hidden_thinking_tokens=0,
             latency_s=latency,
             tokens=_tokens(choice) if request.top_logprobs else None,
+            constraint=constraint_of(body, request),
         )
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -241,6 +246,7 @@ def load_embedded(rest: str = "", *, n_threads: int = 1, reuse: bool = True) -> 
             batch=1,
             cache_mib=16,
             reuse=reuse,
+            findings=False,
         )
 
 

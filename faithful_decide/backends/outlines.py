@@ -179,6 +179,7 @@ class OutlinesBackend:
             hidden_thinking_tokens=0,
             latency_s=time.perf_counter() - started,
             tokens=tokens if request.top_logprobs else None,
+            constraint="none" if request.schema is None else "grammar",
         )
 
     def _inputs(self, request: Request) -> dict[str, Any]:
