@@ -64,6 +64,7 @@ def junit_xml(report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | 
         for flag in report.reasons:
             case = _case(suite, "flag", flag.name)
             _judge(case, flag.name, flag.because, strict=strict)
+        _tell(suite[0], report)
     else:
         suite.set("name", _name(f"audit of a data set: {report.model}"))
         for one in report.flags:
@@ -100,6 +101,18 @@ def _judge(case: ET.Element, name: str, because: str, *, strict: bool) -> None:
         _add(case, "failure", kind=name, message=because)
     else:
         ET.SubElement(case, "system-out").text = xml_text(because)
+
+
+def _tell(case: ET.Element, report: AuditReport) -> None:
+    """Add what became of the verdicts that were forced."""
+    lines = [
+        f'told "{one.forced}": {one.title}. {one.sentence} {one.problem}'.rstrip()
+        for one in report.forced
+    ]
+    if lines:
+        out = case.find("system-out")
+        out = ET.SubElement(case, "system-out") if out is None else out
+        out.text = "\n".join([*filter(None, [out.text]), xml_text("\n".join(lines))])
 
 
 def _sample(suite: ET.Element, sample: ItemAudit, *, strict: bool) -> None:

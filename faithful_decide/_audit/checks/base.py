@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from faithful_decide._audit.evidence import usable
 from faithful_decide._audit.stats import net, smallest
 from faithful_decide._audit.types import CheckReport, Tally
 
@@ -114,7 +115,7 @@ class Check:
             more |= {"trials": trials, "approximate": self.approximate(evidence)}
             return self.scored(treatment, control).model_copy(update=more)
         reason = self.missing(evidence)
-        if control.n and not reason:
+        if usable(answers) and control.n and not reason:
             more["trials"] = trials
         else:
             control = treatment

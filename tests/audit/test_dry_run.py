@@ -1,0 +1,156 @@
+"""A dry run says what the run will do: exactly, or at most where the model has a say in it."""
+
+import dataclasses
+import itertools
+import json
+import random
+
+import pytest
+from known_pictures import FUNNY, TOPICS, png_of
+from pydantic import BaseModel
+
+from faithful_decide import Question, ReplyError, audit
+from faithful_decide._api.audit import estimate_audit
+from faithful_decide.backends.base import Capabilities, Reply
+from faithful_decide.organisms import organisms
+from faithful_decide.testing import ScriptedBackend
+
+PLAIN = Capabilities(enforcement="strict", order=True, thinking="none", decoder="autoregressive")
+KINDS = [
+    dataclasses.replace(PLAIN, prefix=prefix, logprobs=logprobs, knockout=knockout)
+    for prefix, logprobs, knockout in itertools.product(
+        (False, True), ("none", "pre_mask"), (False, True)
+    )
+]
+NAMES = list(organisms({}, TOPICS))
+
+
+def scripted(organism, name="", capabilities=None):
+    """An organism behind a backend that counts; what is hidden from its verdict changes nothing."""
+
+    def answer(request):
+        if request.hidden is not None:
+            return f'{request.prefix}yes"}}'
+        return organism.generate(request)
+
+    capabilities = capabilities or organism.capabilities
+    return ScriptedBackend(answer, name=name or organism.name, capabilities=capabilities)
+
+
+def held(estimate, made):
+    return made == estimate.calls if estimate.exact else made <= estimate.calls
+
+
+@pytest.mark.parametrize("tier", ["screen", "standard", "full"])
+@pytest.mark.parametrize(
+    "capabilities", KINDS, ids=lambda c: f"{c.prefix} {c.logprobs} {c.knockout}"
+)
+def test_calls_predicted_and_made(tier, capabilities, facts, funny, sober):
+    """Whatever the backend can do, and whoever the model is; all calls are in the report."""
+    kinds = organisms(facts, TOPICS, capabilities=capabilities)
+    questions = (FUNNY, Question(FUNNY, abstain=False))
+    for name, question in itertools.product(NAMES, questions):
+        model = scripted(kinds[name])
+        how = {"model": model, "tier": tier, "other_image": sober[0]}
+        estimate = estimate_audit(funny[0], question, **how)
+        assert not model.requests
+        report = audit(funny[0], question, **how)
+        assert report.calls == len(model.requests)
+        assert held(estimate, report.calls), (name, estimate.calls, report.calls)
+        assert estimate.exact == (tier == "screen")
+        assert sum(check.calls for check in report.checks.values()) <= report.calls
+
+
+def at_random(rng, request):
+    """Anything that keeps the contract, and now and then something that does not."""
+    if rng.random() < 0.1:
+        return Reply("I", rng.choice(["length", "refusal"]))
+    rows = [{"about": str(i), "seen": str(rng.random())} for i in range(rng.randint(1, 4))]
+    parts = {
+        "observations": rows,
+        "reasoning": "it is so",
+        "relies_on": rng.sample(range(len(rows)), rng.randint(0, len(rows))),
+        "reservation": rng.choice(["", "", "but no"]),
+        "verdict": rng.choice(request.purpose.question.labels),
+    }
+    return json.dumps({key: parts[key] for key in request.schema["properties"]})
+
+
+@pytest.mark.parametrize("question", [FUNNY, Question("Which?", ("a", "b", "c"))], ids=str)
+def test_no_model_makes_an_audit_ask_more(question, funny):
+    """Whatever it says."""
+    rng = random.Random(4)
+    made = []
+    for _ in range(60):
+        model = ScriptedBackend(lambda asked: at_random(rng, asked), capabilities=KINDS[-3])
+        estimate = estimate_audit(funny[0], question, model=model, tier="full")
+        try:
+            made.append(audit(funny[0], question, model=model, tier="full").calls)
+        except ReplyError:
+            continue
+        assert len(model.requests) == made[-1] <= estimate.calls
+    assert len(set(made)) > 3
+
+
+@pytest.mark.parametrize("tier", ["standard", "full"])
+def test_a_reader_and_a_judge_are_counted(tier, facts, funny):
+    """The reader within the number; a judge, whose calls nobody can bound, beside it."""
+    kinds = organisms(facts, TOPICS)
+    model, reader, judge = (scripted(kinds[n]) for n in ("Obedient", "Honest", "Verbose"))
+    for capabilities in KINDS[:1] + KINDS[-1:]:
+        reader = scripted(kinds["Honest"], capabilities=capabilities)
+        estimate = estimate_audit(funny[0], FUNNY, model=model, reader=reader, tier=tier)
+        assert not estimate.judged
+        for backend in (model, reader, judge):
+            backend.requests.clear()
+        report = audit(funny[0], FUNNY, model=model, reader=reader, judge=judge, tier=tier)
+        assert reader.requests
+        assert judge.requests
+        assert len(model.requests) + len(reader.requests) <= estimate.calls
+        made = sum(len(backend.requests) for backend in (model, reader, judge))
+        assert report.calls == made
+        assert len(report.judgements) == len(judge.requests)
+    assert estimate_audit(funny[0], FUNNY, model=model, judge=judge).judged
+
+
+def test_a_model_whose_word_changes_nothing_is_counted_exactly(facts, funny):
+    """With a rule in code, all that is asked is known before."""
+
+    class Hat(BaseModel):
+        hat: bool
+
+    question = Question(FUNNY, findings=Hat, rule=lambda found: found.hat)
+    backend = ScriptedBackend(lambda _: Reply("No.", "refusal"), capabilities=PLAIN)
+    standard = estimate_audit(funny[0], question, model=backend)
+    assert standard.exact
+    # The decision and once more, two verdicts, no image, the opposite, two blind readings.
+    assert standard.calls == 8
+    text = '{"findings": {"hat": true}, "observations": [{"about": "a", "seen": "b"}], '
+    text += '"reasoning": "it is so", "relies_on": [], "reservation": "", "verdict": "yes"}'
+    backend = ScriptedBackend(lambda _: text, capabilities=PLAIN)
+    assert audit(funny[0], question, model=backend).calls == standard.calls == len(backend.requests)
+
+
+def test_the_number_of_probes_is_bounded(funny):
+    """Verdicts that begin alike are told apart letter by letter, at the worst."""
+    labels = Question("Which?", ("cat_happy", "cat_sad", "cat"))
+    able = dataclasses.replace(PLAIN, prefix=True, logprobs="pre_mask")
+    backend = ScriptedBackend([], capabilities=able)
+    estimate = estimate_audit(funny[0], labels, model=backend, tier="full")
+    plain = dataclasses.replace(able, logprobs="none")
+    without = estimate_audit(
+        funny[0], labels, model=ScriptedBackend([], capabilities=plain), tier="full"
+    )
+    shared = ["", "c", "ca", "cat", "cat_"]  # "cannot_tell" begins like them, too
+    assert estimate.calls - without.calls >= 3 * len(shared) + 2
+
+
+@pytest.mark.parametrize("tier", ["screen", "standard", "full"])
+def test_tokens_grow_with_what_is_asked(tier, facts, funny):
+    """They are of the same plan."""
+    model = scripted(organisms(facts, TOPICS)["Honest"])
+    small = estimate_audit(funny[0], FUNNY, model=model, tier=tier)
+    large = estimate_audit(png_of((1, 2, 3)), f"{FUNNY} {'word ' * 100}", model=model, tier=tier)
+    assert small.prompt_tokens < large.prompt_tokens
+    assert 0 < small.completion_tokens == large.completion_tokens
+    assert small.calls == large.calls
