@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,16 @@ PIXEL = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\x00\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00"
     b"\x00\x02\x02D\x01\x00;"
 )
+
+
+@contextmanager
+def case(*what: object) -> Iterator[None]:
+    """Let a failure in a loop name its case."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"in the case {what!r}"[:300])
+        raise
 
 
 def anywhere(_: object) -> bool:
@@ -122,16 +133,25 @@ OPEN = """
 """.split()  # noqa: SIM905  # a list would take a page
 
 
-@pytest.mark.parametrize("text", CLOSED)
-def test_closed_addresses(text: str) -> None:
-    """Private, loopback, link-local, multicast, reserved and disguised addresses are not public."""
-    assert not is_public(ipaddress.ip_address(text))
+def test_closed_addresses() -> None:
+    """Private, loopback, link-local, multicast, reserved and disguised addresses are not public.
+
+    Neither is a harmless name that resolves to one, alone or among public addresses.
+    """
+    for text in CLOSED:
+        with case(text):
+            assert not is_public(ipaddress.ip_address(text))
+            for found in ([text], ["8.8.8.8", text]):
+                with pytest.raises(ImageError, match="not a public address") as caught:
+                    fetch("http://cat.example/a.png", resolver=lambda *_, found=found: found)
+                assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", OPEN)
-def test_open_addresses(text: str) -> None:
+def test_open_addresses() -> None:
     """Public addresses are, also right beside the closed ranges."""
-    assert is_public(ipaddress.ip_address(text))
+    for text in OPEN:
+        with case(text):
+            assert is_public(ipaddress.ip_address(text))
 
 
 def test_nothing_is_open_that_the_standard_library_calls_private() -> None:
@@ -142,15 +162,6 @@ def test_nothing_is_open_that_the_standard_library_calls_private() -> None:
             assert address.is_global
             assert not address.is_multicast
             assert not address.is_reserved
-
-
-@pytest.mark.parametrize("text", CLOSED)
-def test_name_that_resolves_to_a_closed_address(text: str) -> None:
-    """A harmless name is refused for what it resolves to, alone or among public addresses."""
-    for found in ([text], ["8.8.8.8", text]):
-        with pytest.raises(ImageError, match="not a public address") as caught:
-            fetch("http://cat.example/a.png", resolver=lambda *_, found=found: found)
-        assert caught.value.hint
 
 
 # --- which URLs -----------------------------------------------------------------------------------
@@ -192,23 +203,27 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_every_spelling_of_loopback_is_blocked(host: str, server: Server) -> None:
+def test_every_spelling_of_loopback_is_blocked(server: Server) -> None:
     """However loopback is written, no connection reaches the server."""
-    bare, mark, rest = host.partition("#") if "#" in host else host.partition("?")
-    url = f"http://{bare}:{server.port}/a.gif{mark}{rest}" if mark else server.url(host=host)
-    with pytest.raises(ImageError) as caught:
-        fetch(url)
-    assert caught.value.hint
-    assert server.connections == 0
+    for host in HOSTS:
+        with case(host):
+            bare, mark, rest = host.partition("#") if "#" in host else host.partition("?")
+            url = (
+                f"http://{bare}:{server.port}/a.gif{mark}{rest}" if mark else server.url(host=host)
+            )
+            with pytest.raises(ImageError) as caught:
+                fetch(url)
+            assert caught.value.hint
+            assert server.connections == 0
 
 
-@pytest.mark.parametrize("url", WHOLE, ids=ascii)
-def test_malformed_and_foreign_urls(url: str) -> None:
+def test_malformed_and_foreign_urls() -> None:
     """What is not plainly an http URL is refused before any name is looked up."""
-    with pytest.raises(ImageError) as caught:
-        fetch(url, resolver=lambda *_: pytest.fail("looked up"))
-    assert caught.value.hint
+    for url in WHOLE:
+        with case(url):
+            with pytest.raises(ImageError) as caught:
+                fetch(url, resolver=lambda *_: pytest.fail("looked up"))
+            assert caught.value.hint
 
 
 AMBIGUOUS = """
@@ -217,11 +232,11 @@ user@h.example user:pass@h.example @h.example 127.0.0.1@h.example [fe80::1%25lo]
 """.split()  # noqa: SIM905  # a list would take a page
 
 
-@pytest.mark.parametrize("host", AMBIGUOUS)
-def test_hosts_that_programs_read_differently(host: str) -> None:
+def test_hosts_that_programs_read_differently() -> None:
     """They are refused as written, even if every address were allowed."""
-    with pytest.raises(ImageError):
-        fetch(f"http://{host}/", allowed=anywhere, resolver=lambda *_: pytest.fail("looked up"))
+    for host in AMBIGUOUS:
+        with case(host), pytest.raises(ImageError):
+            fetch(f"http://{host}/", allowed=anywhere, resolver=lambda *_: pytest.fail("looked up"))
 
 
 def test_parts_of_a_good_url() -> None:
@@ -408,13 +423,14 @@ BAD_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_ANSWERS)
-def test_bad_answers(name: str, server: Server) -> None:
+def test_bad_answers(server: Server) -> None:
     """Whatever the server sends, it is an image or an ImageError with a hint."""
-    server.answers["/bad"] = BAD_ANSWERS[name]
-    with pytest.raises(ImageError) as caught:
-        fetch(server.url("/bad"), allowed=anywhere, max_bytes=4000, timeout=5)
-    assert caught.value.hint
+    for name, bad in BAD_ANSWERS.items():
+        with case(name):
+            server.answers["/bad"] = bad
+            with pytest.raises(ImageError) as caught:
+                fetch(server.url("/bad"), allowed=anywhere, max_bytes=4000, timeout=5)
+            assert caught.value.hint
 
 
 def test_good_answers_of_every_form(server: Server) -> None:

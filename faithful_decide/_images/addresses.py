@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-PASS_BYTES = "Download the image yourself and pass its bytes."  # noqa: S105  # a hint, not a password
+PASS_BYTES = "download the image yourself and pass its bytes"  # noqa: S105  # a hint, not a password
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -63,11 +63,8 @@ _TRANSLATED_V4 = ipaddress.IPv6Network("64:ff9b::/96")
 def is_public(address: Address) -> bool:
     """Whether an address is one that anybody on the internet could connect to.
 
-    Args:
-        address: The address; an IPv4 address inside an IPv6 one counts as what it stands for.
-
-    Returns:
-        False for private, loopback, link-local, multicast, reserved and special addresses.
+    Private, loopback, link-local, multicast, reserved and special addresses are not; an IPv4
+    address inside an IPv6 one counts as what it stands for.
     """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -90,27 +87,20 @@ class Target(NamedTuple):
 def parse_url(url: str) -> Target:
     """Take a URL apart, refusing every form that two programs might read differently.
 
-    Args:
-        url: The URL.
-
-    Returns:
-        Its parts, with the host in ASCII and the path percent-encoded.
-
-    Raises:
-        ImageError: The URL is not an unambiguous http or https URL.
+    The host comes back in ASCII and the path percent-encoded.
     """
     if _UNSAFE.search(url):
         msg = "the URL holds spaces, control characters or backslashes"
-        raise refused(msg, "Percent-encode them.")
+        raise refused(msg, "percent-encode them")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         msg = "the URL is malformed"
-        raise refused(msg, "Check its host and port.") from error
+        raise refused(msg, "check its host and port") from error
     if parts.scheme not in DEFAULT_PORTS:
         msg = f"URLs of the kind {parts.scheme[:20]}: are not fetched"
-        raise refused(msg, "Use http or https.")
+        raise refused(msg, "use http or https")
     if "@" in parts.netloc:
         msg = "the URL holds a user name or password"
         raise refused(msg, PASS_BYTES)
@@ -118,7 +108,7 @@ def parse_url(url: str) -> Target:
         host = _plain_host(host)
     except ValueError as error:
         msg = "the host of the URL is not valid"
-        raise refused(msg, "Write a name or an address.") from error
+        raise refused(msg, "write a name or an address") from error
     path = quote(parts.path or "/", safe="/%:=&+!$,;'@()*~")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:=&+!$,;'@()*~?[]")

@@ -57,20 +57,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return all addresses of a host.
-
-    Args:
-        host: A name, or an address in text.
-        port: The port that will be connected to.
-
-    Returns:
-        Addresses in the order in which the system prefers them.
-
-    Raises:
-        OSError: The name cannot be resolved.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """Return all addresses of a host, in the order in which the system prefers them."""
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def fetch(
@@ -81,20 +70,10 @@ def fetch(
     max_bytes: int = MAX_BYTES,
     timeout: float = TIMEOUT,
 ) -> bytes:
-    """Fetch a URL from a public address.
+    """Fetch a URL: the body of the response, whose address was allowed at the last moment.
 
-    Args:
-        url: An http or https URL.
-        allowed: Which addresses may be connected to.
-        resolver: How a host becomes addresses.
-        max_bytes: The most bytes to accept.
-        timeout: Seconds for everything together.
-
-    Returns:
-        The body of the response.
-
-    Raises:
-        ImageError: The URL may not be fetched, or could not be.
+    The limits of bytes and seconds are for everything together, redirects included. Tests pass
+    another predicate for addresses, and their own resolver.
     """
     deadline = time.monotonic() + timeout
     for _ in range(MAX_REDIRECTS + 1):
@@ -108,37 +87,37 @@ def fetch(
             if time.monotonic() >= deadline:
                 raise _too_slow(target.host) from error
             msg = f"the image could not be fetched from {target.host}: {_reason(error)}"
-            raise ImageError(msg, hint=f"Check the URL and try again. {PASS_BYTES}") from error
+            raise ImageError(msg, hint=f"check the URL and try again, or {PASS_BYTES}") from error
         if location is None:
             return body
         url = _redirected(url, location)
     msg = f"the URL was redirected more than {MAX_REDIRECTS} times"
-    raise ImageError(msg, hint=f"Pass the final address. {PASS_BYTES}")
+    raise ImageError(msg, hint=f"pass the final address, or {PASS_BYTES}")
 
 
 def _addresses(
     target: Target, resolver: Resolver, allowed: Callable[[Address], bool], deadline: float
 ) -> list[str]:
     """Resolve once, and refuse the host if any of its addresses is closed to us."""
-    found: queue.SimpleQueue[Sequence[str] | BaseException] = queue.SimpleQueue()
+    resolved: queue.SimpleQueue[Sequence[str] | BaseException] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            found.put(resolver(target.host, target.port))
+            resolved.put(resolver(target.host, target.port))
         except Exception as error:  # noqa: BLE001  # raised again in the thread that waits
-            found.put(error)
+            resolved.put(error)
 
     # The system's resolver takes no time limit; a thread that is not waited for gives it one.
     threading.Thread(target=look_up, daemon=True).start()
     try:
-        result = found.get(timeout=max(0.0, deadline - time.monotonic()))
+        result = resolved.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
         raise _too_slow(target.host) from None
     if isinstance(result, BaseException):
         raise result
     if not result or not all(allowed(ipaddress.ip_address(text)) for text in result):
         msg = f"{target.host} is not a public address"
-        raise refused(msg, f"URLs inside a network are never fetched. {PASS_BYTES}")
+        raise refused(msg, f"URLs inside a network are never fetched: {PASS_BYTES}")
     return list(result)
 
 
@@ -177,11 +156,11 @@ def _body(
     host = target.host
     if response.status != http.client.OK:
         msg = f"{host} replied with status {response.status}"
-        raise ImageError(msg, hint=f"Open the URL in a browser. {PASS_BYTES}")
+        raise ImageError(msg, hint=f"open the URL in a browser, or {PASS_BYTES}")
     kind = response.headers.get_content_type()
     if kind.startswith("text/") and "Content-Type" in response.headers:
         msg = f"{host} sent a page ({kind[:40]}), not an image"
-        raise ImageError(msg, hint="Pass the address of the image itself.")
+        raise ImageError(msg, hint="pass the address of the image itself")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         msg = f"{host} sent compressed data that was not asked for"
         raise ImageError(msg, hint=PASS_BYTES)
@@ -191,10 +170,10 @@ def _body(
         raise _too_slow(host)
     if (announced or len(body)) > max_bytes:
         msg = f"the image at {host} is larger than {max_bytes / 2**20:.3g} MiB"
-        raise ImageError(msg, hint="Pass a smaller copy.")
+        raise ImageError(msg, hint="pass a smaller copy")
     if announced is not None and len(body) < announced:
         msg = f"{host} closed the connection before the image was complete"
-        raise ImageError(msg, hint=f"Try again. {PASS_BYTES}")
+        raise ImageError(msg, hint=f"try again, or {PASS_BYTES}")
     return body
 
 

@@ -1,23 +1,25 @@
 """Loads an image: from whatever the caller holds to what it shows, before any backend is known.
 
-`load_image` reads the bytes, looks at the header (format on the list, at most 64 megapixels) and
+`load_image` reads the bytes, looks at the header (format on the list, not too many pixels) and
 remembers what a viewer would do with it: turn it by its EXIF tag, take the first frame, put it on
 white. `notes` lists it. The pixels of a file are decoded later, by `prepare`, at the size a backend
-takes.
+takes. A PIL image is shown as it is: whether its EXIF tag still applies, only its owner knows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._images import decode
 from faithful_decide._images.source import read_source
+from faithful_decide._images.turns import PIXELS
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from typing import IO, Any
 
     import numpy as np
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         | IO[bytes]
         | Image.Image
         | np.ndarray[Any, np.dtype[np.uint8]]
+        | Mapping[str, Any]
     )
 
 __all__ = ["ImageSource", "SourceImage", "load_image"]
@@ -43,14 +46,11 @@ _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 class SourceImage:
     """An image as the caller meant it: read and checked by its header, not yet fitted to a backend.
 
-    Args:
-        width: Width as displayed, after any EXIF rotation.
-        height: Height as displayed.
-        kind: The format of the bytes, such as "JPEG", or "pixels" for PIL images and arrays.
-        sha256: The hash of the bytes, or of the RGB pixels.
-        notes: What a viewer does with it, and so do we.
-        content: The encoded bytes, or the upright RGB pixels.
-        orientation: The EXIF orientation still to be applied, 1 for none.
+    Width and height are those displayed, after any EXIF rotation. The kind is the format of the
+    bytes, such as "JPEG", or "pixels" for PIL images and arrays; the hash is that of the bytes or
+    of the RGB pixels, and the content is one of these. `notes` say what a viewer does with it, and
+    so do we. `mode` is that of the pixels before they are RGB. `opened` holds what was opened to
+    read the header, for whoever decodes it first.
     """
 
     width: int
@@ -60,29 +60,31 @@ class SourceImage:
     notes: tuple[str, ...]
     content: bytes | Image.Image
     orientation: int = 1
+    mode: str = "RGB"
+    opened: list[Image.Image] = field(default_factory=list)
 
     def __repr__(self) -> str:
         """Describe the image without its bytes."""
         return f"SourceImage({self.kind}, {self.width}x{self.height}, sha256={self.sha256[:12]}...)"
 
+    def open(self) -> Image.Image:
+        """Open the encoded bytes, or return what was opened for the header if it is still there."""
+        assert isinstance(self.content, bytes)  # noqa: S101 - for the reader
+        try:
+            return self.opened.pop()
+        except IndexError:
+            return decode.open_image(self.content)[0]
+
 
 def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -> SourceImage:
     """Read an image and check its header.
 
-    Args:
-        source: A path, bytes, a binary file object (read from its current position, which is
-            restored if it can seek; never closed), a data URI, a PIL image (its current frame), or
-            a uint8 numpy array of shape (height, width) or (height, width, 1, 3 or 4). A
-            `SourceImage` is returned as it is.
-        allow_urls: Whether an http(s) URL may be fetched; only from public addresses, within limits
-            of size and time.
-
-    Returns:
-        The image with its displayed size. Pixels are copied, so that later changes to what was
-        passed have no effect.
-
-    Raises:
-        ImageError: The image is missing, unreadable, empty, of another format, or too large.
+    A file object is read from its current position, which is restored if it can seek; it is never
+    closed. A PIL image is taken as it is, in its current frame. An array is of uint8 and has the
+    shape (height, width) or (height, width, 1, 3 or 4). A mapping may hold the bytes or the path,
+    as data sets of Hugging Face do. URLs are fetched only if allowed, from public addresses, within
+    limits of size and time. Pixels are copied, so that later changes to what was passed have no
+    effect.
     """
     if isinstance(source, SourceImage):
         return source
@@ -98,56 +100,67 @@ def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -
 
 
 def _load_bytes(data: bytes) -> SourceImage:
-    image = decode.open_image(data)
-    # A phone's multi-picture file is a JPEG with more pictures behind it.
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
-    orientation = decode.orientation_of(image, data)
-    notes = _notes(image, orientation, "only the first is used")
+    image, picture = decode.open_image(data)
+    kind = str(image.format)
+    orientation = decode.orientation_of(image)
+    notes = []
+    if picture.several or decode.is_animated(image):
+        notes.append("holds several frames: only the first is used")
+    if orientation != 1:
+        notes.append(f"turned upright by its EXIF orientation ({orientation})")
+    notes += [*_notes(image), *picture.notes]
     if kind == "TIFF":
         orientation = 1  # Pillow turns this one format by itself, and gives its turned size.
     width, height = _turned(image.size, orientation)
     sha256 = hashlib.sha256(data).hexdigest()
-    return SourceImage(width, height, kind, sha256, notes, data, orientation=orientation)
+    return SourceImage(
+        width, height, kind, sha256, tuple(notes), data, orientation, image.mode, [image]
+    )
 
 
 def _load_pixels(image: Image.Image) -> SourceImage:
     decode.check_size(image.size)
-    with decode.pillow_errors():
-        # A copy, because the caller may go on drawing on theirs.
-        mine = image.copy()
+    notes = []
+    if decode.is_animated(image):
+        notes.append("holds several frames: only the current one is used")
     orientation = decode.orientation_of(image)
-    notes = _notes(image, orientation, "only the current one is used")
-    with decode.pillow_errors():
-        upright = decode.turned(decode.flatten(mine), orientation)
-    return from_rgb(upright, notes)
+    if orientation != 1:
+        # Pillow keeps the tag when its owner turns the image, so nobody can tell whether it still
+        # applies; what the owner sees is what counts.
+        notes.append(f"a PIL image is shown as it is: EXIF orientation {orientation} not applied")
+    with PIXELS.taking(image.width * image.height), decode.pillow():
+        decode.load(image)
+        flat = decode.flatten(image)
+        # A copy, because the caller may go on drawing on theirs.
+        notes += [*_notes(image), *decode.dimness(image.mode, flat)]
+        return from_rgb(flat.copy() if flat is image else flat, tuple(notes))
 
 
 def _load_array(array: np.ndarray[Any, np.dtype[Any]]) -> SourceImage:
     image = decode.from_array(array)
-    return from_rgb(decode.flatten(image), _notes(image, 1, ""))
+    return from_rgb(decode.flatten(image), _notes(image))
 
 
 def from_rgb(pixels: Image.Image, notes: tuple[str, ...]) -> SourceImage:
     """Take upright RGB pixels as an image; they are not copied."""
+    width, height = pixels.size
     digest = hashlib.sha256(b"RGB %dx%d " % pixels.size)
-    digest.update(pixels.tobytes())
-    return SourceImage(*pixels.size, "pixels", digest.hexdigest(), notes, pixels)
+    rows = max(1, 2**20 // width)
+    for top in range(0, height, rows):
+        digest.update(pixels.crop((0, top, width, min(height, top + rows))).tobytes())
+    return SourceImage(width, height, "pixels", digest.hexdigest(), notes, pixels)
 
 
 def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return size if orientation < decode.FIRST_SIDEWAYS else size[::-1]
 
 
-def _notes(image: Image.Image, orientation: int, which_frame: str) -> tuple[str, ...]:
-    notes = []
-    if decode.is_animated(image):
-        notes.append(f"holds several frames: {which_frame}")
-    if orientation != 1:
-        notes.append(f"turned upright by its EXIF orientation ({orientation})")
-    with decode.pillow_errors():
+def _notes(image: Image.Image) -> tuple[str, ...]:
+    """Say how the colours are shown."""
+    with decode.pillow():
         transparent = image.has_transparency_data
     if transparent:
-        notes.append("transparency shown on white")
-    elif image.mode not in _PLAIN_MODES:
-        notes.append(f"converted from mode {image.mode} to 8-bit RGB")
-    return tuple(notes)
+        return ("transparency shown on white",)
+    if image.mode not in _PLAIN_MODES:
+        return (f"converted from mode {image.mode} to 8-bit RGB",)
+    return ()

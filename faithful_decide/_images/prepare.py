@@ -15,21 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from faithful_decide._images import decode
-from faithful_decide._images.decode import (
-    FIRST_SIDEWAYS,
-    flatten,
-    open_image,
-    pillow_errors,
-    turned,
-)
+from faithful_decide._images.decode import FIRST_SIDEWAYS, flatten, pillow, turned
 from faithful_decide._images.load import from_rgb
+from faithful_decide._images.turns import PIXELS
 from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageLimits", "PreparedImage", "grey", "letterbox", "prepare"]
 
 _GREY = (127, 127, 127)
-# Below this many pixels PNG is small enough to send, and a decode cheap enough to check everything.
+# Below this many pixels PNG is small enough to send, and a decode cheap enough to check one with.
 _SMALL = 512 * 512
 MAX_JPEG_SIDE = 65_500
 """The longest side that the JPEG encoder takes."""
@@ -62,9 +56,11 @@ class ImageLimits:
     Args:
         media_types: What it decodes; at least one of image/png and image/jpeg, which we write.
         max_side: The longest side in pixels, or None for no limit.
+        min_side: The shortest side in pixels, for servers that fail below it, or None. A smaller
+            picture is scaled up; one that would be too long then is padded.
         max_bytes: The most encoded bytes (base64 adds a third to them), or None for no limit.
         square: If set, the image is letterboxed to this size instead, as PNG, and `max_side` is
-            ignored.
+            ignored like `min_side`.
 
     Raises:
         UsageError: The limits leave nothing that could be sent.
@@ -74,21 +70,22 @@ class ImageLimits:
     max_side: int | None = 1024
     max_bytes: int | None = 4 * 2**20
     square: int | None = None
+    min_side: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that no image can meet."""
         written = {"image/png"} if self.square is not None else {"image/png", "image/jpeg"}
         if not written & self.media_types:
             msg = f"image limits without {' or '.join(sorted(written))} cannot be met"
-            raise UsageError(
-                msg,
-                hint="Add one of them to media_types.",
-            )
-        for name in ("max_side", "max_bytes", "square"):
+            raise UsageError(msg, hint="add one of them to media_types")
+        for name in ("max_side", "min_side", "max_bytes", "square"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 msg = f"image limit {name}={value} cannot be met"
-                raise UsageError(msg, hint="Give at least 1, or None.")
+                raise UsageError(msg, hint="give at least 1, or None")
+        if self.max_side is not None and (self.min_side or 1) > self.max_side:
+            msg = f"image limits min_side={self.min_side} and max_side={self.max_side} exclude all"
+            raise UsageError(msg, hint="give a min_side of at most max_side, or None")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,50 +128,44 @@ class PreparedImage:
 def prepare(image: SourceImage, limits: ImageLimits | None = None) -> PreparedImage:
     """Make an image fit a backend, once.
 
-    Args:
-        image: What `load_image` returned.
-        limits: What the backend accepts; the defaults of `ImageLimits` if left out.
-
-    Returns:
-        The bytes to send. They are the caller's own bytes if those fit already (see the top of this
-        module); otherwise the picture is resized at most once and encoded as JPEG if it was a JPEG
-        or is large, as PNG if not.
-
-    Raises:
-        ImageError: The image is damaged behind its header, or cannot be made to fit.
+    What comes back is the caller's own bytes if those fit already (see the top of this module);
+    otherwise the picture is resized at most once and encoded as JPEG if it was a JPEG or is large,
+    as PNG if not.
     """
-    limits = limits or ImageLimits()
+    with PIXELS.taking(image.width * image.height):
+        return _prepared(image, limits or ImageLimits())
+
+
+def _prepared(image: SourceImage, limits: ImageLimits) -> PreparedImage:
     content = image.content
-    if isinstance(content, bytes) and _fits(image, len(content), limits):
-        _check_intact(image.kind, content, image.width * image.height)
+    if isinstance(content, bytes) and _fits(image, limits) and _is_intact(image, content):
         media_type = decode.MEDIA_TYPES[image.kind]
         return PreparedImage(content, media_type, image.width, image.height, image.sha256)
-    displayed = size = (image.width, image.height)
-    side = limits.square or limits.max_side
-    if side is not None and (limits.square or max(size) > side):
-        size = scaled_size(size, side)
-    picture = render(content, image.orientation, size, fine=limits.square is not None)
+    displayed = (image.width, image.height)
+    size = fitted_size(displayed, limits)
+    fine = limits.square is not None
+    if isinstance(content, bytes):  # opened in the call, so that its memory is free again after it
+        picture = render(image.open(), image.orientation, size, fine=fine, draft=True)
+    else:
+        picture = render(content, image.orientation, size, fine=fine)
+    notes = image.notes + decode.dimness(image.mode, picture)
     if limits.square is not None:
-        picture = pad(picture, limits.square)
-    data, media_type, final = _encode(picture, limits, was_jpeg=image.kind == "JPEG")
+        picture = pad(picture, (limits.square, limits.square))
+    elif limits.min_side is not None and min(picture.size) < limits.min_side:
+        picture = pad(picture, (max(size[0], limits.min_side), max(size[1], limits.min_side)))
+        notes += (f"padded to {picture.width}x{picture.height}",)
+    data, media_type, final = _encode(
+        picture.copy() if picture is content else picture, limits, was_jpeg=image.kind == "JPEG"
+    )
     if final != picture.size:  # smaller still, to fit into max_bytes
         size = final
-    notes = image.notes
     if size != displayed:
         notes += (f"resized from {image.width}x{image.height} to {size[0]}x{size[1]}",)
     return PreparedImage(data, media_type, *final, image.sha256, notes)
 
 
 def grey(like: PreparedImage, limits: ImageLimits | None = None) -> PreparedImage:
-    """Make a picture that shows nothing, of the size of another.
-
-    Args:
-        like: The other picture.
-        limits: What the backend accepts.
-
-    Returns:
-        A plain grey picture, as it is sent.
-    """
+    """Make a picture that shows nothing but grey, of the size of another, as it is sent."""
     return _plain(like.width, like.height, limits)
 
 
@@ -186,46 +177,38 @@ def _plain(width: int, height: int, limits: ImageLimits | None) -> PreparedImage
     return prepare(from_rgb(Image.new("RGB", (width, height), _GREY), ()), limits)
 
 
-def _fits(image: SourceImage, size: int, limits: ImageLimits) -> bool:
+def _fits(image: SourceImage, limits: ImageLimits) -> bool:
     """Whether the caller's own bytes can be sent: nothing to note means nothing to do."""
+    size = len(image.content) if isinstance(image.content, bytes) else 0
     if image.notes or (limits.max_bytes is not None and size > limits.max_bytes):
         return False
     if limits.square is not None:
         return image.kind == "PNG" and image.width == image.height == limits.square
-    longest = max(image.width, image.height)
-    return decode.MEDIA_TYPES[image.kind] in limits.media_types and (
-        limits.max_side is None or longest <= limits.max_side
+    shortest, longest = sorted((image.width, image.height))
+    return (
+        decode.MEDIA_TYPES[image.kind] in limits.media_types
+        and shortest >= (limits.min_side or 1)
+        and (limits.max_side is None or longest <= limits.max_side)
     )
 
 
-def _check_intact(kind: str, data: bytes, pixels: int) -> None:
-    """Raise if the data to be passed through is cut short or cannot be decoded.
+def _is_intact(image: SourceImage, data: bytes) -> bool:
+    """Whether bytes can be passed through; they raise if nobody could decode them.
 
-    Decoding a photograph only to look whether it can be decoded would cost more than all the rest,
-    so a large one is decoded only if it does not visibly run to its proper end.
+    Checksums tell all about a large PNG. Where only they are wrong, or metadata is, the picture can
+    be decoded, but a stricter decoder than ours might refuse it, so that it is encoded again. Of a
+    large JPEG an eighth is decoded, each way, which reads every byte.
     """
-    if pixels <= _SMALL or not _runs_to_its_end(kind, data):
-        with pillow_errors():
-            open_image(data).load()
-
-
-def _runs_to_its_end(kind: str, data: bytes) -> bool:
-    if kind == "JPEG":
-        return b"\xff\xd9" in data[-64:]
-    if kind == "WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
-    if kind != "PNG":
+    large = image.width * image.height > _SMALL
+    if image.kind == "PNG" and not decode.is_verified(data):
         return False
-    at = 8
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        body = memoryview(data)[at + 4 : end]  # the kind of the chunk, and what is in it
-        if zlib.crc32(body) != int.from_bytes(data[end : end + 4], "big"):
-            return False
-        if data[at + 4 : at + 8] == b"IEND":
-            return True
-        at = end + 4
-    return False
+    if image.kind != "PNG" or not large:
+        opened = image.open()
+        if large:
+            with pillow():
+                opened.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        decode.load(opened)
+    return True
 
 
 def _encode(
@@ -237,9 +220,10 @@ def _encode(
             data = encode(picture, media_type, quality)
             if limits.max_bytes is None or len(data) <= limits.max_bytes:
                 return data, media_type, picture.size
-        if limits.square is not None or max(picture.size) == 1:
+        too_small = min(picture.size) < 2 * (limits.min_side or 0) or max(picture.size) == 1
+        if limits.square is not None or too_small:
             msg = f"the image cannot be encoded in {limits.max_bytes} bytes"
-            raise ImageError(msg, hint="Raise max_bytes in the limits of the backend.")
+            raise ImageError(msg, hint="raise max_bytes in the limits of the backend")
         picture = picture.reduce(2)
 
 
@@ -256,6 +240,19 @@ def _ways(size: tuple[int, int], limits: ImageLimits, *, was_jpeg: bool) -> list
     return ways
 
 
+def fitted_size(size: tuple[int, int], limits: ImageLimits) -> tuple[int, int]:
+    """Return the size at which a picture is sent, before any padding."""
+    if limits.square is not None:
+        return scaled_size(size, limits.square)
+    if limits.max_side is not None and max(size) > limits.max_side:
+        size = scaled_size(size, limits.max_side)
+    if limits.min_side is not None and min(size) < limits.min_side:
+        longest = round(max(size) * limits.min_side / min(size))
+        if longest <= (limits.max_side or decode.MAX_SIDE):
+            return scaled_size(size, longest)
+    return size
+
+
 def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Return `size` scaled so that its long side is `side`, at least 1 pixel each way."""
     width, height = size
@@ -264,54 +261,41 @@ def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def render(
-    source: bytes | Image.Image, orientation: int, size: tuple[int, int], *, fine: bool
+    image: Image.Image, orientation: int, size: tuple[int, int], *, fine: bool, draft: bool = False
 ) -> Image.Image:
-    """Decode, flatten, scale and turn, at the least cost that does not show.
+    """Decode, flatten, scale and turn to RGB of exactly `size`, at the least cost that shows not.
 
-    Args:
-        source: Encoded bytes, or an image.
-        orientation: The EXIF orientation to apply, 1 for none.
-        size: Width and height wanted, as displayed.
-        fine: Leave more to the exact last step, as `letterbox` does.
-
-    Returns:
-        An RGB image of exactly `size`.
-
-    Raises:
-        ImageError: The image cannot be decoded or converted.
+    `fine` leaves more to the exact last step, as `letterbox` does. `draft` allows to decode at a
+    fraction, which changes the image that is passed.
     """
     from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
     gap = _FINE_GAP if fine else _COARSE_GAP
     width, height = size if orientation < FIRST_SIDEWAYS else size[::-1]
     box = None
-    if isinstance(source, bytes):
-        image = open_image(source)
-        with pillow_errors():
+    if draft:
+        with pillow():
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is where most time goes.
             drafted = image.draft(None, (int(width * gap), int(height * gap)))
             box = drafted[1] if drafted else None
-            image.load()
-    else:
-        image = source
-    image = flatten(image)
-    with pillow_errors("the image cannot be scaled"):
-        if image.size != (width, height):
-            image = image.resize(
-                (width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=gap
-            )
-        return turned(image, orientation)
+        decode.load(image)
+    flat = flatten(image)
+    del image
+    with pillow("the image cannot be scaled"):
+        if flat.size != (width, height):
+            flat = flat.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=gap)
+        return turned(flat, orientation)
 
 
-def pad(image: Image.Image, size: int) -> Image.Image:
-    """Centre an RGB image on a square of `PAD_COLOUR`; a square image is returned as it is."""
+def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Centre an RGB image on a ground of `PAD_COLOUR`; one of that size is returned as it is."""
     from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
 
-    if image.size == (size, size):
+    if image.size == size:
         return image
-    square = Image.new("RGB", (size, size), PAD_COLOUR)
-    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
-    return square
+    ground = Image.new("RGB", size, PAD_COLOUR)
+    ground.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return ground
 
 
 def letterbox(image: Image.Image, size: int) -> Image.Image:
@@ -319,41 +303,20 @@ def letterbox(image: Image.Image, size: int) -> Image.Image:
 
     The long side becomes `size`; the short side keeps the aspect, rounded, at least one pixel. The
     picture is centred (an odd pixel goes right or below) and the rest filled with `PAD_COLOUR`. An
-    RGB image of exactly that size comes back with the pixels it had.
-
-    Args:
-        image: A Pillow image of any mode, shown as it is: an EXIF orientation is not applied.
-        size: The side of the square in pixels.
-
-    Returns:
-        An RGB image of `size` x `size` pixels.
-
-    Raises:
-        ImageError: The image cannot be decoded or converted.
+    RGB image of exactly that size comes back with the pixels it had. An image of any mode is shown
+    as it is: an EXIF orientation is not applied.
     """
-    return pad(render(image, 1, scaled_size(image.size, size), fine=True), size)
+    return pad(render(image, 1, scaled_size(image.size, size), fine=True), (size, size))
 
 
 def encode(image: Image.Image, media_type: str, quality: int = 90) -> bytes:
-    """Encode an RGB image as PNG or JPEG.
+    """Encode an RGB image that nobody else works on as PNG or JPEG, without metadata.
 
-    Args:
-        image: The image.
-        media_type: "image/png" or "image/jpeg".
-        quality: For JPEG only. Colour is kept at full resolution, or small text would smear.
-
-    Returns:
-        The encoded bytes, without metadata.
-
-    Raises:
-        ImageError: The encoder failed.
+    The quality is that of a JPEG. Colour is kept at full resolution, or small text would smear.
     """
     buffer = io.BytesIO()
-    with pillow_errors("the image cannot be encoded"):
-        # A copy, because Pillow keeps the state of its encoder on the image, where threads would
-        # meet; without info, from which it would write the old profile and comments.
-        image = image.copy()
-        image.info = {}
+    with pillow("the image cannot be encoded"):
+        image.info = {}  # from which Pillow would write the old profile and comments
         if media_type == "image/png":
             image.save(buffer, "PNG", compress_level=1)
         else:

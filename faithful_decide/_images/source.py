@@ -13,16 +13,18 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from faithful_decide._images.lookalikes import format_in_base64
 from faithful_decide.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_SOURCE_BYTES = 256 * 2**20
+MAX_SOURCE_BYTES = 32 * 2**20
 """The largest encoded image that is read at all, wherever it comes from."""
 
 _CHUNK = 2**20
@@ -34,55 +36,63 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_SHAPE = "a uint8 numpy array of shape (height, width, channels)"
 
 
 def read_source(source: object, *, allow_urls: bool = False) -> bytes:
-    """Return the encoded bytes that `source` stands for.
-
-    Args:
-        source: A path, bytes, a binary file object, a data URI, or (if allowed) an http(s) URL.
-        allow_urls: Whether an http(s) URL may be fetched.
-
-    Returns:
-        The bytes, never empty and never more than `MAX_SOURCE_BYTES`.
-
-    Raises:
-        ImageError: The source is of an unknown kind, cannot be read, is empty, or is too large.
-    """
-    if isinstance(source, str):
-        data = _from_text(source, allow_urls=allow_urls)
-    elif isinstance(source, bytes):
-        data = source
-    elif isinstance(source, (bytearray, memoryview)):
-        data = bytes(source)
-    elif isinstance(source, os.PathLike):
-        data = _from_path(source)
-    elif callable(getattr(source, "read", None)):
-        data = _from_file(source)  # type: ignore[arg-type]  # it has a read method; the rest is checked there
-    else:
-        msg = f"an object of type {type(source).__name__} is not an image"
-        raise ImageError(
-            msg,
-            hint="Pass a path, bytes, a binary file object, a PIL image, a uint8 numpy array of "
-            "shape (height, width, channels), or a data URI.",
-        )
+    """Return the encoded bytes that a source stands for: never empty, never more than the most."""
+    if isinstance(source, Mapping):
+        source = _from_mapping(source)
+    try:
+        data = _read(source, allow_urls=allow_urls)
+    except MemoryError as error:
+        msg = "there is not enough memory to read the image"
+        raise ImageError(msg, hint="pass a smaller copy of the image") from error
     if not data:
         msg = "the image has zero bytes"
-        raise ImageError(
-            msg,
-            hint="Check that the file was written completely; rewind a file object with seek(0).",
-        )
-    return _within_limit(data)
-
-
-def _within_limit(data: bytes) -> bytes:
+        hint = "check that the file was written completely; rewind a file object with seek(0)"
+        raise ImageError(msg, hint=hint)
     if len(data) > MAX_SOURCE_BYTES:
-        msg = f"the image is larger than {MAX_SOURCE_BYTES // 2**20} MiB"
-        raise ImageError(
-            msg,
-            hint="Save a smaller or more strongly compressed copy and pass that.",
-        )
+        raise _too_long()
     return data
+
+
+def _read(source: object, *, allow_urls: bool) -> bytes:
+    if isinstance(source, str):
+        return _from_text(source, allow_urls=allow_urls)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        size = source.nbytes if isinstance(source, memoryview) else len(source)
+        if size > MAX_SOURCE_BYTES:
+            raise _too_long()
+        return bytes(source)
+    if isinstance(source, os.PathLike):
+        return _from_path(source)
+    if callable(getattr(source, "read", None)):
+        return _from_file(source)  # type: ignore[arg-type]  # it has a read method; the rest is checked there
+    kind = type(source)
+    msg = f"an object of type {kind.__module__}.{kind.__qualname__} is not an image"
+    if hasattr(source, "shape") and hasattr(source, "dtype"):
+        hint = f"pass {_SHAPE}; of a torch tensor that is tensor.permute(1, 2, 0).cpu().numpy()"
+        raise ImageError(msg, hint=f"{hint} where its channels come first")
+    msg = msg.replace(" builtins.", " ")
+    hint = f"pass a path, bytes, a binary file object, a PIL image, {_SHAPE}, or a data URI"
+    raise ImageError(msg, hint=hint)
+
+
+def _from_mapping(source: Mapping[Any, Any]) -> object:
+    """Take the image out of {"bytes": ..., "path": ...}, as data sets of Hugging Face hold it."""
+    for key in ("bytes", "path"):
+        if source.get(key) is not None:
+            return source[key]
+    msg = "a mapping without bytes or a path is not an image"
+    raise ImageError(msg, hint='pass {"bytes": ...} or {"path": ...}, or the image itself')
+
+
+def _too_long() -> ImageError:
+    return ImageError(
+        f"the image is larger than {MAX_SOURCE_BYTES // 2**20} MiB",
+        hint="save a smaller or more strongly compressed copy and pass that",
+    )
 
 
 def _from_text(text: str, *, allow_urls: bool) -> bytes:
@@ -90,20 +100,24 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
         return _from_data_uri(text)
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return _from_path(text)
+        try:
+            return _from_path(text)
+        except ImageError:
+            if not format_in_base64(text[:32].encode("ascii", "replace")):
+                raise
+        msg = "the text is an image in base64, not a path"
+        raise ImageError(msg, hint="write data:image/png;base64, before it, or pass its bytes")
     if scheme[1].lower() not in {"http", "https"}:
         msg = f"URLs of the kind {scheme[1].lower()}:// are not supported"
-        raise ImageError(
-            msg,
-            hint="Read it yourself and pass its bytes; for a local file pass its path alone.",
-        )
+        hint = "read it yourself and pass its bytes; for a local file pass its path alone"
+        raise ImageError(msg, hint=hint)
     if not allow_urls:
         msg = "the image is a URL, and URLs are refused by default"
-        raise ImageError(
-            msg,
-            hint="Download the image and pass its bytes, or pass allow_urls=True to have it "
-            "fetched from here (public addresses only).",
+        hint = (
+            "download the image and pass its bytes, or pass allow_urls=True to have it fetched "
+            "from here (public addresses only)"
         )
+        raise ImageError(msg, hint=hint)
     from faithful_decide._images.fetch import fetch  # noqa: PLC0415 - brings ssl and http
 
     return fetch(text)
@@ -115,39 +129,41 @@ def _from_path(path: str | os.PathLike[Any]) -> bytes:
         file_path = Path(os.fsdecode(path))
         shown = _shorten(str(file_path))
         # Looked at before it is opened, because opening a device can already do something ...
-        _refuse_special(file_path.stat().st_mode, shown)
+        _refuse_special(file_path.stat(), shown)
         # ... and opened without blocking, so that a pipe put in its place cannot hang us either.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(file_path, flags), "rb") as file:
-            _refuse_special(os.fstat(file.fileno()).st_mode, shown)
-            return file.read(MAX_SOURCE_BYTES + 1)
+            _refuse_special(os.fstat(file.fileno()), shown)
+            return _in_chunks(file)
     except FileNotFoundError as error:
         msg = f"there is no file {shown}"
-        hint = "Check the path; a relative one starts at the current directory."
+        hint = "check the path; a relative one starts at the current directory"
         raise ImageError(msg, hint=hint) from error
     except PermissionError as error:
         msg = f"the file {shown} may not be read"
-        hint = "Give this user permission to read the file, or pass its bytes."
+        hint = "give this user permission to read the file, or pass its bytes"
         raise ImageError(msg, hint=hint) from error
     except (OSError, ValueError, TypeError) as error:
         # ValueError: a NUL in the name. TypeError: a __fspath__ that returns nonsense.
         msg = f"{shown} cannot be opened: {reason(error)}"
         hint = (
-            "Pass the path of an image file; base64 text needs the form data:image/png;base64,..."
+            "pass the path of an image file; base64 text needs the form data:image/png;base64,..."
         )
         raise ImageError(msg, hint=hint) from error
 
 
-def _refuse_special(mode: int, shown: str) -> None:
-    if stat.S_ISREG(mode):
+def _refuse_special(status: os.stat_result, shown: str) -> None:
+    if stat.S_ISREG(status.st_mode):
+        if status.st_size > MAX_SOURCE_BYTES:
+            raise _too_long()
         return
-    kind = next((word for test, word in _KINDS if test(mode)), "not a regular file")
+    kind = next((word for test, word in _KINDS if test(status.st_mode)), "not a regular file")
     msg = f"{shown} is {kind}, not an image file"
-    raise ImageError(
-        msg,
-        hint="Pass the path of one image file; what comes from a pipe can be passed as bytes or as "
-        "an open binary file.",
+    hint = (
+        "pass the path of one image file; what comes from a pipe can be passed as bytes or as an "
+        "open binary file"
     )
+    raise ImageError(msg, hint=hint)
 
 
 def _from_file(file: IO[bytes]) -> bytes:
@@ -155,31 +171,38 @@ def _from_file(file: IO[bytes]) -> bytes:
 
     So the same object can be passed twice; a stream that cannot seek stays at its end.
     """
-    hint = "Pass a readable file opened in binary mode, for example open(path, 'rb')."
     try:
         start = file.tell() if file.seekable() else None
     except Exception:  # noqa: BLE001  # a foreign object may raise anything; it then counts as a plain stream
         start = None
-    parts: list[bytes] = []
-    size = 0
     try:
-        while size <= MAX_SOURCE_BYTES:
-            part: object = file.read(_CHUNK)
-            if not isinstance(part, (bytes, bytearray, memoryview)):
-                kind = "text" if isinstance(part, str) else f"{type(part).__name__} objects"
-                msg = f"it gives {kind}, not bytes"
-                raise TypeError(msg)  # noqa: TRY301  # joins the errors that the object itself raises
-            if not part:
-                break
-            parts.append(bytes(part))
-            size += len(parts[-1])
+        return _in_chunks(file)
+    except MemoryError:
+        raise
     except Exception as error:
         msg = f"the file object cannot be read: {reason(error)}"
+        hint = "pass a readable file opened in binary mode, for example open(path, 'rb')"
         raise ImageError(msg, hint=hint) from error
     finally:
         if start is not None:
             with contextlib.suppress(Exception):
                 file.seek(start)
+
+
+def _in_chunks(file: IO[bytes]) -> bytes:
+    """Read piece by piece, so that no memory is asked for before there are bytes to fill it."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= MAX_SOURCE_BYTES:
+        part: object = file.read(_CHUNK)
+        if not isinstance(part, (bytes, bytearray, memoryview)):
+            kind = "text" if isinstance(part, str) else f"{type(part).__name__} objects"
+            msg = f"it gives {kind}, not bytes"
+            raise TypeError(msg)
+        if not part:
+            break
+        parts.append(bytes(part))
+        size += len(parts[-1])
     return b"".join(parts)
 
 
@@ -187,27 +210,25 @@ def _from_data_uri(uri: str) -> bytes:
     header, comma, payload = uri.partition(",")
     if not comma:
         msg = "the data URI has no comma, so no data"
-        raise ImageError(
-            msg,
-            hint="Write it as data:image/png;base64,... or pass the bytes.",
-        )
-    if len(payload) > 2 * MAX_SOURCE_BYTES:
-        return _within_limit(payload.encode("ascii", "replace"))
+        raise ImageError(msg, hint="write it as data:image/png;base64,... or pass the bytes")
+    in_base64 = header.lower().endswith(";base64")
+    # Three letters stand for a byte where it is escaped; base64 with its line breaks takes fewer.
+    if len(payload) > (2 if in_base64 else 3) * MAX_SOURCE_BYTES:
+        raise _too_long()
     try:
-        if not header.lower().endswith(";base64"):
+        if not in_base64:
             return unquote_to_bytes(payload)
         compact = "".join(unquote(payload).split())
         # Padding is optional in practice, and its absence is not ambiguous.
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         msg = f"the data URI does not hold valid base64: {reason(error)}"
-        raise ImageError(
-            msg,
-            hint="Encode the file with base64.b64encode, or pass the bytes themselves.",
-        ) from error
+        hint = "encode the file with base64.b64encode, or pass the bytes themselves"
+        raise ImageError(msg, hint=hint) from error
 
 
 def reason(error: BaseException) -> str:
+    """Say in a few printable words why something failed."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return _shorten(str(text), quote=False)
 
