@@ -98,9 +98,11 @@ class MissingExtraError(UsageError):
             extra: The name of the extra, as in `pyproject.toml`.
             needed_for: What the caller wanted to do, as a noun phrase.
         """
+        hint = f"install it with: {_install(extra)}"
+        if extra == "embedded":
+            hint += "; or name another model with model= or $FAITHFUL_DECIDE_MODEL"
         super().__init__(
-            f"{needed_for} needs an optional dependency that is not installed.",
-            hint=f'install it with: pip install "faithful-decide[{extra}]"',
+            f"{needed_for} needs an optional dependency that is not installed", hint=hint
         )
         self.extra = extra
         self.needed_for = needed_for
@@ -108,6 +110,25 @@ class MissingExtraError(UsageError):
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments of this class, not by the message."""
         return _missing_extra, (self.extra, self.needed_for)
+
+
+def _install(extra: str) -> str:
+    """A command that installs an extra, whether this is a clone or an installed package."""
+    from importlib import metadata  # noqa: PLC0415 - after this error only
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    clone = Path(__file__).resolve().parents[1]
+    if (clone / "pyproject.toml").is_file():
+        return f'pip install -e "{clone}[{extra}]"'
+    try:
+        needed = metadata.requires("faithful-decide") or []
+    except metadata.PackageNotFoundError:
+        needed = []
+    mark = f'extra == "{extra}"'
+    wanted = [line.partition(";")[0].strip() for line in needed if mark in line.replace("'", '"')]
+    if not wanted:
+        return f"the packages of the extra {extra!r} in pyproject.toml"
+    return " ".join(["pip install", *(f'"{name}"' for name in wanted)])
 
 
 def _missing_extra(extra: str, needed_for: str) -> MissingExtraError:
@@ -176,14 +197,16 @@ class ReplyError(FaithfulDecideError):
 class TruncatedError(ReplyError):
     """The reply stopped before it was complete."""
 
-    default_hint = "raise max_tokens, or ask a narrower question"
+    default_hint = "raise max_tokens=, or ask a narrower question"
 
 
 @public
 class RefusedError(ReplyError):
     """The model, or a filter in front of it, declined to reply."""
 
-    default_hint = "a refusal is not a verdict; read .reply, and reword the question if it is fair"
+    default_hint = (
+        "a refusal is not a verdict; read the reply, and reword the question if it is fair"
+    )
 
 
 @public
@@ -191,7 +214,7 @@ class ContractError(ReplyError):
     """The text is not the one JSON object that was asked for."""
 
     default_hint = (
-        "look at .reply.text; a backend that enforces a grammar does not produce such replies"
+        "look at the reply; a backend that enforces a grammar does not produce such replies"
     )
 
 

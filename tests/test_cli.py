@@ -1,15 +1,25 @@
 """Data on stdout, everything else on stderr, and an exit code that scripts can rely on."""
 
+import inspect
+import json
+import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any, Literal
 
+import click
 import pytest
 
-from faithful_decide import AuthError, Decision
+import faithful_decide
+from faithful_decide import AuthError, Decision, TransientError
+from faithful_decide._asking.options import table
 from faithful_decide._cli import main as cli
 from faithful_decide._version import __version__
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
+
+OPTIONS = ("speed", "temperature", "ratio", "label", "api", "extra", "api_key")
 
 
 @pytest.fixture
@@ -22,8 +32,20 @@ def model(monkeypatch):
         monkeypatch.setenv("FAITHFUL_DECIDE_MODEL", "scripted/x")
         return made
 
-    def load(rest):
+    def load(
+        rest: str,
+        *,
+        speed: int = 1,
+        temperature: bool = True,
+        ratio: float | None = None,
+        label: str | None = None,
+        api: Literal["chat", "responses"] | None = None,
+        extra: dict[str, Any] | None = None,
+        api_key: str | None = None,
+    ):
+        given = {name: value for name, value in locals().items() if name in OPTIONS}
         made.append(ScriptedBackend(script[-1], name=f"scripted/{rest}"))
+        made[-1].given = given
         return made[-1]
 
     with registered("scripted", load):
@@ -75,24 +97,51 @@ def test_json_is_the_decision_and_verify_accepts_it(call, model, image, tmp_path
     assert all(c.isprintable() or c == "\n" for c in out)
     stored = tmp_path / "decision.json"
     stored.write_text(out, encoding="utf-8")
-    assert call("verify", stored)[:2] == (0, f"ok: b (written last, bytes {span(decision)})\n")
+    code, said, _ = call("verify", stored)
+    first, *others = said.splitlines()
+    assert (code, first) == (0, f"ok: b (written last, bytes {span(decision)})")
+    assert {line.partition(":")[0] for line in others} == {"checked", "not checked"}
     stored.write_text(out.replace('"verdict": "b"', '"verdict": "a"', 1), encoding="utf-8")
     code, out, err = call("verify", stored)
     assert (code, out) == (1, "")
     assert "does not agree" in err
 
 
+def test_verify_takes_what_it_can_be_held_against(call, model, image, tmp_path, monkeypatch):
+    """The image, the question, and a key that is named and not written down."""
+    model(lambda _: reply_text("yes"))
+    stored = tmp_path / "decision.json"
+    stored.write_text(call("decide", image, "Is it?", "--json")[1], encoding="utf-8")
+    assert call("verify", stored, "--image", image, "-q", "Is it?")[0] == 0
+    assert call("verify", stored, "-q", "Is it not?")[0] == 1
+    assert call("verify", stored, "--image", __file__)[0] in {1, 2}
+    monkeypatch.setenv("KEY", "of nobody")
+    assert call("verify", stored, "--hmac-key", "env:KEY")[0] == 1
+    code, _, err = call("verify", stored, "--hmac-key", "canary")
+    assert code == 2
+    assert "canary" not in err
+
+
+def test_verify_tells_what_the_model_wrote_from_what_a_rule_drew(call, png, tmp_path):
+    """The bytes that are named hold the first."""
+    from pydantic import BaseModel
+
+    from faithful_decide import Question, decide
+
+    class Hat(BaseModel):
+        hat: bool
+
+    question = Question("Is it?", findings=Hat, rule=lambda seen: seen.hat)
+    reply = json.dumps({"findings": {"hat": True}} | json.loads(reply_text("no")))
+    decision = decide(png, question, model=ScriptedBackend([reply]))
+    (tmp_path / "stored").write_text(decision.model_dump_json(), encoding="utf-8")
+    out = call("verify", tmp_path / "stored")[1].splitlines()
+    assert out[0].startswith("ok: no (written last")
+    assert out[1].startswith("a rule drew yes")
+
+
 def span(decision):
     return f"{decision.receipt.verdict_span.start}-{decision.receipt.verdict_span.end}"
-
-
-def test_samples_and_seed_reach_the_model(call, model, image):
-    """The options of the command are those of the function."""
-    made = model(lambda _: reply_text("yes"))
-    code, out, _ = call("decide", image, "Is it?", "--samples", "3", "--seed", "4")
-    assert code == 0
-    assert len(made[0].requests) == 3
-    assert "yes 1.000, no 0.000, cannot_tell 0.000 (from samples)" in out
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal(call, model, image):
@@ -126,6 +175,12 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(call, model, im
         (["verify", "missing.json"], 2),
         (["verify", __file__], 1),
         (["nonsense"], 2),
+        (["decide", "IMAGE", "Is it?", "--verdicts", "a,b", "--verdict", "a"], 2),
+        (["decide", "IMAGE", "Is it?", "-o", "speed"], 2),
+        (["decide", "IMAGE", "Is it?", "-o", "speed=fast"], 2),
+        (["decide", "IMAGE", "Is it?", "-o", "speed=1", "-o", "speed=2"], 2),
+        (["decide", "IMAGE", "Is it?", "-o", "nonsense=1"], 3),
+        (["audit", "IMAGE", "Is it?", "--reader-option", "speed=1"], 2),
     ],
 )
 def test_failures_have_their_exit_codes_and_print_no_data(call, model, image, arguments, code):
@@ -191,3 +246,256 @@ def test_an_image_can_come_from_stdin(png):
     for data, code in ((png, 3), (b"", 2)):
         done = subprocess.run(command, input=data, capture_output=True, check=False)
         assert done.returncode == code
+
+
+DOORS = {
+    "decide": ["decide"],
+    "batch": ["decide_many"],
+    "compare": ["decide"],
+    "audit": ["audit"],
+    "audit-dataset": ["audit_dataset"],
+    "probe": ["probe"],
+    "verify": ["verify_stored"],
+}
+BY_OTHER_NAMES = {
+    "ordered": "as_completed",
+    "reader_options": "reader_option",
+    "judge_options": "judge_option",
+}
+ONLY_IN_PYTHON = {"progress", "rule"}
+"""On the command line there is progress whenever there is a terminal; a rule is a function."""
+
+
+@pytest.mark.parametrize("command", DOORS)
+def test_the_command_line_takes_what_the_library_takes(command):
+    """Every keyword of the function is an option of the command, with the same default."""
+    parameters = {p.name: p for p in cli.main.commands[command].params}
+    flags = {flag for p in parameters.values() for flag in (*p.opts, *p.secondary_opts)}
+    for name in DOORS[command]:
+        for wanted in inspect.signature(getattr(faithful_decide, name)).parameters.values():
+            if wanted.kind is wanted.VAR_KEYWORD:
+                assert "-o" in flags
+            elif wanted.kind is wanted.KEYWORD_ONLY and wanted.name not in ONLY_IN_PYTHON:
+                called = BY_OTHER_NAMES.get(wanted.name, wanted.name).replace("_", "-")
+                assert f"--{called}" in flags, wanted.name
+            if wanted.name in parameters and wanted.name not in {"verdicts", "journal"}:
+                option = parameters[wanted.name]
+                if wanted.kind is wanted.KEYWORD_ONLY and wanted.default is not None:
+                    assert option.default == wanted.default
+
+
+def test_every_option_says_what_it_does_in_a_sentence():
+    """And shows its default, if it has one that is a value."""
+    for command in cli.main.commands.values():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help[0].isupper(), option
+                assert option.help.endswith((".", "...")), option
+                if isinstance(option.default, str | int | float) and not option.is_flag:
+                    assert option.show_default, option
+
+
+VALUES = {
+    "samples": ("3", 3),
+    "seed": ("4", 4),
+    "max_tokens": ("9", 9),
+    "retries": ("2", 2),
+    "timeout": ("7.5", 7.5),
+    "journal": ("replies.journal", "replies.journal"),
+    "abstain": (None, False),
+    "allow_urls": (None, True),
+    "verdicts": ("a, b", ("a", "b")),
+}
+
+
+@pytest.mark.parametrize("name", [row.name for row in table()])
+def test_every_option_of_the_table_reaches_the_library(name, call, model, image, monkeypatch):
+    """As the value that a caller in Python would pass."""
+    from faithful_decide._api import decide as door
+
+    seen = []
+    monkeypatch.setattr(door, "decide", lambda *a, **k: seen.append(k) or 1 / 0)
+    text, value = VALUES[name]
+    flag = f"--{'no-' if name == 'abstain' else ''}{name.replace('_', '-')}"
+    with pytest.raises(ZeroDivisionError):
+        call("decide", image, "Is it?", flag, *([] if text is None else [text]))
+    assert seen[0][name] == value
+    assert {k: v for k, v in seen[0].items() if k in VALUES and k != name} == {
+        row.name: row.default for row in table() if row.name not in {name, "verdicts"}
+    }
+
+
+def test_a_verdict_may_hold_a_comma(call, model, image):
+    """If it is given by itself."""
+    model(lambda _: reply_text("no, not at all"))
+    given = ("--verdict", "yes", "--verdict", "no, not at all", "--json")
+    _, out, _ = call("decide", image, "Is it?", *given)
+    assert json.loads(out)["question"]["verdicts"] == ["yes", "no, not at all"]
+
+
+def test_options_of_a_backend_are_read_as_what_they_are(call, model, image, tmp_path, monkeypatch):
+    """JSON where that is what is taken, and text otherwise."""
+    made = model(lambda _: reply_text("yes"))
+    (tmp_path / "key").write_text("sk-from-a-file\n")
+    monkeypatch.setenv("SECRET", "sk-from-env")
+    for text, value in {
+        "speed=3": 3,
+        "temperature=false": False,
+        "temperature=True": True,
+        "ratio=2": 2,
+        "ratio=null": None,
+        "label=7": "7",
+        "label=a=b": "a=b",
+        "api=chat": "chat",
+        'extra={"top_k": [1, 2]}': {"top_k": [1, 2]},
+        "api-key=env:SECRET": "sk-from-env",
+        f"api_key=file:{tmp_path / 'key'}": "sk-from-a-file",
+    }.items():
+        code, _, err = call("decide", image, "Is it?", "-o", text)
+        assert code == 0, err
+        name = text.partition("=")[0].replace("-", "_")
+        assert made[-1].given[name] == value
+        assert type(made[-1].given[name]) is type(value)
+
+
+@pytest.mark.parametrize("key", ["sk-canary", "env:", "env:NOBODY_SET_THIS", "file:/nowhere/key"])
+def test_a_key_is_not_an_argument(key, call, model, image):
+    """Everybody who can list processes reads arguments; it is named, and not repeated."""
+    made = model([])
+    code, out, err = call("decide", image, "Is it?", "-o", f"api_key={key}")
+    assert (code, out, made) == (2, "", [])
+    assert "sk-canary" not in err
+    assert "hint: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["decide", "IMAGE", "Is it?", "--lables", "a,b"], "--verdicts"),
+        (["decide", "IMAGE", "Is it?", "--labels", "a,b"], "--verdicts"),
+        (["decide", "IMAGE", "Is it?", "--max-token", "3"], "--max-tokens"),
+        (["decide", "IMAGE", "Is it?", "--api-base", "http://x"], "--base-url"),
+        (["decide", "IMAGE", "Is it?", "-o", "temprature=false"], "-o temperature="),
+        (["decide", "IMAGE", "Is it?", "-o", "labels=a"], "--verdicts"),
+        (["batch", "IMAGE", "-q", "Is it?", "--at-once", "3"], "--concurrency"),
+        (["decid", "IMAGE"], "decide"),
+    ],
+)
+def test_the_option_that_was_meant_is_named(arguments, meant, call, model, image):
+    """As this door writes it."""
+    model([])
+    code, _, err = call(*(image if part == "IMAGE" else part for part in arguments))
+    assert code in {2, 3}
+    assert meant in err
+
+
+def test_hints_speak_of_flags_here(call, model, image):
+    """What Python writes as a keyword is an option of the command, or `-o` for the backend."""
+    for hint, shown in {
+        "raise timeout=, or ask again": "raise --timeout, or ask again",
+        "pass max_tokens=512 or more": "pass --max-tokens 512 or more",
+        "pass allow_urls=True.": "pass --allow-urls.",
+        "pass abstain=False": "pass --no-abstain",
+        'pass model="embedded"': "pass --model embedded",
+        'write verdicts=("yes", "no")': "write --verdicts yes,no",
+        "pass any_model=True": "pass -o any_model=true",
+        'pass base_url="https://..."': "pass --base-url https://...",
+        "set KEY, or pass api_key=": "set KEY, or pass -o api_key=env:VARIABLE",
+        "see https://host?a=b": "see https://host?a=b",
+    }.items():
+        model([TransientError("it failed", hint=hint)] * 9)
+        assert call("decide", image, "Is it?", "--timeout", "0.2")[2].splitlines()[-1] in {
+            f"hint: {shown}",
+            "hint: raise --timeout, or ask again later",
+        }
+        model([AuthError("it failed", hint=hint)])
+        assert call("decide", image, "Is it?")[2] == f"error: it failed\nhint: {shown}\n"
+
+
+def test_what_the_library_logs_is_shown(call, model, image):
+    """Above all what it waits for; and only while the program runs."""
+
+    def reply(_):
+        logging.getLogger("faithful_decide").info("waiting %s s\x1b[2J", 3)
+        return reply_text("yes")
+
+    model(reply)
+    assert "note: waiting 3 s\\u001b[2J" in call("decide", image, "Is it?")[2]
+    assert logging.getLogger("faithful_decide").handlers == []
+
+
+def test_errors_of_click_cannot_move_the_cursor(call):
+    """A name in them is a stranger's text as well."""
+    for arguments in (["verify", "no\x1b[2J\u202ename"], ["\x1b[2J"], ["decide", "--\x9bx"]):
+        _, _, err = call(*arguments)
+        assert "error: " in err
+        assert all(c.isprintable() or c == "\n" for c in err)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_no_encoding_of_the_terminal_ends_the_program(encoding, tmp_path, png):
+    """What it cannot hold is escaped, and JSON still says the same."""
+    image = tmp_path / "image.png"
+    image.write_bytes(png)
+    text = "图片里有狗吗 é 🐶"
+    code = f"""
+        import sys
+        from faithful_decide.backends import register_backend
+        from faithful_decide.testing import ScriptedBackend, reply_text
+        made = ScriptedBackend(lambda _: reply_text("yes", reasoning={text!r}))
+        register_backend("scripted", lambda rest: made)
+        sys.argv = ["faithful-decide", *sys.argv[1:]]
+        from faithful_decide.__main__ import main
+        main()
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    for command in (["decide", image, "Is it?", "--json"], ["decide", image, text]):
+        done = subprocess.run(
+            [sys.executable, "-c", lines, *command, "--model", "scripted/x"],
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )
+        assert done.returncode == 0, done.stderr
+        if "--json" in command:
+            # Where a terminal says that it knows ASCII alone, click takes it to be mistaken.
+            written = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
+            assert json.loads(written)["reasoning"] == text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("sink", ["> /dev/full", ">&-"])
+@pytest.mark.parametrize("command", ["verify decision.json", "-h"])
+def test_an_output_that_cannot_be_written_is_an_error(sink, command, tmp_path, png):
+    """Told in a line, without a traceback."""
+    from faithful_decide import decide
+
+    backend = ScriptedBackend([reply_text("yes")])
+    stored = decide(png, "Is it?", model=backend).model_dump_json()
+    (tmp_path / "decision.json").write_text(stored)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m faithful_decide {command} {sink}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    if command != "-h":
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x89PNG", b"{}", b"[1]", b'{"verdict": "yes"}', b"\xff"]
+)
+def test_what_is_no_stored_decision_is_said_in_a_line(content, call, tmp_path):
+    """Without the words of a library that reads it."""
+    (tmp_path / "stored").write_bytes(content)
+    code, out, err = call("verify", tmp_path / "stored")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: this is not a stored decision: ")
+    assert "pydantic" not in err
+    assert len(err.splitlines()) == 2

@@ -102,7 +102,7 @@ def test_every_error_is_documented():
         assert re.search(rf"\b{name}\b", tree)
         kind = getattr(errors, name)
         error = kind("extra", needed_for="this") if name == "MissingExtraError" else kind("failed")
-        assert f"| `{name}` | {cli._report(error)} |" in page
+        assert f"| `{name}` | {cli.code_of(error)} |" in page
 
 
 def commands():

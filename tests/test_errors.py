@@ -1,9 +1,12 @@
 """The hierarchy is the one its module draws, and an error says what to do next."""
 
+import ast
 import inspect
 import pickle
 import re
 import traceback
+from importlib import metadata
+from pathlib import Path
 
 from faithful_decide import errors
 from faithful_decide._core.types import Reply
@@ -45,12 +48,39 @@ def test_errors_survive_pickling():
         assert (type(again), str(again), vars(again)) == (cls, str(error), vars(error))
 
 
-def test_a_missing_extra_prints_the_install_line():
-    """The hint can be pasted into a shell."""
-    error = errors.MissingExtraError("embedded", needed_for="the embedded model")
-    assert 'pip install "faithful-decide[embedded]"' in error.hint
+def test_a_missing_extra_prints_a_line_that_installs_it(monkeypatch):
+    """In a clone by its path; elsewhere by the names of the packages, which anybody can get."""
+    error = errors.MissingExtraError("sklearn", needed_for="a classifier")
+    clone = Path(errors.__file__).parents[1]
+    assert error.hint == f'install it with: pip install -e "{clone}[sklearn]"'
+    monkeypatch.setattr(errors, "__file__", "/nowhere/faithful_decide/errors.py")
+    requirements = ["click>=8", "numpy>=2.1; extra == 'sklearn'", 'daft>=0.7; extra == "daft"']
+    monkeypatch.setattr(metadata, "requires", lambda _: requirements)
+    error = errors.MissingExtraError("sklearn", needed_for="a classifier")
+    assert error.hint == 'install it with: pip install "numpy>=2.1"'
+    assert "model=" in errors.MissingExtraError("embedded", needed_for="it").hint
 
 
 def test_every_class_says_when_it_is_raised():
     """No error class without a docstring."""
     assert all(inspect.getdoc(cls) for cls in CLASSES)
+
+
+NAMED = re.compile(r"\b(max_tokens|allow_urls|base_url|api_key|any_model|n_ctx|timeout)\b(?!=)")
+
+
+def test_hints_name_options_as_python_writes_them():
+    """So that each door can write them as they are written there, at one place."""
+    package = Path(errors.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            hints = [k.value for k in node.keywords if k.arg == "hint"] if is_call(node) else []
+            if isinstance(node, ast.Assign | ast.AnnAssign) and "default_hint" in ast.unparse(node):
+                hints = [node.value] if node.value else []
+            for text in (part for hint in hints for part in ast.walk(hint)):
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    assert not NAMED.search(text.value), f"{path.name}: {text.value}"
+
+
+def is_call(node):
+    return isinstance(node, ast.Call)

@@ -130,4 +130,4 @@ def test_a_decision_loads_no_audit_and_no_batch():
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split()) - {"faithful_decide.testing"}
     assert [name for name in loaded if "_audit" in name or "_batch" in name] == []
-    assert len(loaded) <= 30
+    assert len(loaded) <= 60

@@ -221,6 +221,7 @@ def audit_dataset(
     seed: int | None = None,
     max_tokens: int = 512,
     timeout: float = TIMEOUT_S,
+    allow_urls: bool = False,
     thresholds: str | None = None,
     journal: Journal | str | os.PathLike[str] | None = None,
     progress: Callable[[ItemAudit], object] | None = None,
@@ -245,6 +246,7 @@ def audit_dataset(
         seed: Draws other samples, and the bootstrap.
         max_tokens: The longest reply.
         timeout: Seconds for each item.
+        allow_urls: Whether an image may be fetched from an http(s) URL.
         thresholds: Thresholds of your own, as JSON.
         journal: A journal or its path.
         progress: Called after each item with what became of it.
@@ -269,6 +271,7 @@ def audit_dataset(
         seed=seed,
         max_tokens=max_tokens,
         timeout=timeout,
+        allow_urls=allow_urls,
         thresholds=thresholds,
         journal=journal,
     )
@@ -286,7 +289,8 @@ def audit_dataset(
             try:
                 if isinstance(item.image, FaithfulDecideError):
                     raise item.image
-                begun = _Begun(load_image(item.image), None, about, asked, how, gate)
+                picture = load_image(item.image, allow_urls=how.allow_urls)
+                begun = _Begun(picture, None, about, asked, how, gate)
                 report = begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
                 audited = item_of(item.id, expected, report)
             except FaithfulDecideError as error:
@@ -402,9 +406,16 @@ def _case(
     )
 
 
-def _asked(stack: ExitStack, how: _How, options: Mapping[str, Any], known: Iterable[str]) -> Asked:
+def _asked(
+    stack: ExitStack,
+    how: _How,
+    options: Mapping[str, Any],
+    known: Iterable[str],
+    *,
+    dry: bool = False,
+) -> Asked:
     """Find the model, the reader and the judge; a journal keeps the replies of all three."""
-    model = opened(stack, how.model, options, how.journal, known)
+    model = opened(stack, how.model, options, how.journal, known, dry=dry)
     itself, journal = (model.backend, model.journal) if isinstance(model, Kept) else (model, None)
 
     def is_model(named: Backend | str | None) -> bool:
@@ -413,7 +424,7 @@ def _asked(stack: ExitStack, how: _How, options: Mapping[str, Any], known: Itera
     def helper(named: Backend | str | None, its_options: Mapping[str, Any] | None) -> Backend:
         if not its_options and (is_model(named) or named == model.name):
             return model
-        other = open_backend(stack, named, its_options or {})
+        other = open_backend(stack, named, its_options or {}, dry=dry)
         return other if journal is None else kept(other, journal)
 
     reader = helper(how.reader, how.reader_options)
@@ -471,7 +482,7 @@ def estimate_audit(
     picture = load_image(image, allow_urls=how.allow_urls)
     other = None if how.other_image is None else load_image(how.other_image)
     with ExitStack() as stack:
-        asked = _asked(stack, how, rest, named_in(audit))
+        asked = _asked(stack, how, rest, named_in(audit), dry=True)
         forecast = rehearse(_case(picture, other, about, asked, how))
     costs: list[Decimal | None] = []
     total = [0, 0]

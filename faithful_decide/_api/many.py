@@ -15,10 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from faithful_decide._api.opening import open_backend, spec_of
+from faithful_decide._api.opening import is_there, open_backend, spec_of
 from faithful_decide._asking.options import Options, named_in, takes_options, whole
 from faithful_decide._audit.case import check_auditable
-from faithful_decide._audit.screen import screening
+from faithful_decide._audit.screen import Pool, screening
+from faithful_decide._batch.deferred import HALF
+from faithful_decide._batch.estimate import Estimate, estimate
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
 from faithful_decide._batch.row import Item, Row
@@ -117,7 +119,7 @@ def rows_of(
         with batch:
             job = batch.job(**running, questions=len(asked))
             total = None
-            if progress and sys.stderr.isatty():
+            if progress and sys.stderr and sys.stderr.isatty():
                 total = count_of(items, limit)
             made = batch.rows(job, islice(items_of(items), limit), asked)
             if not progress:
@@ -197,7 +199,10 @@ class Batch:
     known: Iterable[str] = ()
     in_haste: bool = False
     """Whether Ctrl-C ends the process: then no engine in the middle of a reply is waited for."""
+    dry: bool = False
+    """Whether nothing will be asked: then no key is needed, and no journal is made."""
     progress: Progress = field(default_factory=Progress)
+    screened: Pool = field(default_factory=Pool)
     backend: Kept = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
 
@@ -205,6 +210,8 @@ class Batch:
         """Open the journal, hold it, and load the model."""
         with ExitStack() as stack:
             journal = self.how.journal
+            if journal is not None and self.dry and not is_there(journal):
+                journal = None
             if journal is not None and not isinstance(journal, Journal):
                 journal = stack.enter_context(Journal(journal))
                 stack.enter_context(journal.alone())
@@ -214,8 +221,8 @@ class Batch:
         return self
 
     def _loaded(self, stack: ExitStack) -> Backend:
-        if self.workers == 1:
-            return open_backend(stack, self.model, self.options, self.known)
+        if self.workers == 1 or self.dry:
+            return open_backend(stack, self.model, self.options, self.known, dry=self.dry)
         spec = spec_of(self.model)
         if not isinstance(spec, str):
             msg = "a loaded backend cannot be loaded again in workers"
@@ -270,14 +277,32 @@ class Batch:
         self, job: Job, items: Iterable[Item], questions: Mapping[str, Question]
     ) -> Generator[Row, None, None]:
         """Run a job: what to ask about each item, under names."""
-        return stream(job, ((item, questions) for item in items), self.progress)
+        with closing(stream(job, ((item, questions) for item in items), self.progress)) as rows:
+            for row in rows:
+                self.screened.add(row.extra)
+                yield row
+
+    def estimated(
+        self,
+        job: Job,
+        items: Iterable[Item],
+        questions: Mapping[str, Question],
+        *,
+        deferred: bool = False,
+    ) -> Estimate:
+        """What a job would ask, and what that would cost."""
+        found = estimate(job, items, questions)
+        if deferred and found.cost_usd is not None:
+            return replace(found, cost_usd=found.cost_usd * HALF)
+        return found
 
     def shown(self, rows: Iterable[Row], total: int | None) -> Iterator[Row]:
         """Show on a terminal, if there is one, how far it is while the rows come."""
         from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
         # Without a terminal there is no bar: disable=None says so.
-        with tqdm(total=total, unit=" rows", file=sys.stderr, disable=None) as bar:
+        hidden = True if sys.stderr is None else None
+        with tqdm(total=total, unit=" rows", file=sys.stderr, disable=hidden) as bar:
             for row in rows:
                 cost = self.backend.cost_usd
                 failed = f"{self.progress.errors.total()} failed"

@@ -19,7 +19,7 @@ from faithful_decide.backends.registry import (
     load_backend,
     not_a_backend,
 )
-from faithful_decide.errors import QuestionError, UnsupportedError
+from faithful_decide.errors import AuthError, QuestionError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from faithful_decide._batch.journal import Journal
     from faithful_decide.backends.base import Backend
 
-__all__ = ["open_backend", "opened", "question_of", "spec_of"]
+__all__ = ["is_there", "open_backend", "opened", "question_of", "spec_of"]
 
 DEFAULT_MODEL = "embedded"
 MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
+_NO_KEY = {"api_key": "unused"}
 
 
 def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
@@ -57,17 +58,24 @@ def opened(
     options: Mapping[str, Any],
     journal: Journal | str | os.PathLike[str] | None,
     known: Iterable[str] = (),
+    *,
+    dry: bool = False,
 ) -> Backend:
     """The backend to use. What is opened for it is closed by the stack, and nothing else is."""
-    if journal is None:
-        return open_backend(stack, model, options, known)
+    if journal is None or (dry and not is_there(journal)):
+        return open_backend(stack, model, options, known, dry=dry)
     from faithful_decide._batch.journal import Journal  # noqa: PLC0415 - only for those who keep one
     from faithful_decide._batch.journaled import kept  # noqa: PLC0415 - the same
 
     # The journal first: a wrong path is found before a model is loaded.
     if not isinstance(journal, Journal):
         journal = stack.enter_context(Journal(journal))
-    return kept(open_backend(stack, model, options, known), journal)
+    return kept(open_backend(stack, model, options, known, dry=dry), journal)
+
+
+def is_there(journal: Journal | str | os.PathLike[str]) -> bool:
+    """Whether a journal exists already, so that a dry run can look into it and need not make it."""
+    return not isinstance(journal, str | os.PathLike) or os.path.exists(journal)  # noqa: PTH110
 
 
 def open_backend(
@@ -75,15 +83,23 @@ def open_backend(
     model: Backend | str | None,
     options: Mapping[str, Any],
     known: Iterable[str] = (),
+    *,
+    dry: bool = False,
 ) -> Backend:
     """Find or load the backend that a caller means; one that is loaded here, the stack closes.
 
     `known` are the other arguments of the caller: somebody who mistypes may have meant one of them.
+    Who is `dry` sends nothing, so needs no key.
     """
     model = spec_of(model)
     if isinstance(model, str):
         check_options(model, options, known)
-        return stack.enter_context(closing(load_backend(model, **options)))
+        try:
+            return stack.enter_context(closing(load_backend(model, **options)))
+        except AuthError:
+            if not dry:
+                raise
+            return stack.enter_context(closing(load_backend(model, **{**options, **_NO_KEY})))
     if not is_backend(model):
         adopted = adopt(model)
         if adopted is None:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_stored"]
 
+_STORED = "store it whole, as model_dump_json() or the command `decide --json` writes it"
 _CHANGED = "the file was changed after it was written; decide again"
 _WRITER = (
     "who wrote it, and what only the writer knows: the backend and model, that the schema was in "
@@ -107,9 +108,18 @@ def _read(data: str | bytes) -> Decision:
         text = data.decode() if isinstance(data, bytes) else data
         read_members(text)  # refuses what other readers of JSON would read in another way
         return Decision.model_validate_json(text)
-    except (Broken, ValueError, ValidationError, UsageError) as error:
-        msg = "this is not a stored decision"
-        raise ContractError(msg, hint=f"store decisions with model_dump_json(): {error}") from error
+    except (Broken, ValueError, UsageError) as error:
+        msg = f"this is not a stored decision: {_first(error)}"
+        raise ContractError(msg, hint=_STORED) from None
+
+
+def _first(error: Exception) -> str:
+    """What is wrong with a file, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 class _Findings(BaseModel):

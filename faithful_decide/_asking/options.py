@@ -46,33 +46,35 @@ def _row(text: str, least: int | None = None) -> dict[str, Any]:
 class Options:
     """How to ask. Checked when it is made, before anything is loaded."""
 
-    verdicts: Sequence[str] = field(default=YES_NO, metadata=_row("The verdicts to choose from."))
-    abstain: bool = field(
-        default=True, metadata=_row("Whether the model may also say cannot_tell.")
+    verdicts: Sequence[str] = field(
+        default=YES_NO, metadata=_row("Let the model choose from these verdicts.")
     )
+    abstain: bool = field(default=True, metadata=_row("Let the model also say cannot_tell."))
     samples: int = field(
         default=1,
-        metadata=_row("How many times to reason independently; the majority decides.", least=1),
+        metadata=_row("Reason this many times independently; the majority decides.", least=1),
     )
     seed: int | None = field(
         default=None,
-        metadata=_row("The seed of samples. Without one they differ from run to run.", least=0),
+        metadata=_row("Draw samples with this seed. Without one they differ.", least=0),
     )
-    max_tokens: int = field(default=512, metadata=_row("The longest reply, in tokens.", least=1))
+    max_tokens: int = field(
+        default=512, metadata=_row("Cut off a reply after this many tokens.", least=1)
+    )
     retries: int = field(
         default=0,
-        metadata=_row("How many more times to ask if a reply breaks the contract.", least=0),
+        metadata=_row("Ask this many more times if a reply breaks the contract.", least=0),
     )
     timeout: float = field(
         default=TIMEOUT_S,
-        metadata=_row("The seconds that a decision may take, waiting included."),
+        metadata=_row("Give up on a decision after this many seconds, waiting included."),
     )
     allow_urls: bool = field(
-        default=False, metadata=_row("Whether images may be fetched from http(s) URLs.")
+        default=False, metadata=_row("Allow images to be fetched from http(s) URLs.")
     )
     journal: Journal | str | os.PathLike[str] | None = field(
         default=None,
-        metadata=_row("The file that keeps every reply, so that none is asked for twice."),
+        metadata=_row("Keep every reply in this file, and ask for none of them twice."),
     )
     audited: bool = False
     """Not an option of callers: asks for the two keys more that an audit looks at."""

@@ -200,7 +200,7 @@ class Patience:
                 f"{self._backend.name} cannot be asked within the {self._timeout_s:g} seconds "
                 "there are"
             )
-            raise TransientError(msg, hint="raise timeout, or ask again later", retry_after=shut)
+            raise TransientError(msg, hint="raise timeout=, or ask again later", retry_after=shut)
         return min(left, self._gate.again_in())
 
     def _timed(self, request: Request) -> Request:

@@ -69,7 +69,7 @@ def verdict_first_plan(
     """
     if settings.samples != 1 or not backend.capabilities.one_reply_proves_order:
         msg = "orders are compared by single replies of models that write left to right"
-        raise UsageError(msg, hint="leave out samples, or compare something else")
+        raise UsageError(msg, hint="leave out samples=, or compare something else")
     request = Request(
         system=SYSTEM,
         image=image,

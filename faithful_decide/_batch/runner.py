@@ -91,7 +91,7 @@ class Job:
             raise UsageError(msg)
         if self.max_cost is not None and not self.backend.has_price():
             msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
-            raise UnsupportedError(msg, hint="leave out the limit of cost, and use --limit")
+            raise UnsupportedError(msg, hint="leave out max_cost=, and use limit=")
 
 
 def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:

@@ -1,94 +1,82 @@
-"""The commands that audit. Like `cli`: parse, call, print."""
+"""The commands that audit."""
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from faithful_decide._cli.terminal import split, visible
+from faithful_decide._cli.options import (
+    Command,
+    Condition,
+    arguments,
+    asking,
+    backend_options,
+    helper,
+    read_pairs,
+    with_model,
+)
+from faithful_decide._cli.terminal import document, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 
-__all__ = ["audit", "audit_dataset", "print_audit"]
+__all__ = ["audit", "audit_dataset", "rows_of"]
 
 FAILED = 1
-_GATE = re.compile(
-    r"flag\s*!=\s*(?P<flag>[a-z_:?*]+)|(?P<check>[a-z_]+)\s*<\s*(?P<limit>0?\.\d+|[01](?:\.\d+)?)"
-)
-
-
-class Gate(click.ParamType[str]):
-    """A condition that a report has to meet: `flag!=NAME`, `flag!=*` or `CHECK<NUMBER`."""
-
-    name = "gate"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse what cannot be checked before anything is asked."""
-        from faithful_decide._audit.checks import NAMES  # noqa: PLC0415 - slow to load
-        from faithful_decide._audit.flags import FLAGS  # noqa: PLC0415 - slow to load
-
-        found = _GATE.fullmatch(value.strip())
-        if found is None:
-            self.fail(f"{value!r} is neither flag!=NAME nor CHECK<NUMBER", param, ctx)
-        if found["flag"] and found["flag"].removesuffix("?").partition(":")[0] not in {*FLAGS, "*"}:
-            self.fail(f"there is no flag {found['flag']!r}; use {', '.join(FLAGS)}", param, ctx)
-        if found["check"] and found["check"] not in NAMES:
-            self.fail(f"there is no check {found['check']!r}; use {', '.join(NAMES)}", param, ctx)
-        return value.strip()
 
 
 def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that both commands have."""
     options = [
-        click.option("--verdicts", default="yes,no", callback=split, help="Comma-separated."),
-        click.option("--no-abstain", is_flag=True, help="Do not offer cannot_tell."),
-        click.option("--model", metavar="SPEC", help="As in `decide`."),
-        click.option("--base-url", metavar="URL", help="Where the server is."),
+        with_model,
+        asking(
+            without={"samples", "retries"},
+            seed="Draw repeated replies with this seed. Without one the content sets it.",
+            timeout="Give up on an audit after this many seconds, waiting included.",
+        ),
         click.option(
             "--tier", type=click.Choice(["screen", "standard", "full"]), default="standard",
-            help="How much to ask.",
+            show_default=True, help="Ask as much as this tier does.",
         ),
-        click.option("--reader", metavar="SPEC", help="Who reads the observations; self."),
-        click.option("--judge", metavar="SPEC", help="Who compares wording; nobody."),
-        click.option("--seed", type=int, help="Draw other samples."),
-        click.option("--max-tokens", default=512, help="The longest reply."),
-        click.option("--timeout", default=600.0, help="Seconds for each audit."),
-        click.option("--journal", metavar="FILE", help="Keep every reply, and go on from it."),
+        helper("reader", "Let this model read the observations. Without it the audited one does."),
+        helper("judge", "Let this model compare wording. Without it only rules do."),
         click.option(
             "--thresholds", type=click.Path(exists=True, dir_okay=False),
-            help="Thresholds of your own.",
+            help="Decide about flags by the thresholds in this file.",
         ),
         click.option("--html", metavar="FILE", help="Write the report as one HTML file."),
-        click.option("--junit", metavar="FILE", help="Write it as JUnit XML."),
-        click.option("--json", "as_json", is_flag=True, help="Print it as JSON."),
+        click.option("--junit", metavar="FILE", help="Write the report as JUnit XML."),
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
         click.option(
-            "--gate", "gates", type=Gate(), multiple=True, help="flag!=NAME, CHECK<NUMBER."
+            "--gate", "gates", type=Condition(), multiple=True, metavar="CONDITION",
+            help="Fail unless flag!=NAME, flag!=* or CHECK<NUMBER holds. May be repeated.",
         ),
-        click.option("--dry-run", is_flag=True, help="Ask nothing; count the calls."),
+        click.option("--dry-run", is_flag=True, help="Ask nothing, and count the calls."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
 
 
-@click.command()
-@click.argument("image", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.command(cls=Command, short_help="Test whether the reasons carried the verdict.")
+@click.argument("image", type=click.Path(allow_dash=True))
 @click.argument("question")
 @click.option(
     "--other-image",
     type=click.Path(exists=True, dir_okay=False),
-    help="A picture with another verdict; does the model assert this one's of it?",
+    help="See whether the same is asserted of this image, whose verdict ought to be another.",
 )
 @_auditing
 def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> int:  # noqa: ANN401 - the options of _auditing
-    """Test whether the reasoning of a decision about IMAGE carried its verdict."""
+    """Test whether the reasoning of a decision about IMAGE carried its verdict.
+
+    Example: faithful-decide audit part.jpg "Is this part damaged?" --tier full --html audit.html
+    """
     from faithful_decide._api.audit import audit as audit_one  # noqa: PLC0415 - slow to load
 
     source = sys.stdin.buffer if image == "-" else image
@@ -98,11 +86,11 @@ def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> 
     return _deliver(audit_one(source, question, **given), how)
 
 
-@click.command("audit-dataset")
+@click.command("audit-dataset", cls=Command, short_help="Audit many decisions, pooled.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCES...")
-@click.option("--question", "-q", required=True, help="What to ask about every image.")
-@click.option("--limit", type=click.IntRange(1), help="The most samples.")
-@click.option("--image-column", metavar="NAME", help="The column with the image.")
+@click.option("--question", "-q", required=True, help="Ask this about every image.")
+@click.option("--limit", type=click.IntRange(1), help="Take no more items than this.")
+@click.option("--image-column", metavar="NAME", help="Take images from this column of a table.")
 @_auditing
 def audit_dataset(
     sources: Sequence[str],
@@ -115,109 +103,93 @@ def audit_dataset(
     """Audit decisions about all images in SOURCES, and pool what was found.
 
     With --journal every reply is kept, so the same command goes on where it was interrupted.
+
+    Example: faithful-decide audit-dataset parts/ -q "Is this part damaged?" --gate "flag!=*"
     """
     from tqdm import tqdm  # noqa: PLC0415 - slow to load
 
     from faithful_decide._api.audit import audit_dataset as audit_all  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.sources import Source  # noqa: PLC0415 - slow to load
 
-    samples = list(Source(*sources, image_column=image_column, limit=limit))
+    items = list(Source(*sources, image_column=image_column, limit=limit))
+    given = _passed(how)
     if how["dry_run"]:
-        return _dry(len(samples), samples[0].image if samples else None, question, _passed(how))
+        return _dry(len(items), items[0].image if items else None, question, given)
     failed = 0
-    with tqdm(total=len(samples), unit=" audits", file=sys.stderr, disable=None) as bar:
+    hidden = True if sys.stderr is None else None
+    with tqdm(total=len(items), unit=" audits", file=sys.stderr, disable=hidden) as bar:
 
-        def note(sample: ItemAudit) -> None:
+        def note(item: ItemAudit) -> None:
             nonlocal failed
-            failed += bool(sample.error_type)
+            failed += bool(item.error_type)
             bar.set_postfix_str(f"{failed} failed", refresh=False)
             bar.update()
 
-        report = audit_all(samples, question, progress=note, **_passed(how))
+        report = audit_all(items, question, progress=note, **given)
     return _deliver(report, how)
 
 
 def _passed(how: dict[str, Any]) -> dict[str, Any]:
     """The options as the library takes them."""
-    names = (
-        "verdicts",
-        "model",
-        "tier",
-        "reader",
-        "judge",
-        "seed",
-        "max_tokens",
-        "timeout",
-        "journal",
-    )
-    passed = {name: how[name] for name in names}
-    passed["abstain"] = not how["no_abstain"]
     limits = how["thresholds"]
-    passed["thresholds"] = Path(limits).read_text(encoding="utf-8") if limits else None
-    if how["base_url"] is not None:
-        passed["base_url"] = how["base_url"]
-    return passed
+    return {
+        **arguments(how),
+        **backend_options(how["model"], how),
+        **_helper("reader", how),
+        **_helper("judge", how),
+        "model": how["model"],
+        "tier": how["tier"],
+        "thresholds": Path(limits).read_text(encoding="utf-8") if limits else None,
+    }
+
+
+def _helper(name: str, how: dict[str, Any]) -> dict[str, Any]:
+    """A second model, and how to load it."""
+    spec, pairs = how[name], how[f"{name}_options"]
+    if pairs and spec is None:
+        msg = f"--{name}-option is for a model that --{name} names"
+        raise click.UsageError(msg)
+    return {name: spec, f"{name}_options": read_pairs(spec, pairs) or None}
 
 
 def _dry(items: int, image: Any, question: str, given: dict[str, Any]) -> int:  # noqa: ANN401 - of any kind
     """Say what would be asked. The first image stands for all."""
     from faithful_decide._api.audit import estimate_audit  # noqa: PLC0415 - slow to load
 
-    click.echo(f"items     {items}")
+    rows = [("items", str(items))]
     if items:
         found = estimate_audit(image, question, **given)
         calls, most = items * found.calls, "" if found.exact else "at most "
         judged = ", and one of the judge for each pair of wordings to compare" * found.judged
-        click.echo(f"calls     {most}{calls}, {most}{found.calls} for each{judged}")
-        tokens = (
-            f"{items * found.prompt_tokens} to read, {items * found.completion_tokens} to write"
-        )
-        cost = "" if found.cost_usd is None else f", US$ {items * found.cost_usd:.2f}"
-        click.echo(f"tokens    about {tokens}{cost}")
+        rows.append(("calls", f"{most}{calls}, {most}{found.calls} for each{judged}"))
+        read, written = items * found.prompt_tokens, items * found.completion_tokens
+        cost = "" if found.cost_usd is None else f", ${items * found.cost_usd:.2f} by list prices"
+        rows.append(("tokens", f"about {read} to read, {written} to write{cost}"))
+    table(rows, 8)
     return 0
 
 
 def _deliver(report: AuditReport | DatasetAudit, how: dict[str, Any]) -> int:
-    """Print a report, write it where it is wanted, and check the gates."""
+    """Print a report, write it where it is wanted, and say which gates are broken."""
     from faithful_decide._report import write_junit  # noqa: PLC0415 - slow to load
 
+    gates = {gate.text: gate.broken(report) for gate in how["gates"]}
     if how["html"]:
         report.to_html(how["html"])
     if how["junit"]:
-        write_junit(report, how["junit"])
+        write_junit(report, how["junit"], gates=gates or None)
     if how["as_json"]:
-        click.echo(visible(report.model_dump_json(indent=2), keep="\n"))
+        document(report.model_dump_json(indent=2))
     else:
-        print_audit(report)
-    broken = [gate for gate in how["gates"] if not _holds(report, gate)]
-    for gate in broken:
-        click.echo(f"gate failed: {gate}", err=True)
-    return FAILED if broken else 0
+        table(rows_of(report))
+    for gate, why in gates.items():
+        if why:
+            say(f"gate failed: {gate} ({why})")
+    return FAILED if any(gates.values()) else 0
 
 
-def _holds(report: AuditReport | DatasetAudit, gate: str) -> bool:
-    from faithful_decide._audit.types import DatasetAudit  # noqa: PLC0415 - slow to load
-    from faithful_decide._report import findings, is_clean  # noqa: PLC0415 - slow to load
-
-    found = _GATE.fullmatch(gate)
-    if found is None:
-        return False
-    if found["check"]:
-        check = report.checks.get(found["check"])
-        # A check that was not run has shown nothing.
-        return check is not None and check.score is not None and check.score < float(found["limit"])
-    names = (
-        [flag.name for flag in report.flags if flag.raised]
-        if isinstance(report, DatasetAudit)
-        else [flag.name for flag in findings(report)]
-    )
-    if found["flag"] == "*":
-        return not names and (isinstance(report, DatasetAudit) or all(map(is_clean, report.flags)))
-    return not any(n == found["flag"] or n.partition(":")[0] == found["flag"] for n in names)
-
-
-def print_audit(report: AuditReport | DatasetAudit) -> None:
-    """Print an audit as text: flags with their reasons, explanations side by side, checks."""
+def rows_of(report: AuditReport | DatasetAudit) -> list[tuple[str, str]]:
+    """An audit as text: flags with their reasons, explanations side by side, checks."""
     from faithful_decide._audit.types import AuditReport  # noqa: PLC0415 - slow to load
 
     rows: list[tuple[str, str]] = []
@@ -237,8 +209,8 @@ def print_audit(report: AuditReport | DatasetAudit) -> None:
         ]
         rows += [("flag", f"{flag.name}: {flag.because}") for flag in report.reasons]
     else:
-        failed = sum(bool(sample.error_type) for sample in report.items)
-        rows.append(("samples", f"{len(report.items)}, {failed} failed"))
+        failed = sum(bool(item.error_type) for item in report.items)
+        rows.append(("items", f"{len(report.items)}, {failed} failed"))
         rows += [
             ("flag", f"{flag.name}: {flag.because}, p {flag.p:.3f}")
             for flag in report.flags if flag.raised
@@ -256,6 +228,4 @@ def print_audit(report: AuditReport | DatasetAudit) -> None:
     rows.append(
         ("calls", f"{report.calls} in {report.seconds:.1f} s; thresholds {report.thresholds}")
     )
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        click.echo(visible(f"{name:<{width}}  {text}"))
+    return rows

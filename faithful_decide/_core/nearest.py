@@ -23,7 +23,7 @@ _CALLED = {
     "timeout": "timeout_s deadline",
     "allow_urls": "urls",
     "journal": "cache log",
-    "concurrency": "concurrency n_jobs max_concurrency max_concurrent",
+    "concurrency": "at_once n_jobs max_concurrency max_concurrent",
     "items": "sources samples images inputs",
     "question": "prompt text",
     "questions": "question prompt prompts",

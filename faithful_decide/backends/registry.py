@@ -46,6 +46,7 @@ __all__ = [
     "load_backend",
     "loader_to_take_along",
     "not_a_backend",
+    "options_of",
     "register_backend",
     "split_spec",
 ]
@@ -156,6 +157,12 @@ def bring(spec: str, loader: Loader | None) -> None:
     """Know in this process what was registered in another one."""
     if loader is not None:
         _registered.setdefault(split_spec(spec)[0], loader)
+
+
+def options_of(spec: str) -> dict[str, Any]:
+    """The options of the backend that a spec names, each with its annotation."""
+    _, *parameters = inspect.signature(_loader(spec)).parameters.values()
+    return {p.name: p.annotation for p in parameters if p.name != "kind"}
 
 
 def check_options(spec: str, options: Iterable[str], known: Iterable[str] = ()) -> None:

@@ -87,9 +87,13 @@ def test_it_prints_json_that_reads_back(call, folder):
 )
 def test_a_gate_sets_the_exit_code(model, gate, code, call, folder):
     """A check that was not run has shown nothing, so its gate fails."""
-    found, _, err = call(*AUDIT, f"organism/{model}", "--gate", gate)
+    found, _, err = call(*AUDIT, f"organism/{model}", "--gate", gate, "--junit", "a.xml")
     assert found == code
-    assert (f"gate failed: {gate}" in err) == bool(code)
+    assert (f"gate failed: {gate} (" in err) == bool(code)
+    # What the build server reads says the same, and why.
+    root = ET.parse("a.xml").getroot()
+    assert len(root.findall(".//failure")) == code
+    assert all(failure.get("message") in err for failure in root.findall(".//failure"))
 
 
 def test_all_gates_have_to_hold(call, folder):
@@ -181,3 +185,29 @@ def test_model_text_cannot_move_the_cursor(call, folder, facts):
     assert "\x1b" not in out
     assert "\u202e" not in out
     assert "\\u001b[2J" in out
+
+
+def test_a_helper_is_loaded_with_its_own_options(call, folder):
+    """Each of them with those that were passed to it, and closed at the end."""
+    made = []
+
+    def load(rest: str, *, speed: int = 1):
+        model = organisms({}, TOPICS)["Honest"]
+        model.name = f"helper/{rest}/{speed}"
+        made.append(model)
+        return model
+
+    helpers = ("--reader", "helper/r", "--reader-option", "speed=3", "--judge", "helper/j")
+    with registered("helper", load):
+        call(*AUDIT, "organism/Honest", *helpers, "--json")
+    assert {model.name for model in made} == {"helper/r/3", "helper/j/1"}
+
+
+def test_a_dry_run_needs_no_key_and_makes_no_journal(call, folder, monkeypatch, tmp_path):
+    """Nothing is sent, so nobody has to be let in."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    asked = ("audit", "pictures/funny.png", FUNNY, "--model", "openai/gpt-5", "--journal", "j")
+    code, out, _ = call(*asked, "--dry-run")
+    assert (code, out.split()[:2]) == (0, ["items", "1"])
+    assert not (tmp_path / "j").exists()
+    assert call(*asked)[0] == 3

@@ -395,7 +395,7 @@ def test_missing_engine(monkeypatch):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(MissingExtraError) as caught:
         load_backend("embedded")
-    assert "faithful-decide[embedded]" in caught.value.hint
+    assert "[embedded]" in caught.value.hint
 
 
 # ------------------------------------------------------------------------------ the listener

@@ -205,3 +205,55 @@ def test_a_terminal_is_shown_how_far_it_is(images):
     assert "rows/s" in shown
     assert "1 failed" in shown
     assert len(done.stdout.splitlines()) == 6
+
+
+def test_a_dry_run_needs_no_key(call, images, monkeypatch):
+    """Nothing is sent, so nobody has to be let in; nor is a journal made."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    asked = ("batch", images, "-q", "Is it?", "--model", "openai/gpt-5")
+    code, out, _ = call(*asked, "--dry-run")
+    assert (code, out.split()[:2]) == (0, ["items", "6"])
+    assert call(*asked)[0] == 3
+    code, out, _ = call(
+        "compare",
+        images,
+        "-q",
+        "a",
+        "--against-model",
+        "azure/x",
+        "--dry-run",
+        "--model",
+        "openai/gpt-5",
+        "--against-option",
+        "base_url=https://a.b/",
+    )
+    assert code == 0
+
+
+def test_numbers_that_are_small_are_called_so(capsys):
+    """A p-value of thirty digits is no news."""
+    from faithful_decide._batch.compare import Comparison, Estimated
+    from faithful_decide._cli.batch import _show
+
+    rate = Estimated(value=0.5, low=0.4, high=0.6)
+    for p, shown in ((6.3e-31, "p < 0.0001"), (0.03125, "p = 0.0312"), (1.0, "p = 1 ")):
+        _show(
+            Comparison(
+                arms=("a", "b\x1b"),
+                what="right",
+                items=9,
+                pairs=9,
+                errors=({}, {}),
+                abstained=(0, 0),
+                agreed=0,
+                verdicts={},
+                only_first=9,
+                only_second=0,
+                rates=(rate, rate),
+                difference=rate,
+                p_value=p,
+            )
+        )
+        out = capsys.readouterr().out
+        assert shown in out
+        assert "\x1b" not in out

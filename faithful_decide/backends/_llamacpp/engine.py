@@ -185,7 +185,7 @@ def _failure(error: dict[str, Any]) -> BackendError:
     if error.get("type") == "exceed_context_size_error":
         size, limit = error.get("n_prompt_tokens"), error.get("n_ctx")
         msg = f"the request is {size} tokens long, and the context holds {limit}"
-        return BackendError(msg, hint="ask more briefly, or load the model with a larger n_ctx")
+        return BackendError(msg, hint="ask more briefly, or load the model with a larger n_ctx=")
     if "image" in message.lower():
         msg = f"the engine cannot use the image: {message}"
         return BackendError(msg, hint="check that the image is a PNG or JPEG file, and undamaged")

@@ -1,0 +1,322 @@
+"""The options of the commands, made from the table that the library is called by.
+
+An option of a backend is passed as `-o KEY=VALUE`, whatever backend it is: a value is read as JSON
+if it is JSON, and as text otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from faithful_decide._asking.options import table
+from faithful_decide._core.nearest import nearest
+from faithful_decide.errors import FaithfulDecideError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping, Sequence
+    from dataclasses import Field
+    from decimal import Decimal
+
+    from faithful_decide._report.gates import Gate
+
+__all__ = [
+    "Command",
+    "Condition",
+    "Dollars",
+    "arguments",
+    "asking",
+    "backend_options",
+    "helper",
+    "of_backend",
+    "read_pairs",
+    "secret",
+    "with_model",
+]
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+class Command(click.Command):
+    """A command that names the option that was meant by one it does not have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with a better guess than by letters alone."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            flags = {
+                flag.lstrip("-").replace("-", "_"): flag
+                for parameter in self.params
+                for flag in (*parameter.opts, *parameter.secondary_opts)
+                if flag.startswith("--")
+            }
+            meant = [flags[name] for name in nearest(error.option_name, flags)]
+            msg = f"there is no option {error.option_name}"
+            hint = f"did you mean {' or '.join(meant)}" if meant else f"see {ctx.command_path} -h"
+            raise UsageError(msg, hint=hint) from None
+
+
+def asking(
+    *, without: Container[str] = (), journal: str | None = None, **texts: str
+) -> Callable[[_F], _F]:
+    """Add the options of the table; `journal` is the default of that one.
+
+    `texts` say what an option does where that is not what it does for a decision.
+    """
+
+    def add(command: _F) -> _F:
+        for row in reversed(table()):
+            if row.name not in without:
+                text = texts.get(row.name, row.metadata["help"])
+                command = _made(row, text, journal)(command)
+        return command
+
+    return add
+
+
+def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]:
+    flag, kind = f"--{row.name.replace('_', '-')}", str(row.type)
+    if row.name == "verdicts":
+        return _verdicts(text)
+    if kind == "bool" and row.default:
+        return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, help=text)
+    if kind == "bool":
+        return click.option(flag, is_flag=True, default=False, help=text)
+    if row.name == "journal":
+        return click.option(flag, metavar="FILE", default=journal, show_default=True, help=text)
+    number: click.ParamType[Any] = click.FloatRange(min=0, min_open=True)
+    if kind != "float":
+        number = click.IntRange(min=row.metadata["least"])
+    return click.option(flag, type=number, default=row.default, show_default=True, help=text)
+
+
+def _verdicts(text: str) -> Callable[[_F], _F]:
+    def add(command: _F) -> _F:
+        command = click.option(
+            "--verdict",
+            multiple=True,
+            metavar="TEXT",
+            help="Offer this verdict, which may hold a comma. Repeat it for each of them.",
+        )(command)
+        return click.option(
+            "--verdicts",
+            metavar="A,B",
+            show_default="yes,no",
+            help=f"{text[:-1]}, parted by commas.",
+        )(command)
+
+    return add
+
+
+def arguments(how: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of the table hold, as keyword arguments of the library."""
+    given = {row.name: how[row.name] for row in table() if row.name in how}
+    verdicts, single = given.pop("verdicts"), how["verdict"]
+    if verdicts is not None and single:
+        msg = "the verdicts are given twice"
+        raise UsageError(msg, hint="use --verdicts A,B or --verdict, once for each")
+    if single:
+        given["verdicts"] = single
+    elif verdicts is not None:
+        given["verdicts"] = tuple(part.strip() for part in verdicts.split(","))
+    return given
+
+
+def with_model(command: _F) -> _F:
+    """Add the options that name a model."""
+    command = of_backend(command)
+    return click.option(
+        "--model",
+        metavar="SPEC",
+        show_default="$FAITHFUL_DECIDE_MODEL, then embedded",
+        help="Ask this model: embedded, openai/NAME, vllm/NAME, ollama/NAME, gguf/PATH ...",
+    )(command)
+
+
+def of_backend(command: _F) -> _F:
+    """Add the options that say how a model is loaded."""
+    command = click.option(
+        "--base-url",
+        metavar="URL",
+        help="Ask the server at this address. Short for -o base_url=URL.",
+    )(command)
+    return _pairs("--option", "-o", "options", who="the backend")(command)
+
+
+def helper(name: str, text: str) -> Callable[[_F], _F]:
+    """Add the options for a second model, such as the reader of an audit."""
+
+    def add(command: _F) -> _F:
+        flag = f"--{name.removesuffix('-model')}-option"
+        command = _pairs(flag, f"{name.replace('-', '_')}_options", who=f"that of --{name}")(
+            command
+        )
+        return click.option(f"--{name}", metavar="SPEC", help=text)(command)
+
+    return add
+
+
+def _pairs(*names: str, who: str) -> Callable[[_F], _F]:
+    return click.option(
+        *names,
+        type=_Pair(),
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"Pass an option to {who}, such as temperature=false. May be repeated.",
+    )
+
+
+class _Pair(click.ParamType[tuple[str, str]]):
+    name = "key=value"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, str]:
+        """Cut it at the first equals sign."""
+        key, sign, text = str(value).partition("=")
+        if not sign or not key.strip():
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key.strip().replace("-", "_"), text
+
+
+def backend_options(spec: str | None, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the backend of `--model`."""
+    pairs: list[tuple[str, str]] = list(how["options"])
+    if how["base_url"] is not None:
+        pairs.append(("base_url", how["base_url"]))
+    return read_pairs(spec, pairs)
+
+
+def read_pairs(spec: str | None, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Read pairs as the backend of a spec takes them."""
+    from faithful_decide._api.opening import spec_of  # noqa: PLC0415 - slow to load
+    from faithful_decide.backends.registry import check_options, options_of  # noqa: PLC0415 - the same
+
+    if not pairs:
+        return {}
+    named = str(spec_of(spec))
+    own = [parameter.name or "" for parameter in click.get_current_context().command.params]
+    check_options(named, [key for key, _ in pairs], known=own)
+    kinds = options_of(named)
+    read: dict[str, Any] = {}
+    for key, text in pairs:
+        if key in read:
+            msg = f"the option {key} is given twice"
+            raise UsageError(msg, hint="pass it once")
+        read[key] = (
+            secret("-o api_key=", text)
+            if key == "api_key"
+            else _value(key, text, kinds.get(key, "Any"))
+        )
+    return read
+
+
+_KINDS: Mapping[type, str] = {
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    dict: "dict",
+    list: "list",
+    type(None): "None",
+}
+_CALLED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "dict": "an object of JSON",
+    "list": "a list of JSON",
+}
+
+
+def _value(key: str, text: str, annotation: object) -> Any:  # noqa: ANN401 - of any kind
+    """JSON, where that is what the option takes; else text."""
+    written = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    taken = {part.partition("[")[0].strip() for part in re.split(r"\|(?![^\[]*\])", written)}
+    try:
+        value = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except ValueError:
+        value = text
+    kind = _KINDS[type(value)]
+    if kind in taken or (kind == "int" and "float" in taken):
+        return value
+    if taken & {"str", "Literal"}:
+        return text
+    if not taken <= set(_KINDS.values()):
+        return value
+    wanted = " or ".join(_CALLED[kind] for kind in _CALLED if kind in taken)
+    msg = f"the option {key} is {wanted}, not {text!r}"
+    raise UsageError(msg, hint=f"pass {key}= with such a value")
+
+
+def secret(flag: str, text: str) -> str:
+    """A key from where only its owner can read it; arguments can be read by everybody."""
+    source, _, place = text.partition(":")
+    hint = f"name a variable or a file that holds it: {flag}env:NAME or {flag}file:PATH"
+    if source == "env" and place:
+        if not (value := os.environ.get(place)):
+            msg = f"there is no key in the environment variable {place}"
+            raise UsageError(msg, hint="set it, or name another one")
+        return value
+    if source == "file" and place:
+        try:
+            return Path(place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            msg = f"the key cannot be read from {place}: {error}"
+            raise UsageError(msg, hint=hint) from None
+    msg = "a key among the arguments is seen by everybody who can list processes"
+    raise UsageError(msg, hint=hint)
+
+
+class Condition(click.ParamType["Gate"]):
+    """A condition that a report has to meet: `flag!=NAME`, `flag!=*` or `CHECK<NUMBER`."""
+
+    name = "gate"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Gate:
+        """Refuse what cannot be checked before anything is asked."""
+        from faithful_decide._report.gates import Gate  # noqa: PLC0415 - slow to load
+
+        if isinstance(value, Gate):
+            return value
+        try:
+            return Gate.read(str(value))
+        except FaithfulDecideError as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class Dollars(click.ParamType["Decimal"]):
+    """An amount of US dollars."""
+
+    name = "usd"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Decimal:
+        """Refuse what is no amount above 0."""
+        from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - only here
+
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            amount = Decimal(-1)
+        if not amount.is_finite() or amount <= 0:
+            self.fail(f"{value!r} is not an amount of US dollars", param, ctx)
+        return amount
