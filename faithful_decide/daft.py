@@ -92,7 +92,7 @@ def decide_udf(
         _Decide, max_concurrency=concurrency
     )(
         question,
-        verdicts=tuple(verdicts),
+        verdicts=verdicts,
         abstain=abstain,
         model=model,
         options=dict(options or {}),

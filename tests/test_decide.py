@@ -24,6 +24,7 @@ from faithful_decide import (
     verify_stored,
 )
 from faithful_decide._asking.decision import request_sha256
+from faithful_decide._version import __version__
 from faithful_decide.backends import Capabilities, Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -325,6 +326,97 @@ def test_the_receipt_claims_no_more_than_was_active(png, enforcement, order, cla
     capabilities = Capabilities(enforcement, order=order, decoder="autoregressive")
     receipt = decide(png, "Is it?", model=ScriptedBackend([YES], capabilities=capabilities)).receipt
     assert (receipt.order, receipt.enforcement) == (claim, enforcement)
+
+
+GRAMMAR = Capabilities("grammar", order=True, decoder="autoregressive")
+STRICT = Capabilities("strict", order=True, decoder="autoregressive")
+SEEN_FIRST = YES.replace('"about": "the image", "seen": ', '"seen": "b", "about": ')
+INDENTED = json.dumps(json.loads(YES), indent=2)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "text", "constraint", "claim"),
+    [
+        (GRAMMAR, YES, "grammar", ("enforced", "grammar")),
+        # What the grammar cannot produce is proof that it was not in force.
+        (GRAMMAR, INDENTED, "grammar", ("verified", "prompt")),
+        (GRAMMAR, YES.replace(": ", ":"), "grammar", ("verified", "prompt")),
+        (GRAMMAR, f"{YES}\n", "grammar", ("verified", "prompt")),
+        (
+            GRAMMAR,
+            YES.replace("[{", '[{"about": "", "seen": ""}, {'),
+            "grammar",
+            ("verified", "prompt"),
+        ),
+        (
+            GRAMMAR,
+            SEEN_FIRST,
+            "grammar",
+            ("verified", "prompt"),
+        ),
+        (GRAMMAR, YES.replace("yes", "y\\u0065s"), "grammar", ("verified", "prompt")),
+        # A schema leaves the layout free, and fixes every order.
+        (STRICT, INDENTED, "schema", ("enforced", "strict")),
+        (
+            STRICT,
+            SEEN_FIRST,
+            "schema",
+            ("verified", "prompt"),
+        ),
+        (STRICT, YES, "grammar", ("enforced", "strict")),
+        (STRICT, INDENTED, "grammar", ("verified", "prompt")),
+    ],
+)
+def test_an_order_is_enforced_only_if_the_text_could_have_come_from_it(
+    png, capabilities, text, constraint, claim
+):
+    """The receipt goes by what was sent and by what came back."""
+    backend = ScriptedBackend(
+        [Reply(text, "stop", constraint=constraint)], capabilities=capabilities
+    )
+    decision = decide(png, "Is it?", model=backend)
+    receipt = decision.receipt
+    assert (receipt.order, receipt.enforcement, receipt.constraint) == (*claim, constraint)
+    assert verify_stored(decision.model_dump_json()) == decision
+
+
+class Forgetful(ScriptedBackend):
+    """A backend that promises a grammar, and does not say that it sent one."""
+
+    def generate(self, request):
+        return replace(super().generate(request), constraint="none")
+
+
+def test_what_was_not_sent_enforced_nothing(png):
+    """A promise is not enough."""
+    receipt = decide(png, "Is it?", model=Forgetful([YES])).receipt
+    assert (receipt.order, receipt.enforcement, receipt.constraint) == (
+        "verified",
+        "prompt",
+        "none",
+    )
+
+
+def test_a_receipt_keeps_what_was_asked_with(ask, png):
+    """The image before and after it was made to fit, and the numbers."""
+    backend = ScriptedBackend([YES])
+    receipt = ask(png, "Is it?", model=backend, seed=3, max_tokens=77).receipt
+    (request,) = backend.requests
+    (image,) = receipt.images
+    assert (image.source_sha256, image.sent_sha256) == (
+        request.image.source_sha256,
+        request.image.sha256,
+    )
+    assert (receipt.max_tokens, receipt.seed, receipt.temperature) == (77, 3, 0.0)
+    assert receipt.version == __version__
+
+
+def test_names_that_cannot_be_stored_are_mended(ask, png):
+    """A server may send half a character anywhere."""
+    backend = ScriptedBackend([Reply(YES, "stop", model="m\ud83d", fingerprint="\ud800")])
+    decision = ask(png, "Is it?", model=backend)
+    assert (decision.receipt.model, decision.receipt.fingerprint) == ("m?", "?")
+    assert verify_stored(decision.model_dump_json()) == decision
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ import traceback
 from importlib import metadata
 from pathlib import Path
 
-from faithful_decide import errors
+import pytest
+
+from faithful_decide import decide, errors
 from faithful_decide._core.types import Reply
+from faithful_decide.testing import ScriptedBackend, reply_text
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 
@@ -46,6 +49,33 @@ def test_errors_survive_pickling():
             error = cls("it broke", hint="mend it")
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), vars(again)) == (cls, str(error), vars(error))
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HALF,
+        f"{{{HALF}",
+        f'{{"{HALF}": 1}}',
+        f'{{"observations": "{HALF}"}}',
+        '{"\\ud83d": 1}',
+        reply_text("yes").replace("the image", "\\ud83d"),
+        reply_text("yes").replace('"yes"', '"\\ud83d"'),
+        f"no JSON {HALF}",
+    ],
+)
+def test_half_a_character_in_a_reply_is_a_typed_error(png, text):
+    """Its message and its hint can be written anywhere, and it survives a pickle."""
+    with pytest.raises(errors.ContractError) as caught:
+        decide(png, "Is it?", model=ScriptedBackend([text]))
+    error = caught.value
+    f"{error} {error.hint}".encode()
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.reply) == (str(error), error.reply)
+    assert isinstance(hash(error.reply), int)
 
 
 def test_a_missing_extra_prints_a_line_that_installs_it(monkeypatch):

@@ -7,8 +7,9 @@ from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
+import numpy as np
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model, field_validator
 
 import faithful_decide
 from faithful_decide import Question, audit, decide, load_backend, verify_stored
@@ -133,7 +134,119 @@ def test_the_prompt_says_what_to_report(png):
     assert "how many stand on their head" in backend.requests[0].text
 
 
-@pytest.mark.parametrize("made", ["maybe", None, 3])
+@pytest.mark.parametrize("number", [1_000_000, 20_240_917, 10**18, -(10**30)])
+def test_numbers_of_many_digits(png, number):
+    """A serial number is a finding like any other, and is stored as it was written."""
+    serial = create_model("Serial", number=(int, ...))
+    question = Question("Is it new?", findings=serial, rule=lambda seen: seen.number > 20_200_000)
+    text = reply({"number": number})
+    decision = decide(png, question, model=ScriptedBackend([text]))
+    assert decision.derived.findings == {"number": number}
+    assert decision.verdict == ("yes" if number > 20_200_000 else "no")
+    assert verify_stored(decision.model_dump_json(), question=question) == decision
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e400", "NaN"])
+def test_numbers_that_are_none(png, number):
+    """Are a broken reply, and no error of Python's."""
+    text = reply({**FOUND, "upside_down": 1}).replace(
+        '"upside_down": 1', f'"upside_down": {number}'
+    )
+    with pytest.raises(ContractError):
+        decide(png, QUESTION, model=ScriptedBackend([text]))
+
+
+class Node(BaseModel):
+    """A model that holds itself."""
+
+    children: list["Node"]
+
+
+class Other(BaseModel):
+    """A model that holds itself by way of another."""
+
+    back: list["Back"]
+
+
+class Back(BaseModel):
+    """The way back."""
+
+    other: Other
+
+
+@pytest.mark.parametrize("model", [Node, Other, Back, create_model("Outer", node=(Node, ...))])
+def test_findings_without_an_end_are_refused(model):
+    """No grammar holds a model to them."""
+    with pytest.raises(QuestionError, match="without an end") as caught:
+        findings_schema(model)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "findings",
+    [
+        {**FOUND, "upside_down": "0"},
+        {**FOUND, "upside_down": 0.0},
+        {**FOUND, "dark": "no"},
+        {**FOUND, "dark": 0},
+    ],
+)
+def test_findings_are_not_converted(png, findings):
+    """What is stored is what was written, so it has to be of the right type."""
+    with pytest.raises(ContractError, match="findings"):
+        decide(png, QUESTION, model=ScriptedBackend([reply(findings)]))
+
+
+def test_findings_are_stored_as_they_were_written(png):
+    """Names, and words that a model of findings changes when it reads them."""
+
+    class Loud(BaseModel):
+        word: str = Field(alias="a word")
+
+        @field_validator("word")
+        @classmethod
+        def upper(cls, word):
+            return word.upper()
+
+    question = Question("Is it loud?", findings=Loud, rule=lambda seen: seen.word.isupper())
+    decision = decide(png, question, model=ScriptedBackend([reply({"a word": "hush"})]))
+    assert (decision.verdict, decision.derived.findings) == ("yes", {"a word": "hush"})
+    assert verify_stored(decision.model_dump_json(), question=question) == decision
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        (np.True_, "yes"),
+        (np.bool_(False), "no"),
+        (np.str_("no"), "no"),
+        (np.array(1) > 0, "yes"),
+        ("cannot_tell", "cannot_tell"),
+    ],
+)
+def test_a_rule_may_count_with_numpy(png, made, verdict):
+    """What it returns is a truth value all the same."""
+    question = Question("Is it funny?", findings=Seen, rule=lambda _: made)
+    assert decide(png, question, model=ScriptedBackend([reply()])).verdict == verdict
+
+
+def test_a_rule_that_fails_is_the_callers_mistake(png):
+    """The error names it, and keeps what it raised."""
+    question = Question("Is it funny?", findings=Seen, rule=lambda seen: seen.nothing)
+    with pytest.raises(QuestionError, match="the rule failed") as caught:
+        decide(png, question, model=ScriptedBackend([reply()]))
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+@pytest.mark.parametrize("arguments", [{"findings": dict}, {"findings": "Seen"}, {"rule": "funny"}])
+def test_findings_are_a_model_and_a_rule_is_a_function(arguments):
+    """Anything else is found before a model is asked."""
+    with pytest.raises(QuestionError) as caught:
+        Question("Is it funny?", **{"findings": Seen, "rule": funny} | arguments)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("made", ["maybe", None, 3, np.int64(3), np.array([True, False])])
 def test_a_rule_that_returns_no_verdict_is_the_callers_mistake(png, made):
     """Nothing is guessed from what a rule returns."""
     question = Question("Is it funny?", findings=Seen, rule=lambda _: made)

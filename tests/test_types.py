@@ -5,7 +5,17 @@ import dataclasses
 import pydantic
 import pytest
 
-from faithful_decide import CANNOT_TELL, Decision, Question, QuestionError, decide
+from faithful_decide import (
+    CANNOT_TELL,
+    ContractError,
+    Decider,
+    Decision,
+    Question,
+    QuestionError,
+    audit,
+    decide,
+    decide_many,
+)
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 
@@ -39,6 +49,20 @@ from faithful_decide.testing import ScriptedBackend, reply_text
         ("Is it?", ("yes", "no", "cannot-tell")),
         ("Is it?", "yes,no"),
         ("Is it?", 2),
+        ("Is it?", {"yes", "no"}),
+        ("Is it?", frozenset({"yes", "no"})),
+        ("Is it?", b"yes"),
+        ("?!...",),
+        ("\U0001f436",),
+        ("tag \U000e0041 smuggled?",),
+        ("turned \u202e round?",),
+        ("Is it?", ("yes\u3164", "no")),
+        ("Is it?", ("yes", "y\u0435s")),
+        ("Is it?", ("no", "n\u043e")),
+        ("Is it?", ("ok", "\u03bfk")),
+        ("Is it?", ("ok", "\uff4f\uff4b")),
+        ("Is it?", ("yes", "yes\u0335")),
+        ("Is it?", ("yes", "no", "c\u0430nnot_tell")),
         ("Is it?", ("yes", "no", CANNOT_TELL), False),
     ],
 )
@@ -46,6 +70,68 @@ def test_a_question_that_cannot_be_asked_is_refused(arguments):
     """Bad questions are QuestionErrors, before any model is involved."""
     with pytest.raises(QuestionError):
         Question(*arguments)
+
+
+INVISIBLE = (
+    "\u3164\u115f\u1160\uffa0\u2800\ufe0f\u034f\u0301\u17b4"
+    "\u17b5\u200b\u00a0\u2060\u180b\u061c\u00ad"
+)
+
+
+@pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
+def test_what_cannot_be_seen_is_no_content(png, character):
+    """Neither a question, nor a reasoning, an observation, or what tells two verdicts apart."""
+    for arguments in ((character * 3,), ("Is it?", ("yes", f"yes{character}"))):
+        with pytest.raises(QuestionError) as caught:
+            Question(*arguments)
+        assert caught.value.hint
+        str(caught.value).encode("ascii")
+    blank = character * 30
+    for reply in (
+        reply_text("yes", reasoning=blank),
+        reply_text("yes", observations=[("the dog", blank)]),
+    ):
+        with pytest.raises(ContractError):
+            decide(png, "Is it?", model=ScriptedBackend([reply]))
+
+
+@pytest.mark.parametrize("text", ["有", "ไทย", "é", "٣", "да", "हाँ"])
+def test_a_letter_or_digit_of_any_script_is_content(text):
+    """What counts is that somebody can read it."""
+    assert Question(f"{text}?").text == f"{text}?"
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        ("schon", "schön"),
+        ("да", "нет"),
+        ("\u03bd\u03b1\u03b9", "\u03cc\u03c7\u03b9"),
+        ("❤️", "🐱"),
+        ("نه‌خیر", "بله"),
+        {"yes": "a dog", "no": "none"},
+        {"yes": "a dog", "no": "none"}.keys(),
+    ],
+)
+def test_verdicts_that_a_reader_can_tell_apart(verdicts):
+    """In any script, with the joiners that belong to it, and in any form that has an order."""
+    assert Question("Which?", verdicts).verdicts == tuple(verdicts)
+
+
+def test_a_set_of_verdicts_is_refused_at_every_door(png):
+    """Its order changes from process to process, and with it the prompt and what is true."""
+    backend = ScriptedBackend([])
+    verdicts = {"yes", "no"}
+    for ask in (
+        lambda: decide(png, "Is it?", verdicts=verdicts, model=backend),
+        lambda: list(decide_many([png], "Is it?", verdicts=verdicts, model=backend)),
+        lambda: audit(png, "Is it?", verdicts=verdicts, model=backend),
+        lambda: Decider(backend, verdicts=verdicts).decide(png, "Is it?"),
+    ):
+        with pytest.raises(QuestionError, match="no order") as caught:
+            ask()
+        assert "first of two" in caught.value.hint
+    assert backend.requests == []
 
 
 @pytest.mark.parametrize("verdicts", [("-1", "1"), ("+", "-"), ("<18", ">=18"), ("🐶", "🐱")])

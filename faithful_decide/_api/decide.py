@@ -269,7 +269,7 @@ class Decider:
     def _question(self, question: str | Question) -> Question:
         if isinstance(question, Question):
             return question
-        return Question(question, tuple(self._how.verdicts), self._how.abstain)
+        return Question(question, self._how.verdicts, self._how.abstain)  # type: ignore[arg-type] # made a tuple there
 
     def _check_open(self) -> None:
         if self._closed:

@@ -175,7 +175,7 @@ def named(
         else [(q.text if isinstance(q, Question) else q, q) for q in questions]
     )
     made = {
-        name: q if isinstance(q, Question) else Question(q, tuple(verdicts), abstain)
+        name: q if isinstance(q, Question) else Question(q, verdicts, abstain)  # type: ignore[arg-type] # as above
         for name, q in pairs
     }
     if not made or len(made) < len(pairs):

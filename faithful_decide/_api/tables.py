@@ -78,7 +78,7 @@ class Asker:
         """
         check_model(model, options)
         if isinstance(question, str):
-            question = Question(question, tuple(verdicts), abstain)
+            question = Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
         self._question = question
         if model is not None:
             bring(model, loader)

@@ -6,6 +6,9 @@ was sent; so a receipt says that an order was enforced only after this has been 
 
 from __future__ import annotations
 
+import json
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.json_schema import fits
@@ -25,13 +28,12 @@ __all__ = ["allows", "can_start"]
 def allows(constraint: Constraint, schema: Mapping[str, Any] | None, text: str) -> bool:
     """Whether a whole reply is one that its constraint allows; under none, nothing is vouched for.
 
-    Of our grammar nothing may be left when the text is taken off it. Under a schema the layout is
-    free, but every key stands in its place, at any depth.
+    Under a schema the layout is free, but every key stands in its place, at any depth.
     """
     if schema is None or constraint == "none":
         return False
     if constraint == "grammar":
-        return _rest(schema, text) == ""
+        return _grammar(json.dumps(schema)).fullmatch(text) is not None
     try:
         members = read_members(text)
     except Broken:
@@ -39,14 +41,15 @@ def allows(constraint: Constraint, schema: Mapping[str, Any] | None, text: str) 
     return fits({key: member.value for key, member in members.items()}, schema)
 
 
+@lru_cache(maxsize=32)
+def _grammar(schema: str) -> re.Pattern[str]:
+    """The grammar of a schema as an expression for whole replies; many replies share one."""
+    return re.compile(regex_of_rest(filled(json.loads(schema))))
+
+
 def can_start(schema: Mapping[str, Any] | None, start: str) -> bool:
     """Whether a reply under our grammar can be forced to begin with a text."""
-    return schema is None or _rest(schema, start) is not None
-
-
-def _rest(schema: Mapping[str, Any], text: str) -> str | None:
-    """What may follow a text; None if nothing that fits begins with it."""
     try:
-        return regex_of_rest(filled(schema), text)
+        return schema is None or bool(regex_of_rest(filled(schema), start))
     except UsageError:  # also of a schema that the grammar cannot express
-        return None
+        return False

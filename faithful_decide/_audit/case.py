@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend, Kind
 
-__all__ = ["Case", "check_auditable", "defused", "repeated", "safe", "written"]
-
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+__all__ = ["Case", "check_auditable", "repeated", "safe", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +151,6 @@ def written(observations: Iterable[Observation]) -> str:
     """The start of a reply up to the end of its observations."""
     seen = [{"about": o.about, "seen": o.seen} for o in safe(observations)]
     return json.dumps({"observations": seen}, ensure_ascii=False)[:-1]
-
-
-def defused(text: str) -> str:
-    """Make the strings of a JSON text safe, and leave everything else of it as it is."""
-
-    def safe(match: re.Match[str]) -> str:
-        value = json.loads(match[0], strict=False)
-        made = prompt.neutralise(value)
-        return match[0] if made == " ".join(value.split()) else json.dumps(made, ensure_ascii=False)
-
-    return _STRING.sub(safe, text)
 
 
 def repeated(request: Request, times: int, *, sampled: bool = False) -> tuple[Request, ...]:

@@ -99,7 +99,7 @@ def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
     There is an observation, and what it is about, what was seen and the reasoning say something.
     """
     properties = dict(schema.get("properties", {}))
-    some = {"type": "string", SAYS_SOMETHING: True}
+    some = {"type": "string", "minLength": 1, SAYS_SOMETHING: True}
     bounds: dict[str, dict[str, Any]] = {
         "observations": {"minItems": 1, "items": object_schema({"about": some, "seen": some})},
         "reasoning": {"minLength": MIN_REASONING, SAYS_SOMETHING: True},

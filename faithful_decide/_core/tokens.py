@@ -25,7 +25,7 @@ _MARKS = (
     # Nearly all families: <|im_start|>, <start_of_turn>, <think>, [INST], [gMASK]; and Kimi's.
     re.compile(r"([<\[\u25c1])(?=\S)"),
     # Vicuna, LLaVA, DeepSeek-VL, OpenChat: turns in plain words.
-    re.compile(r"(?<![^\W_])(USER|User|ASSISTANT|Assistant|SYSTEM|System|HUMAN|Human)(?=:)"),
+    re.compile(r"(USER|User|ASSISTANT|Assistant|SYSTEM|System|HUMAN|Human)(?=:)"),
     re.compile(
         rf"(?i)(?:\A|[{_LINE}])\s*(user|assistant|system|human|model|bot|ai|\u95ee|\u7b54)(?=:)"
     ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from faithful_decide._audit.case import defused, repeated
+from faithful_decide._audit.case import repeated
 from faithful_decide._audit.checks.base import FULL, Check
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt
@@ -44,7 +44,7 @@ def unseeing(case: Case, start: str, instead: What) -> Request:
     first brace and the comma before the verdict's key: observations and reasoning, and what is said
     about them. Or as much of the prompt is hidden instead, or the image.
     """
-    prefix = defused(start)
+    prefix = prompt.defused(start)
     data = prefix.encode()
     hidden = Hidden(data.index(b"{") + 1, data.rindex(b","), instead)
     request = case.request("knockout", prompt.user_text(case.question), prefix=prefix)
