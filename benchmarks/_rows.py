@@ -9,6 +9,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from faithful_decide.calibration import wilson
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -40,10 +42,7 @@ class Options:
 
 def proportion(figure: str, hits: int, n: int, op: Literal["<=", ">="], target: float) -> Row:
     """A row for a proportion, with its Wilson interval."""
-    from scipy.stats import binomtest  # noqa: PLC0415 - heavy, and not every benchmark estimates
-
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Row(figure, hits / n, op, target, n, (float(interval.low), float(interval.high)))
+    return Row(figure, hits / n, op, target, n, wilson(hits, n))
 
 
 def run(program: Callable[[Options], Iterable[Row]]) -> None:

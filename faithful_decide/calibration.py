@@ -19,9 +19,17 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Bin", "Pairs", "Reliability", "calibration_svg", "drawn", "reliability", "wilson"]
+__all__ = [
+    "Bin",
+    "Pairs",
+    "Reliability",
+    "calibration_svg",
+    "drawn",
+    "reliability",
+    "wilson",
+]
 
-_Z = 1.959963984540054
+Z_95 = 1.959963984540054
 """Normal quantile of a 95 % interval."""
 
 
@@ -156,8 +164,9 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     if not n:
         return 0.0, 1.0
     share = hits / n
-    middle = (share + _Z * _Z / (2 * n)) / (1 + _Z * _Z / n)
-    half = _Z / (1 + _Z * _Z / n) * math.sqrt(share * (1 - share) / n + _Z * _Z / (4 * n * n))
+    middle = (share + Z_95 * Z_95 / (2 * n)) / (1 + Z_95 * Z_95 / n)
+    spread = math.sqrt(share * (1 - share) / n + Z_95 * Z_95 / (4 * n * n))
+    half = Z_95 / (1 + Z_95 * Z_95 / n) * spread
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -277,6 +277,8 @@ class Batch:
         self, job: Job, items: Iterable[Item], questions: Mapping[str, Question]
     ) -> Generator[Row, None, None]:
         """Run a job: what to ask about each item, under names."""
+        if isinstance(items, Source):
+            self.progress.left_out = items.left_out
         with closing(stream(job, ((item, questions) for item in items), self.progress)) as rows:
             for row in rows:
                 self.screened.add(row.extra)

@@ -40,6 +40,7 @@ from faithful_decide._core.types import (
     SentImage,
     Span,
     Usage,
+    total,
 )
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide._version import __version__
@@ -52,7 +53,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
@@ -376,12 +377,8 @@ def _receipt(answer: _Answer, backend: Backend) -> Receipt:
         temperature=request.temperature,
         seed=request.seed,
         top_logprobs=request.top_logprobs,
-        hidden_thinking_tokens=_sum(r.hidden_thinking_tokens for r in replies),
-        usage=Usage(
-            _sum(r.usage.prompt_tokens for r in replies),
-            _sum(r.usage.cached_tokens for r in replies),
-            _sum(r.usage.completion_tokens for r in replies),
-        ),
+        hidden_thinking_tokens=total(r.hidden_thinking_tokens for r in replies),
+        usage=Usage.of(r.usage for r in replies),
         latency_s=sum(r.latency_s for r in replies),
         attempts=answer.attempts,
         second_at=answer.second_at,
@@ -411,12 +408,6 @@ def _sent_image(image: PreparedImage, capabilities: Capabilities) -> SentImage:
 def _storable(text: str) -> str:
     """A name as it can be stored: a server may send half a character."""
     return text.encode(errors="replace").decode()
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    """A sum of what was counted; unknown if one part is."""
-    known = list(counts)
-    return None if None in known else sum(count or 0 for count in known)
 
 
 def request_sha256(request: Request, *, image_sha256: str | None = None) -> str:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._audit.checks import BY_NAME
 from faithful_decide._audit.flags import FLAGS, RULES, because_of, label_of
-from faithful_decide._audit.reporting import usage_of
 from faithful_decide._audit.stats import gain, holm, pooled
 from faithful_decide._audit.types import CheckReport, DatasetAudit, DatasetFlag, ItemAudit, Tally
+from faithful_decide._core.types import Usage
 from faithful_decide._version import __version__
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def pooled_report(
         thresholds=thresholds.digest,
         seed=seed,
         calls=sum(report.calls for report in reports),
-        usage=usage_of([report.usage for report in reports]),
+        usage=Usage.of(report.usage for report in reports),
         seconds=seconds,
     )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import CheckReport
     from faithful_decide.backends.base import Backend
 
-__all__ = ["Asked", "report_of", "usage_of"]
+__all__ = ["Asked", "report_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +93,11 @@ def report_of(
         thresholds=thresholds.digest,
         seed=case.seed,
         calls=len(evidence.replies),
-        usage=usage_of([a.reply.usage for a in evidence.replies if a.reply is not None]),
+        usage=Usage.of(a.reply.usage for a in evidence.replies if a.reply is not None),
         seconds=seconds,
         image=image,
         image_sha256=case.image.source_sha256,
     )
-
-
-def usage_of(usages: list[Usage]) -> Usage:
-    """The tokens of all together; None where one of them does not say."""
-
-    def total(part: str) -> int | None:
-        counts = [getattr(usage, part) for usage in usages]
-        return None if None in counts else sum(counts)
-
-    return Usage(total("prompt_tokens"), total("cached_tokens"), total("completion_tokens"))
 
 
 def _screened(checks: dict[str, CheckReport]) -> Flag:

@@ -1,10 +1,10 @@
-"""Two arms over the same items: two models, two questions, or the two orders.
+"""Two sides over the same items: two models, two questions, or the two orders.
 
-Every item is asked in both arms, so the difference is measured within items and not between
-them. McNemar's test looks only at the items on which the arms differ; it is exact, so it may be
-used with few. Where items have labels, what is compared is being right (an abstention is not);
-otherwise it is giving the first of the verdicts. An item with an error in either arm is in no
-pair, and is counted.
+Every item is asked on both sides, so the difference is measured within items and not between them.
+McNemar's test looks only at the items on which the sides differ; it is exact, so it may be used
+with few. Where items have labels, what is compared is being right (an abstention is not); otherwise
+it is giving the first of the verdicts. An item with an error on either side is in no pair, and is
+counted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from itertools import tee
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from faithful_decide._asking.verdict_first import CONCLUDED
 from faithful_decide._batch.runner import stream
 from faithful_decide._core.types import CANNOT_TELL, Frozen
-from faithful_decide.errors import MissingExtraError, QuestionError
+from faithful_decide.calibration import Z_95, wilson
+from faithful_decide.errors import QuestionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     from faithful_decide._batch.runner import Asked, Job
     from faithful_decide._core.types import Question
 
-__all__ = ["Arm", "Comparison", "Estimated", "compare"]
-
-_Z = 1.959964
-"""Of a 95 % interval."""
+__all__ = ["Comparison", "Estimated", "Side", "compare", "mcnemar"]
 
 
 class Estimated(Frozen):
@@ -43,14 +41,14 @@ class Estimated(Frozen):
 
 
 class Comparison(Frozen):
-    """What two arms made of the same items.
+    """What two sides made of the same items.
 
-    `rates` are the shares of pairs in which each arm was right, or gave the first verdict (see
+    `rates` are the shares of pairs in which each side was right, or gave the first verdict (see
     `what`); `difference` is the second minus the first. `only_first` and `only_second` are the
-    pairs in which one arm did and the other did not: all that `p_value` rests on.
+    pairs in which one side did and the other did not: all that `p_value` rests on.
     """
 
-    arms: tuple[str, str]
+    sides: tuple[str, str]
     what: Literal["right", "first verdict"]
     items: int
     pairs: int
@@ -58,7 +56,7 @@ class Comparison(Frozen):
     abstained: tuple[int, int]
     agreed: int
     verdicts: dict[str, dict[str, int]]
-    """From the verdict of the first arm to that of the second to the number of pairs."""
+    """From the verdict of the first side to that of the second to the number of pairs."""
     only_first: int
     only_second: int
     rates: tuple[Estimated, Estimated] | None
@@ -68,65 +66,49 @@ class Comparison(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """One way to ask.
-
-    Args:
-        name: What to call it.
-        job: How it is run; in order.
-        question: What is asked.
-    """
+class Side:
+    """One way to ask: what it is called, how it is run (in order), and what is asked."""
 
     name: str
     job: Job
     question: Question
 
 
-def compare(first: Arm, second: Arm, items: Iterable[Item], *, label: str = "label") -> Comparison:
-    """Ask both arms about the same items.
+def compare(
+    first: Side, second: Side, items: Iterable[Item], *, label: str = "label"
+) -> Comparison:
+    """Ask about the same items on both sides.
 
-    Args:
-        first: One way.
-        second: The other.
-        items: The items.
-        label: The column that holds the right verdict. If the first item has none, what is
-            compared is how often the first verdict is given.
-
-    Returns:
-        The comparison.
-
-    Raises:
-        QuestionError: The arms have different verdicts, and there are no labels.
-        MissingExtraError: SciPy is not installed.
+    The right verdict is in the column `label`. If the first item has none, what is compared is how
+    often the first verdict is given; sides with different verdicts are a QuestionError then.
     """
-    test = _binomtest()
     counts = _Counts((first.question.verdicts, second.question.verdicts), label)
-    sides = _shared(items)
+    shares = _shared(items)
     streams = [
-        stream(arm.job, _asked(side, arm.question))
-        for arm, side in zip((first, second), sides, strict=True)
+        stream(side.job, _asked(share, side.question))
+        for side, share in zip((first, second), shares, strict=True)
     ]
     try:
         for pair in zip(*streams, strict=True):
             counts.add(*pair)
     finally:
-        for one in streams:
-            one.close()
+        for rows in streams:
+            rows.close()
     n, only = counts.pairs, counts.only
     return Comparison(
-        arms=(first.name, second.name),
+        sides=(first.name, second.name),
         what="right" if counts.labelled else "first verdict",
         items=counts.items,
         pairs=n,
         errors=(dict(counts.errors[0]), dict(counts.errors[1])),
         abstained=counts.abstained,
-        agreed=sum(found[verdict] for verdict, found in counts.verdicts.items()),
-        verdicts={verdict: dict(found) for verdict, found in counts.verdicts.items()},
+        agreed=sum(seconds[verdict] for verdict, seconds in counts.verdicts.items()),
+        verdicts={verdict: dict(seconds) for verdict, seconds in counts.verdicts.items()},
         only_first=only[0],
         only_second=only[1],
-        rates=(_rate(test, counts.hits[0], n), _rate(test, counts.hits[1], n)) if n else None,
+        rates=(_rate(counts.hits[0], n), _rate(counts.hits[1], n)) if n else None,
         difference=_difference(*only, n) if n else None,
-        p_value=float(test(only[0], sum(only)).pvalue) if sum(only) else (1.0 if n else None),
+        p_value=mcnemar(*only) if n else None,
     )
 
 
@@ -146,20 +128,20 @@ class _Counts:
         if self.labelled is None:
             self.labelled = label is not None
             if not self.labelled and not self._same:
-                msg = "the arms have different verdicts, and the items have no labels"
+                msg = "the sides have different verdicts, and the items have no labels"
                 raise QuestionError(msg, hint="name the column of the label, or use one set")
         for row, errors in zip(rows, self.errors, strict=True):
             if row.error_type is not None:
                 errors[row.error_type] += 1
-        found = tuple(map(_verdict, rows))
+        verdicts = tuple(map(_verdict, rows))
         # Without its label an item says nothing about being right.
-        if None in found or (self.labelled and label is None):
+        if None in verdicts or (self.labelled and label is None):
             return
         wanted = (label,) if self.labelled else self._firsts
-        hits = (found[0] in wanted, found[1] in wanted)
+        hits = (verdicts[0] in wanted, verdicts[1] in wanted)
         self.pairs += 1
-        self.verdicts.setdefault(str(found[0]), Counter())[str(found[1])] += 1
-        self.abstained = _plus(self.abstained, *(verdict == CANNOT_TELL for verdict in found))
+        self.verdicts.setdefault(str(verdicts[0]), Counter())[str(verdicts[1])] += 1
+        self.abstained = _plus(self.abstained, *(verdict == CANNOT_TELL for verdict in verdicts))
         self.hits = _plus(self.hits, *hits)
         self.only = _plus(self.only, hits[0] > hits[1], hits[1] > hits[0])
 
@@ -189,13 +171,24 @@ def _shared(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
                 return
             yield item
 
-    one, other = tee(items)
-    return locked(one), locked(other)
+    first, second = tee(items)
+    return locked(first), locked(second)
 
 
-def _rate(test: Any, hits: int, n: int) -> Estimated:  # noqa: ANN401 - SciPy has no types
-    interval = test(hits, n).proportion_ci(method="wilson")
-    return Estimated(value=hits / n, low=float(interval.low), high=float(interval.high))
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p of McNemar's test: a fair coin for each pair on which sides differ."""
+    n = only_first + only_second
+    ways = tail = 1
+    for hits in range(min(only_first, only_second)):
+        ways = ways * (n - hits) // (hits + 1)
+        tail += ways
+    # Integers of any length, divided once.
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def _rate(hits: int, n: int) -> Estimated:
+    low, high = wilson(hits, n)
+    return Estimated(value=hits / n, low=low, high=high)
 
 
 def _difference(only_first: int, only_second: int, n: int) -> Estimated:
@@ -205,15 +198,6 @@ def _difference(only_first: int, only_second: int, n: int) -> Estimated:
     """
     b, c, m = only_first + 0.5, only_second + 0.5, n + 2
     middle = (c - b) / m
-    half = _Z * math.sqrt((b + c) - (c - b) ** 2 / m) / m
+    half = Z_95 * math.sqrt((b + c) - (c - b) ** 2 / m) / m
     value = (only_second - only_first) / n
     return Estimated(value=value, low=max(-1.0, middle - half), high=min(1.0, middle + half))
-
-
-def _binomtest() -> Any:  # noqa: ANN401 - SciPy has no types
-    try:
-        from scipy.stats import binomtest  # noqa: PLC0415 - optional, and slow to load
-    except ImportError:
-        extra = "stats"
-        raise MissingExtraError(extra, needed_for="Comparing two arms") from None
-    return binomtest

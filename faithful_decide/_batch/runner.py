@@ -114,6 +114,8 @@ class Progress:
     errors: Counter[str] = field(default_factory=Counter)
     too_dear: bool = False
     """Whether items were left out because of what the others had cost."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """What the sources hold that is in no row, such as hidden files."""
     stopped: FaithfulDecideError | None = None
     """What ended the whole run."""
 

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from faithful_decide._batch.price import price_of
-from faithful_decide._core.types import CANNOT_TELL, Frozen
+from faithful_decide._core.types import CANNOT_TELL, Frozen, Usage
 from faithful_decide.calibration import Pairs, Reliability
 from faithful_decide.errors import MissingExtraError
 
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
     from faithful_decide._batch.row import Row
 
-__all__ = ["Certain", "QuestionSummary", "Summary", "summarise"]
+__all__ = ["QuestionSummary", "Shown", "Summary", "summarise"]
 
 SHOWN = 12
 """Rows that are named as the most and the least certain."""
 
 
-class Certain(Frozen):
-    """A row by how probable its verdict is."""
+class Shown(Frozen):
+    """A row that is worth a look, by how probable its verdict is."""
 
     id: str
     verdict: str
     probability: float
-    label: str | None
-    reasoning: str
+    label: str | None = None
+    reasoning: str = ""
+    image: str = ""
+    """The picture as a data URI, where a page shows it."""
 
 
 class QuestionSummary(Frozen):
@@ -55,8 +57,8 @@ class QuestionSummary(Frozen):
     """None where no verdict has both a probability and a label."""
     scores_source: str | None
     """What probabilities are; None if there are none, "mixed" if they are not all the same."""
-    most_certain: tuple[Certain, ...]
-    least_certain: tuple[Certain, ...]
+    most_certain: tuple[Shown, ...] = ()
+    least_certain: tuple[Shown, ...] = ()
 
 
 class Summary(Frozen):
@@ -68,45 +70,37 @@ class Summary(Frozen):
 
     rows: int
     items: int
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage
     cost_usd: float | None
     models: dict[str, int]
     questions: tuple[QuestionSummary, ...]
 
 
 def summarise(rows: Iterable[Row], *, label: str = "label") -> Summary:
-    """Count rows.
+    """Count rows, of a run or from a file (`read_rows`); each is looked at once.
 
-    Args:
-        rows: The rows, of a run or from a file (`read_rows`); each is looked at once.
-        label: The column of the item that holds the right verdict, where there is one.
-
-    Returns:
-        The summary.
+    The right verdict is in the column `label` of an item, where it has one.
     """
     counts: dict[str, _Counts] = {}
     models = Counter[str]()
-    total = prompt = completion = 0
+    count, usage = 0, Usage(0, 0, 0)
     cost: float | None = 0.0
     for row in rows:
-        total += 1
+        count += 1
         counts.setdefault(row.question, _Counts(label)).add(row)
         if row.decision is None:
             continue
         receipt = row.decision.receipt
         models[receipt.model] += 1
-        prompt += receipt.usage.prompt_tokens or 0
-        completion += receipt.usage.completion_tokens or 0
+        usage = Usage.of((usage, receipt.usage))
         price = _price(row)
         cost = None if cost is None or price is None else cost + price
     return Summary(
-        rows=total,
+        rows=count,
         # Every item has one row for each question.
         items=max((one.rows for one in counts.values()), default=0),
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cost_usd=cost if total else None,
+        usage=usage,
+        cost_usd=cost if count else None,
         models=dict(models),
         questions=tuple(one.done(name) for name, one in counts.items()),
     )
@@ -132,8 +126,8 @@ class _Counts:
         self._confusion: dict[str, Counter[str]] = {}
         self._pairs = Pairs()
         self._sources: set[str] = set()
-        self._most: list[tuple[float, int, Certain]] = []
-        self._least: list[tuple[float, int, Certain]] = []
+        self._most: list[tuple[float, int, Shown]] = []
+        self._least: list[tuple[float, int, Shown]] = []
 
     def add(self, row: Row) -> None:
         self.rows += 1
@@ -154,7 +148,7 @@ class _Counts:
             if right is not None:
                 self._pairs.add(row.probability, right=right)
             self._keep(
-                Certain(
+                Shown(
                     id=row.id,
                     verdict=verdict,
                     probability=row.probability,
@@ -163,7 +157,7 @@ class _Counts:
                 )
             )
 
-    def _keep(self, row: Certain) -> None:
+    def _keep(self, row: Shown) -> None:
         # The number settles ties, in favour of the row that came first.
         for heap, value in ((self._most, row.probability), (self._least, -row.probability)):
             heapq.heappush(heap, (value, -self.rows, row))
@@ -189,5 +183,5 @@ class _Counts:
         )
 
 
-def _best_first(heap: list[tuple[float, int, Certain]]) -> tuple[Certain, ...]:
+def _best_first(heap: list[tuple[float, int, Shown]]) -> tuple[Shown, ...]:
     return tuple(row for _, _, row in sorted(heap, reverse=True, key=lambda one: one[:2]))

@@ -204,7 +204,7 @@ def compare(
                 ("verdict last", "verdict first"),
                 replace(job, instead=verdict_first_plan),
             )
-        ways = (two.Arm(names[0], job, first), two.Arm(names[1], other, second))
+        ways = (two.Side(names[0], job, first), two.Side(names[1], other, second))
         if how["dry_run"]:
             for way in ways:
                 items = _items(sources, how, again=way is not ways[0])
@@ -325,7 +325,10 @@ def _finish(
         return
     # What came by standard input cannot be read once more, so its pictures are not shown.
     again = () if "-" in sources else _items(sources, how, again=True)
-    page = page_of(summary, opened.backend, again, checks=checks, seconds=seconds)
+    left_out = opened.progress.left_out
+    page = page_of(
+        summary, opened.backend, again, checks=checks, left_out=left_out, seconds=seconds
+    )
     write_html(page, how["html"])
     say(f"the page is in {how['html']}")
 
@@ -359,10 +362,10 @@ def _tell_estimate(found: Estimate, discount: str = "") -> None:
 
 def _show(found: Comparison) -> None:
     """Print a comparison."""
-    first, second = found.arms
+    first, second = found.sides
     rows = [("first", first), ("second", second)]
     rows.append(("pairs", f"{found.pairs} of {found.items} items; {found.agreed} agree"))
-    for name, errors, abstained in zip(found.arms, found.errors, found.abstained, strict=True):
+    for name, errors, abstained in zip(found.sides, found.errors, found.abstained, strict=True):
         counts = ", ".join(f"{n} {what}" for what, n in errors.items()) or "no errors"
         rows.append(("", f"{name}: {counts}, {abstained} cannot_tell"))
     if found.rates is not None and found.difference is not None and found.p_value is not None:

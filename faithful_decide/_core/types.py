@@ -39,6 +39,7 @@ __all__ = [
     "Token",
     "Usage",
     "signature_of",
+    "total",
 ]
 
 CANNOT_TELL = "cannot_tell"
@@ -185,6 +186,12 @@ def _looks(verdict: str) -> frozenset[str]:
     )
 
 
+def total(counts: Iterable[int | None]) -> int | None:
+    """A sum of what was counted; unknown if one part is."""
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the backend counted them; None where it does not say."""
@@ -192,6 +199,13 @@ class Usage:
     prompt_tokens: _Count | None = None
     cached_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+
+    @classmethod
+    def of(cls, usages: Iterable["Usage"]) -> "Usage":
+        """The tokens of all together; None where one of them does not say."""
+        parts = [(u.prompt_tokens, u.cached_tokens, u.completion_tokens) for u in usages]
+        columns = zip(*parts, strict=True) if parts else ((), (), ())
+        return cls(*map(total, columns))
 
 
 @dataclass(frozen=True, slots=True)

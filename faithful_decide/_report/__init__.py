@@ -12,12 +12,11 @@ from __future__ import annotations
 from faithful_decide._report.html import render_html, write_html
 from faithful_decide._report.junit import junit_xml, write_junit
 from faithful_decide._report.picture import thumbnail
-from faithful_decide._report.types import BatchSummary, Pictured
+from faithful_decide._report.types import BatchSummary
 from faithful_decide._report.words import findings, is_clean
 
 __all__ = [
     "BatchSummary",
-    "Pictured",
     "findings",
     "is_clean",
     "junit_xml",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from faithful_decide._core.types import Usage
-from faithful_decide._report import BatchSummary, Pictured, thumbnail
+from faithful_decide._report import BatchSummary, thumbnail
 from faithful_decide._version import __version__
 from faithful_decide.errors import FaithfulDecideError, ImageError
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import CheckReport
     from faithful_decide._batch.journaled import Kept
     from faithful_decide._batch.row import Item
-    from faithful_decide._batch.summary import Certain, QuestionSummary, Summary
+    from faithful_decide._batch.summary import QuestionSummary, Shown, Summary
 
 __all__ = ["page_of"]
 
@@ -27,38 +26,31 @@ def page_of(
     items: Iterable[Item],
     *,
     checks: Mapping[str, CheckReport],
+    left_out: Mapping[str, int],
     seconds: float,
 ) -> BatchSummary:
     """Make the page of a batch that was asked one question.
 
-    Args:
-        summary: Its rows, counted.
-        backend: Who was asked; calls and cost are those of this run.
-        items: The items once more, for the pictures. They are read no further than needed.
-        checks: What an audit that ran along has found.
-        seconds: What the run took.
-
-    Returns:
-        What `write_html` writes.
+    The items are read once more, for the pictures, and no further than needed.
     """
-    (one,) = summary.questions
-    shown = _pictures({row.id for row in (*one.most_certain, *one.least_certain)}, items)
+    (question,) = summary.questions
+    rows = (*question.most_certain, *question.least_certain)
+    pictures = _pictures({row.id for row in rows}, items)
     return BatchSummary(
         version=__version__,
-        question=one.question,
         model=backend.name,
-        samples=one.rows,
-        verdicts=one.verdicts,
-        errors=one.errors,
-        confusion=one.confusion,
-        calibration=one.calibration,
-        most_certain=_pictured(one.most_certain, shown),
-        least_certain=_pictured(one.least_certain, shown),
+        question=question.model_copy(
+            update={
+                "most_certain": _pictured(question.most_certain, pictures),
+                "least_certain": _pictured(question.least_certain, pictures),
+            }
+        ),
         checks=checks,
-        notes=_notes(one, checks),
+        left_out=left_out,
+        notes=_notes(question, checks),
         calls=backend.paid + backend.recalled,
         from_journal=backend.recalled,
-        usage=Usage(summary.prompt_tokens, None, summary.completion_tokens),
+        usage=summary.usage,
         cost_usd=None if backend.cost_usd is None else float(backend.cost_usd),
         seconds=seconds,
     )
@@ -82,24 +74,14 @@ def _pictures(wanted: set[str], items: Iterable[Item]) -> dict[str, str]:
     return found
 
 
-def _pictured(rows: Iterable[Certain], pictures: Mapping[str, str]) -> tuple[Pictured, ...]:
-    return tuple(
-        Pictured(
-            sample=row.id,
-            verdict=row.verdict,
-            probability=row.probability,
-            label=row.label or "",
-            reasoning=row.reasoning,
-            image=pictures.get(row.id, ""),
-        )
-        for row in rows
-    )
+def _pictured(rows: Iterable[Shown], pictures: Mapping[str, str]) -> tuple[Shown, ...]:
+    return tuple(row.model_copy(update={"image": pictures.get(row.id, "")}) for row in rows)
 
 
-def _notes(one: QuestionSummary, checks: Mapping[str, CheckReport]) -> tuple[str, ...]:
+def _notes(question: QuestionSummary, checks: Mapping[str, CheckReport]) -> tuple[str, ...]:
     notes = ["Tokens are those of the decisions in the rows."]
     if checks:
         notes.append("The checks rest on one call more for each decision.")
-    if one.scores_source == "mixed":
+    if question.scores_source == "mixed":
         notes.append("Probabilities come from more than one source.")
     return tuple(notes)

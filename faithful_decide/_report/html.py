@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faithful_decide._core.files import written_whole
 from faithful_decide._report import picture, text, view, words
 from faithful_decide.calibration import drawn
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
+    import os
+
     from jinja2 import Environment
 
     from faithful_decide._audit.types import AuditReport, CheckReport, DatasetAudit, ItemAudit
@@ -54,24 +55,12 @@ def write_html(
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text beside its place, then put it there.
-
-    Args:
-        path: Where to.
-        text: What to write, as UTF-8.
-
-    Raises:
-        UsageError: It cannot be written there. What was there before is still there.
-    """
-    place = Path(path)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    """Write a text such that the file is there whole, or the one that was there before."""
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(place)
+        with written_whole(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        msg = f"the report cannot be written to {place}: {error.strerror}"
+        msg = f"the report cannot be written to {Path(path)}: {error.strerror}"
         raise UsageError(msg, hint="name a file in a folder that can be written to") from error
 
 

@@ -8,48 +8,29 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from faithful_decide._audit.types import CheckReport, DatasetFlag
+from faithful_decide._batch.summary import QuestionSummary
 from faithful_decide._core.types import Frozen, Usage
-from faithful_decide.calibration import Reliability
 
-__all__ = ["BatchSummary", "Pictured"]
+__all__ = ["BatchSummary"]
 
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Pictured(Frozen):
-    """One sample that the page shows, with its picture as a data URI, or without one."""
-
-    sample: str
-    verdict: str
-    probability: Share | None = None
-    label: str = ""
-    reasoning: str = ""
-    image: str = ""
 
 
 class BatchSummary(Frozen):
     """What became of a batch that was asked one question.
 
-    `verdicts` counts decisions, `cannot_tell` among them, and `errors` counts by type what was not
-    decided; together they are `samples`. Where samples have labels, `confusion` counts verdicts by
-    label and `calibration` holds probabilities against what was right. `checks` and `flags` are
-    those of an audit that ran along.
+    `question` is what was counted of its rows. `checks` and `flags` are those of an audit that ran
+    along. Calls, cost and time are those of the run that wrote the page.
     """
 
     kind: Literal["batch_summary"] = "batch_summary"
     version: str
-    question: str
     model: str
-    samples: Count
-    verdicts: Mapping[str, Count]
-    errors: Mapping[str, Count] = {}
-    confusion: Mapping[str, Mapping[str, Count]] = {}
-    calibration: Reliability | None = None
-    most_certain: tuple[Pictured, ...] = ()
-    least_certain: tuple[Pictured, ...] = ()
+    question: QuestionSummary
     checks: Mapping[str, CheckReport] = {}
     flags: tuple[DatasetFlag, ...] = ()
+    left_out: Mapping[str, Count] = {}
+    """What the sources hold that is in no row, such as hidden files."""
     notes: tuple[str, ...] = ()
     calls: Count = 0
     from_journal: Count = 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from faithful_decide._core.files import written_whole
 from faithful_decide._core.types import Frozen
 from faithful_decide._public import public
 
@@ -55,12 +56,11 @@ def remember(report: ProbeReport, *, who: str) -> None:
         who: The name and address of the backend.
     """
     path = _path(who)
-    part = path.with_suffix(f".{os.getpid()}.part")
     # The report is in the caller's hands already; a full disk must not take it away.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(report.model_dump_json(indent=2), encoding="utf-8")
-        part.replace(path)
+        with written_whole(path) as file:
+            file.write(report.model_dump_json(indent=2).encode())
 
 
 def recall(who: str) -> ProbeReport | None:

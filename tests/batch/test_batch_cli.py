@@ -129,7 +129,6 @@ def test_a_second_run_on_the_same_journal(call, model, images):
 
 def test_compare(call, model, images):
     """Two questions, as text and as JSON; the labels of the table are used."""
-    pytest.importorskip("scipy")
     asked = ("compare", "labels.csv", "-q", "Is it red?", "--against-question", "Is it green?")
     code, out, _ = call(*asked)
     assert code == 0
@@ -239,7 +238,7 @@ def test_numbers_that_are_small_are_called_so(capsys):
     for p, shown in ((6.3e-31, "p < 0.0001"), (0.03125, "p = 0.0312"), (1.0, "p = 1 ")):
         _show(
             Comparison(
-                arms=("a", "b\x1b"),
+                sides=("a", "b\x1b"),
                 what="right",
                 items=9,
                 pairs=9,

@@ -1,4 +1,4 @@
-"""Two arms over the same samples: paired, tested exactly, and the wrong order well fenced."""
+"""Two sides over the same items: paired, tested exactly, and the wrong order well fenced."""
 
 import json
 import random
@@ -8,14 +8,13 @@ import pytest
 from faithful_decide import ContractError, Item, Question, QuestionError, UsageError
 from faithful_decide._asking.options import Options
 from faithful_decide._asking.verdict_first import KEYS, SYSTEM, verdict_first_plan
-from faithful_decide._batch.compare import Arm, _difference, compare
+from faithful_decide._batch.compare import Side, _difference, compare, mcnemar
 from faithful_decide._batch.journaled import kept
 from faithful_decide._batch.runner import Job
 from faithful_decide._core.contract import verify
 from faithful_decide.backends import Reply
 from faithful_decide.testing import ScriptedBackend, reply_text
 
-pytest.importorskip("scipy")
 QUESTION = Question("Is it red?")
 
 
@@ -36,8 +35,8 @@ def backend_of(verdicts, picture_of):
     return ScriptedBackend(line)
 
 
-def arm(name, backend, question=QUESTION, **options):
-    return Arm(name, Job(kept(backend), Options(), **options), question)
+def side(name, backend, question=QUESTION, **options):
+    return Side(name, Job(kept(backend), Options(), **options), question)
 
 
 @pytest.fixture
@@ -45,20 +44,20 @@ def both(picture_of):
     """Compares two lists of verdicts, with labels or without."""
 
     def run(first, second, labels=None, **options):
-        samples = [
+        items = [
             Item(str(n), picture_of(n), {"label": labels[n]} if labels else {})
             for n in range(len(first))
         ]
-        arms = (
-            arm("a", backend_of(first, picture_of)),
-            arm("b", backend_of(second, picture_of), **options),
+        sides = (
+            side("a", backend_of(first, picture_of)),
+            side("b", backend_of(second, picture_of), **options),
         )
-        return compare(*arms, samples)
+        return compare(*sides, items)
 
     return run
 
 
-def test_only_the_samples_on_which_they_differ_count(both):
+def test_only_the_items_on_which_they_differ_count(both):
     """With labels, being right is what is compared; 6 against 1 of 20 is p = 0.125."""
     truth = ["yes"] * 20
     first = ["yes"] * 13 + ["no"] * 7
@@ -74,7 +73,7 @@ def test_only_the_samples_on_which_they_differ_count(both):
 
 
 def test_errors_are_in_no_pair_and_abstentions_are_not_right(both):
-    """Both are counted for each arm."""
+    """Both are counted for each side."""
     found = both(["yes", None, "cannot_tell", "yes"], ["yes", "yes", "yes", None], ["yes"] * 4)
     assert (found.items, found.pairs) == (4, 2)
     assert found.errors == ({"RefusedError": 1}, {"RefusedError": 1})
@@ -83,7 +82,7 @@ def test_errors_are_in_no_pair_and_abstentions_are_not_right(both):
 
 
 def test_without_labels_the_first_verdict_is_compared(both):
-    """How often each arm says yes."""
+    """How often each side says yes."""
     found = both(["yes", "no", "no"], ["yes", "yes", "no"])
     assert found.what == "first verdict"
     assert [rate.value for rate in found.rates] == pytest.approx([1 / 3, 2 / 3])
@@ -91,7 +90,7 @@ def test_without_labels_the_first_verdict_is_compared(both):
         both(["yes"], ["left"], question=Question("Where?", ("left", "right")))
 
 
-def test_arms_that_do_the_same_differ_by_chance_only():
+def test_sides_that_do_the_same_differ_by_chance_only():
     """Of 2000 comparisons of equals with 25 pairs, 95 % of the intervals hold 0."""
     rng = random.Random(1)
     held = 0
@@ -100,6 +99,24 @@ def test_arms_that_do_the_same_differ_by_chance_only():
         found = _difference(sum(a > b for a, b in draws), sum(b > a for a, b in draws), 25)
         held += found.low <= 0 <= found.high
     assert 0.93 <= held / 2000 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [(0, 0, 1.0), (1, 6, 0.125), (6, 1, 0.125), (5, 5, 1.0), (0, 10, 2**-9), (3, 12, 0.03515625)],
+)
+def test_the_p_value_is_exact(first, second, p):
+    """Worked out by hand: twice the tail of a fair coin."""
+    assert mcnemar(first, second) == p
+
+
+def test_the_p_value_is_that_of_scipy():
+    """Also with more pairs than a float has room for."""
+    binomtest = pytest.importorskip("scipy.stats").binomtest
+    for first, second in [(0, 1), (2, 9), (17, 40), (500, 570), (9_000, 9_500)]:
+        expected = binomtest(first, first + second).pvalue
+        assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+    assert 0 < mcnemar(0, 1000) < 1e-300
 
 
 def test_the_other_order(both, picture_of):
@@ -124,12 +141,12 @@ def test_the_other_order(both, picture_of):
 def test_replies_in_the_other_order_are_checked(text, error, picture_of):
     """What would be no decision is no verdict here either."""
     backend = ScriptedBackend([text, reply_text("yes")])
-    samples = [Item("a", picture_of(0))]
-    arms = (
-        arm("a", backend, instead=verdict_first_plan),
-        arm("b", ScriptedBackend([reply_text("yes")])),
+    items = [Item("a", picture_of(0))]
+    sides = (
+        side("a", backend, instead=verdict_first_plan),
+        side("b", ScriptedBackend([reply_text("yes")])),
     )
-    assert compare(*arms, samples).errors[0] == {error: 1}
+    assert compare(*sides, items).errors[0] == {error: 1}
 
 
 def test_the_other_order_is_never_a_decision(picture_of):
@@ -148,6 +165,6 @@ def test_the_other_order_is_never_a_decision(picture_of):
 def test_orders_are_compared_by_single_replies(picture_of):
     """A vote, or two steps, would be something else."""
     job = Job(kept(ScriptedBackend([])), Options(samples=3), instead=verdict_first_plan)
-    arms = (Arm("a", job, QUESTION), arm("b", ScriptedBackend([reply_text("yes")])))
+    sides = (Side("a", job, QUESTION), side("b", ScriptedBackend([reply_text("yes")])))
     with pytest.raises(UsageError):
-        compare(*arms, [Item("a", picture_of(0))])
+        compare(*sides, [Item("a", picture_of(0))])

@@ -139,7 +139,7 @@ def test_every_row_that_is_written_can_be_read(tmp_path, kind, png):
     """Without an id, with tokens that no database holds, and with lists in what was found out."""
     if kind == "parquet":
         pytest.importorskip("pyarrow")
-    reply = Reply(reply_text("yes"), "stop", usage=Usage(10**30, None, -1))
+    reply = Reply(reply_text("yes"), "stop", usage=Usage(10**30, None, 0))
     decision = Decider(ScriptedBackend([reply])).decide(png, "Is it?")
     rows = [
         Row("", "", decision=decision, extra={"audit_flags": ["a", {"b": None}]}),

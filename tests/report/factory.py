@@ -13,6 +13,7 @@ from faithful_decide._audit.types import (
     Tally,
     Trial,
 )
+from faithful_decide._batch.summary import QuestionSummary, Shown
 from faithful_decide._core.contract import verify
 from faithful_decide._core.types import (
     Decision,
@@ -24,7 +25,7 @@ from faithful_decide._core.types import (
     Scores,
     Usage,
 )
-from faithful_decide._report import BatchSummary, Pictured
+from faithful_decide._report import BatchSummary
 from faithful_decide.calibration import reliability
 from faithful_decide.testing import reply_text
 
@@ -306,9 +307,9 @@ def dataset(size=12, image="", **changes):
 def batch(image="", **changes):
     """A batch with labels, failures and pictures."""
 
-    def pictured(index, probability):
-        return Pictured(
-            sample=f"photos/{index:04}.jpg",
+    def shown(index, probability):
+        return Shown(
+            id=f"photos/{index:04}.jpg",
             verdict="yes",
             probability=probability,
             label="yes" if index % 3 else "no",
@@ -316,26 +317,35 @@ def batch(image="", **changes):
             image=image,
         )
 
-    given = {
-        "version": "0.1.0",
-        "question": QUESTION.text,
-        "model": "openai/some-model",
-        "samples": 1000,
-        "verdicts": {"yes": 520, "no": 401, "cannot_tell": 52},
-        "errors": {"TruncatedError": 19, "RefusedError": 8},
-        "confusion": {
+    question = QuestionSummary(
+        question=QUESTION.text,
+        rows=1000,
+        decided=973,
+        abstained=52,
+        verdicts={"yes": 520, "no": 401, "cannot_tell": 52},
+        errors={"TruncatedError": 19, "RefusedError": 8},
+        labelled=921,
+        right=851,
+        confusion={
             "yes": {"yes": 480, "no": 30, "cannot_tell": 20},
             "no": {"yes": 40, "no": 371, "cannot_tell": 32},
         },
-        "calibration": reliability(
+        calibration=reliability(
             [0.5 + (i % 50) / 100 for i in range(400)],
             [i % 100 < 60 + (i % 50) * 0.6 for i in range(400)],
         ),
-        "most_certain": tuple(pictured(i, 0.998) for i in range(6)),
-        "least_certain": tuple(pictured(i + 10, 0.5) for i in range(6)),
+        scores_source="token_logprobs",
+        most_certain=tuple(shown(i, 0.998) for i in range(6)),
+        least_certain=tuple(shown(i + 10, 0.5) for i in range(6)),
+    )
+    given = {
+        "version": "0.1.0",
+        "model": "openai/some-model",
+        "question": question,
         "flags": dataset(1).flags,
         "checks": checks(),
-        "notes": ("27 samples have no verdict.",),
+        "left_out": {"hidden files": 2, ".txt files": 1},
+        "notes": ("27 images have no verdict.",),
         "calls": 1031,
         "from_journal": 200,
         "usage": Usage(800_000, 600_000, 90_000),

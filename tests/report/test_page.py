@@ -163,7 +163,7 @@ def test_only_our_own_parts_are_marked_as_safe():
         for path in TEMPLATES.glob("*.j2")
         for found in re.findall(r"\{[{%][^}]*(?:safe|autoescape)[^}]*[}%]\}", path.read_text())
     }
-    assert marked == {"{{ style|safe }}", "{{ drawn(report.calibration)|safe }}"}
+    assert marked == {"{{ style|safe }}", "{{ drawn(asked.calibration)|safe }}"}
 
 
 def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
@@ -332,9 +332,10 @@ def test_samples_with_hits_come_first(pages):
 def test_a_batch_shows_what_became_of_it(pages):
     """Counts, abstentions, errors by type, calibration, certain and uncertain ones, cost."""
     said = words(pages["batch"])
-    for expected in ("1 000 samples", "921 decided", "52 cannot tell", "27 failed", "$1.84 cost"):
+    for expected in ("1 000 images", "921 decided", "52 cannot tell", "27 failed", "$1.84 cost"):
         assert expected in said
     assert "TruncatedError 19" in said
+    assert "not asked about: 2 hidden files, 1 .txt files." in said
     assert "Least certain" in said
     assert 'role="img"' in pages["batch"]
     assert pages["batch"].count("<img ") == 12
