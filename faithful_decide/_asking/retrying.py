@@ -107,7 +107,8 @@ class Patience:
             return await asyncio.to_thread(self._call, request, nth)
         if self._memory is not None and (known := self._memory.recall(request, nth)) is not None:
             return known
-        reply: Reply = await self._retrying(AsyncRetrying)(self._aonce, self._backend, request)
+        with self._retrying(AsyncRetrying) as retrying:
+            reply: Reply = await retrying(self._aonce, self._backend, request)
         if self._memory is not None:
             self._memory.remember(request, nth, reply)
         return reply
@@ -115,7 +116,8 @@ class Patience:
     def _call(self, request: Request, nth: int) -> Reply:
         if self._memory is not None and (known := self._memory.recall(request, nth)) is not None:
             return known
-        reply: Reply = self._retrying(Retrying)(self._once, request)
+        with self._retrying(Retrying) as retrying:
+            reply: Reply = retrying(self._once, request)
         if self._memory is not None:
             self._memory.remember(request, nth, reply)
         return reply
@@ -128,14 +130,21 @@ class Patience:
         self._asked.append(request)
         return nth
 
-    def _retrying(self, kind: type[_Loop]) -> _Loop:
+    @contextmanager
+    def _retrying(self, kind: type[_Loop]) -> Iterator[_Loop]:
         """A loop of attempts; one that could not be made in time is not waited for."""
-        return kind(
+        loop = kind(
             retry=retry_if_exception_type(TransientError),
             wait=self._pause,
             stop=lambda state: state.upcoming_sleep > self._left(),
             reraise=True,
         )
+        try:
+            yield loop
+        finally:
+            # Its last steps refer to itself: a model that nobody holds would stay until garbage is
+            # collected, and a model is large.
+            loop.iter_state.reset()
 
     @staticmethod
     def _pause(state: RetryCallState) -> float:

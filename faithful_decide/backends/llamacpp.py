@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import gbnf_of_rest
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._llamacpp.engine import Engine
-from faithful_decide.backends._llamacpp.gguf import check_gguf, digest, find_pair
+from faithful_decide.backends._llamacpp.gguf import check_gguf, find_pair, parts_of
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import Capabilities, Finish, Reply, Request, Token, Usage
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
@@ -64,28 +65,12 @@ class LlamaCppBackend:
         cache_mib: int = 512,
         reuse: bool = True,
         findings: bool = True,
+        hint_too_long: str = "ask more briefly, or load the model with a larger n_ctx=",
     ) -> None:
-        """Start an engine.
+        """Start an engine. The options are those of `load_gguf`.
 
-        Args:
-            model: The language model, a GGUF file.
-            mmproj: Its projector, a GGUF file.
-            name: The model spec, for receipts.
-            label: What to call the model in replies.
-            image_limits: The images that are passed through unchanged.
-            n_ctx: Tokens of prompt and reply together.
-            n_threads: Threads to compute with.
-            n_gpu_layers: Layers to put on a GPU if there is one; -1 for as many as fit.
-            batch: Tokens of a prompt to compute at a time; with 1, what the engine remembers of
-                earlier requests cannot change a reply.
-            cache_mib: Memory for what was computed of earlier prompts.
-            reuse: Whether to use it.
-            findings: Whether the model can report typed findings.
-
-        Raises:
-            UsageError: A file or a number cannot be used.
-            MissingExtraError: The engine is not installed.
-            BackendError: It does not start.
+        With `batch=1`, what the engine remembers of earlier requests cannot change a reply.
+        `hint_too_long` says what can be done about a request that does not fit into the context.
         """
         for option, value in (("n_ctx", n_ctx), ("n_threads", n_threads)):
             if type(value) is not int or value < 1:
@@ -115,8 +100,9 @@ class LlamaCppBackend:
             batch=batch,
             cache_mib=cache_mib,
             reuse=reuse,
+            hint_too_long=hint_too_long,
         )
-        self._fingerprint = f"{self._engine.version}/{digest(model, mmproj)}"
+        self._fingerprint = f"{self._engine.version}/{digest([*parts_of(model), mmproj])}"
         # What replies depend on: the weights, wherever their files lie.
         self.identity = f"llama.cpp {self._fingerprint} n_ctx={n_ctx} batch={batch}"
 
@@ -247,6 +233,7 @@ def load_embedded(rest: str = "", *, n_threads: int = 1, reuse: bool = True) -> 
             cache_mib=16,
             reuse=reuse,
             findings=False,
+            hint_too_long="ask more briefly, or ask another model",
         )
 
 

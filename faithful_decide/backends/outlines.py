@@ -19,15 +19,18 @@ log-probabilities, and why the reply ended.
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import threading
 import time
 from collections import OrderedDict
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import regex_of_rest
 from faithful_decide.backends._knockout import hidden_places, refuse_hidden
 from faithful_decide.backends.base import Capabilities, Reply, Request, Token, Usage
@@ -56,17 +59,12 @@ class OutlinesBackend:
         *,
         name: str = "",
         reuse: bool = True,
+        weights: str = "",
     ) -> None:
-        """Take a model.
+        """Take what `outlines.from_transformers(model, processor)` returned.
 
-        Args:
-            model: What `outlines.from_transformers(model, processor)` returned.
-            name: What to call it in receipts, after `outlines/`.
-            reuse: Whether to keep what was computed of an image.
-
-        Raises:
-            UnsupportedError: It is not a vision model of Transformers.
-            MissingExtraError: Outlines or llguidance is not installed.
+        The name is what receipts call it, after `outlines/`. `weights` tells them from others where
+        that is known from their files; else they are read in memory.
         """
         if type(model).__name__ != "TransformersMultiModal":
             msg = f"this takes a vision model of Transformers, not {type(model).__name__}"
@@ -84,9 +82,10 @@ class OutlinesBackend:
         self._lock = threading.Lock()
         self._closed = False
         version = _optional("transformers").__version__
-        commit = getattr(config, "_commit_hash", None)
-        self._fingerprint = f"transformers-{version}" + (f"/{commit}" if commit else "")
-        self.identity = f"outlines/{self._label} {self._fingerprint}"
+        self._fingerprint = (
+            f"transformers-{version}/{weights or _weights(self._model, self._processor)}"
+        )
+        self.identity = f"outlines/{self._label} {self._fingerprint} {self._model.dtype}"
         self._capabilities = Capabilities(
             enforcement="grammar",
             order=True,
@@ -113,20 +112,7 @@ class OutlinesBackend:
         return f"{type(self).__name__}({self.name!r})"
 
     def generate(self, request: Request) -> Reply:
-        """Make one call.
-
-        Args:
-            request: What to send.
-
-        Returns:
-            The reply.
-
-        Raises:
-            UsageError: The backend is closed, or the schema, the prefix or what is hidden from its
-                continuation cannot be kept to.
-            UnsupportedError: Something is hidden, which this architecture cannot do.
-            BackendError: The model failed.
-        """
+        """Make one call, after those that came before it."""
         if not self._capabilities.knockout:
             refuse_hidden(request, self.name)
         with self._lock:
@@ -309,7 +295,28 @@ def load_outlines(
         outlines.from_transformers(model.to(_device(device, torch)), processor),
         name=rest,
         reuse=reuse,
+        weights=_revision(rest, model),
     )
+
+
+def _revision(name: str, model: Any) -> str:  # noqa: ANN401 - an optional package
+    """The files that a model was loaded from: a commit of the hub, or all that are in a folder."""
+    if not Path(name).is_dir():
+        return str(getattr(model.config, "_commit_hash", None) or "")
+    return digest(path for path in sorted(Path(name).iterdir()) if path.is_file())
+
+
+def _weights(model: Any, processor: Any) -> str:  # noqa: ANN401 - an optional package
+    """A hash of all weights in memory, for a model that may not be what its files are."""
+    sha256 = hashlib.sha256(str(getattr(processor, "chat_template", None)).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.is_meta:
+            # It lies on a disk until it is needed; only its name and shape tell it from others.
+            continue
+        data = tensor.detach().cpu().contiguous().flatten().view(_optional("torch").uint8)
+        sha256.update(data.numpy())
+    return sha256.hexdigest()[:16]
 
 
 def _device(said: str | None, torch: Any) -> str:  # noqa: ANN401 - an optional package

@@ -6,8 +6,10 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 import weakref
@@ -22,13 +24,16 @@ from contract import REPLY, BackendContract
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from faithful_decide import Decider
 from faithful_decide._core.contract import Content, render
 from faithful_decide._core.schema import filled, schema
 from faithful_decide._core.types import Observation
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
+from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import regex_of_rest
+from faithful_decide.backends._llamacpp.gguf import find_pair, parts_of
 from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
     BackendError,
@@ -313,14 +318,15 @@ def test_embedded_model_needs_no_system_message(backend, image):
 # ------------------------------------------------------------------------------ failures
 
 
-def test_context_overflow(backend, image):
-    """A request that does not fit says how long it is, and the next one works."""
-    with pytest.raises(
-        BackendError, match=r"\d{4} tokens long, and the context holds 1024"
-    ) as caught:
-        backend.generate(Request("", image, "word " * 3000, None, 5))
-    assert "n_ctx" in caught.value.hint
-    assert backend.generate(Request("", image, "x", None, 2)).text
+def test_context_overflow(backend, gguf, image):
+    """The caller is told how long the request is and what can be done; the next one works."""
+    for model, can_be_larger in ((backend, False), (gguf, True)):
+        with pytest.raises(
+            UsageError, match=r"\d{4} tokens long, and the context holds 1024"
+        ) as caught:
+            model.generate(Request("", image, "word " * 3000, None, 5))
+        assert ("n_ctx" in caught.value.hint) == can_be_larger
+        assert model.generate(Request("", image, "x", None, 2)).text
 
 
 def test_image_that_cannot_be_decoded(backend):
@@ -364,6 +370,73 @@ def test_projector_is_found_beside_the_model(pair):
     assert "#MMPROJ" in caught.value.hint
 
 
+def test_a_path_may_have_the_sign_that_cuts_it(pair, tmp_path):
+    """It is cut where a file ends."""
+    folder = tmp_path / "a#b.gguf"
+    folder.mkdir()
+    for file in ("model.gguf", "mmproj.gguf"):
+        shutil.copy(pair / file, folder / f"c#{file}")
+    model, projector = folder / "c#model.gguf", folder / "c#mmproj.gguf"
+    for spec in (f"{model}", f"{model}#{projector}", f"{model}#c#mmproj.gguf"):
+        assert find_pair(spec) == (model, projector)
+    for spec, named in (("x#y.gguf#z", "x#y.gguf"), ("none.gguf#z.gguf", "none.gguf")):
+        with pytest.raises(UsageError, match=re.escape(repr(named))):
+            find_pair(spec)
+
+
+def test_other_weights_are_another_model(pair, png):
+    """Wherever they differ, and in each part of a model that was split; a copy is the same."""
+    model = pair / "model.gguf"
+
+    def known(spec=f"gguf/{model}"):
+        with closing(load_backend(spec, n_ctx=256)) as loaded:
+            return loaded.identity
+
+    first = known()
+    assert known() == first
+    copy = pair / "copy.gguf"
+    shutil.copy(model, copy)
+    assert known(f"gguf/{copy}#mmproj.gguf") == first
+    for file in (model, pair / "mmproj.gguf"):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        assert known() != first
+    parts = [pair / f"m-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for part in parts:
+        part.touch()
+    assert parts_of(parts[0]) == parts_of(parts[1]) == parts
+    assert parts_of(model) == [model]
+
+
+def test_no_byte_of_a_large_file_is_left_out(tmp_path, monkeypatch):
+    """It is hashed in parts."""
+    monkeypatch.setattr("faithful_decide.backends._digest._PART", 1000)
+    file, seen = tmp_path / "file", set()
+    for place in (None, 0, 999, 1000, 1500, 3455):
+        data = bytearray(3456)
+        if place is not None:
+            data[place] = 1
+        file.write_bytes(data)
+        seen.add(digest([file]))
+    assert len(seen) == 6
+
+
+def test_the_journal_does_not_mix_them_up(pair, png):
+    """A reply of one set of weights is no reply of another."""
+    spec, path = f"gguf/{pair / 'model.gguf'}", pair / "journal"
+    asked = ("Is it red?",)
+    with Decider(spec, journal=path, n_ctx=1024) as decider:
+        decider.decide(png, *asked)
+        assert (decider.backend.paid, decider.backend.recalled) == (1, 0)
+    data = bytearray((pair / "mmproj.gguf").read_bytes())
+    data[len(data) // 2] ^= 1
+    (pair / "mmproj.gguf").write_bytes(data)
+    with Decider(spec, journal=path, n_ctx=1024) as decider:
+        decider.decide(png, *asked)
+        assert (decider.backend.paid, decider.backend.recalled) == (1, 0)
+
+
 @pytest.mark.parametrize("damage", ["cut", "swapped"])
 def test_files_that_cannot_be_loaded(pair, damage):
     """A damaged model, or the two files exchanged, is an error and not the end of the process."""
@@ -401,6 +474,37 @@ def test_missing_engine(monkeypatch):
 # ------------------------------------------------------------------------------ the listener
 
 
+def sockets(pid):
+    """The lines of the kernel's tables about sockets of a process."""
+    files = Path(f"/proc/{pid}/fd").iterdir()
+    links = (str(file.readlink()) for file in files if file.is_symlink())
+    own = {link[len("socket:[") : -1] for link in links if link.startswith("socket:")}
+    return {
+        (kind, line)
+        for kind in ("tcp", "tcp6", "unix")
+        for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()
+        if own & set(line.split())
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("folder", [None, "x" * 120, "not/there"])
+def test_nobody_can_connect_to_the_engine(monkeypatch, tmp_path, folder):
+    """It listens on no port, and on a socket whose name is gone; wherever temporary files lie."""
+    if folder is not None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
+        if "/" not in folder:
+            (tmp_path / folder).mkdir()
+    before = sockets(os.getpid())
+    with closing(load_backend("embedded")) as backend:
+        opened = sockets(os.getpid()) - before
+        assert {kind for kind, _ in opened} == {"unix"}
+        address = Path(backend._engine._server.get().listening_address.removeprefix("unix://"))
+        assert not address.parent.exists()
+        assert backend.generate(Request("", None, "Question: Is there a dog?", None, 2)).text
+    assert sockets(os.getpid()) <= before
+
+
 def status_of(url, key=None, body=None):
     """What a route answers."""
     headers = {"Content-Type": "application/json"}
@@ -415,12 +519,14 @@ def status_of(url, key=None, body=None):
         return error.code
 
 
-def test_nobody_else_can_use_the_engine(monkeypatch, capfd):
-    """The port is on this machine only, wants a key on every route, and the key is kept nowhere."""
+def test_where_there_are_no_such_sockets(monkeypatch, capfd):
+    """It is on this machine only, wants a key on every route, and the key is kept nowhere."""
+    monkeypatch.delattr(socket, "AF_UNIX")
     known = "k" * 43
     monkeypatch.setattr(secrets, "token_urlsafe", lambda _: known)
     backend = load_backend("embedded")
-    (server,) = backend._engine._server
+    server = backend._engine._server.get()
+    monkeypatch.undo()
     address = server.listening_address
     assert address.startswith("http://127.0.0.1:")
     chat = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
@@ -447,6 +553,7 @@ def test_nobody_else_can_use_the_engine(monkeypatch, capfd):
     for kept in (backend, backend._engine, server):
         assert known not in repr(kept)
         assert known not in str(getattr(kept, "__dict__", ""))
+    del server
     backend.close()
     assert capfd.readouterr() == ("", "")
 
@@ -512,12 +619,17 @@ def test_close_while_calls_are_running(fresh):
 
 
 ASK = """
-import os, sys, threading
+import os, sys, threading, time
 from faithful_decide.backends.base import Request
 from faithful_decide.backends import load_backend
 backend = load_backend("embedded")
 request = Request("", None, "Question: Is there a dog?", None, 4)
 backend.generate(request)
+
+def endless():
+    while True:
+        backend.generate(request)
+
 """
 
 
@@ -532,6 +644,7 @@ backend.generate(request)
         "backend.cycle = backend; del backend",
         "sys.exit(0)",
         "threading.Thread(target=lambda: [backend.generate(request) for _ in range(20)]).start()",
+        "for _ in range(4): threading.Thread(target=endless, daemon=True).start()",
     ],
 )
 def test_process_ends_quietly(end):
@@ -540,14 +653,30 @@ def test_process_ends_quietly(end):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_last_reference_releases_the_engine():
-    """A backend that nobody holds any more takes its engine with it."""
-    backend = load_backend("embedded")
-    engine, server = weakref.ref(backend._engine), backend._engine._server
-    del backend
-    gc.collect()
-    assert engine() is None
-    assert server == []
+def test_last_reference_releases_the_engine(picture):
+    """One that nobody holds any more ends at once, without waiting for garbage to be collected."""
+    gc.disable()
+    try:
+        decider = Decider("embedded")
+        decider.decide(picture, "Is there a dog?")
+        engine, server = weakref.ref(decider.backend._engine), decider.backend._engine._server
+        del decider
+        assert engine() is None
+        assert server.get() is None
+    finally:
+        gc.enable()
+
+
+def test_engines_that_only_garbage_holds_do_not_pile_up():
+    """The next one to be loaded collects them."""
+    engines = []
+    for _ in range(3):
+        backend = load_backend("embedded")
+        backend.cycle = backend
+        engines.append(weakref.ref(backend._engine))
+        del backend
+    load_backend("embedded").close()
+    assert [engine() for engine in engines] == [None] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -579,6 +708,44 @@ print(child.exitcode, bool(backend.generate(request).text))
     assert "forked" in done.stdout
     assert done.stdout.endswith("\n0 True\n")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+POOL = """
+import multiprocessing, warnings
+warnings.simplefilter("ignore")
+
+def work(_):
+    load_backend("embedded").close()
+    return "loaded"
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    try:
+        print(pool.map_async(work, range(4)).get(30))
+    except Exception as error:
+        print(type(error).__name__, error, error.hint)
+"""
+PLAIN = """
+if os.fork() == 0:
+    load_backend("embedded")
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_child_of_an_open_model_cannot_load_another():
+    """It would crash when that is closed. It is told what to do, and comes to an end."""
+    done = run_python(ASK + POOL)
+    assert done.stdout.startswith(
+        "UsageError a model cannot be loaded in a process that was forked"
+    )
+    assert "spawn" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run_python(ASK + "backend.close()" + POOL)
+    assert (done.returncode, done.stdout) == (0, "['loaded', 'loaded', 'loaded', 'loaded']\n")
+    if sys.platform == "linux":
+        done = run_python(ASK + PLAIN)
+        assert (done.returncode, done.stdout) == (0, "1\n")
+        assert "forked while one was open" in done.stderr
 
 
 def test_grammar_leaves_nothing_empty():

@@ -1,6 +1,8 @@
 """Hugging Face models through Outlines: the embedded weights in that form, and what is refused."""
 
 import json
+import shutil
+from contextlib import closing
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -231,6 +233,38 @@ def test_logprobs_are_from_before_the_constraint(backend, request_):
     reply = backend.generate(replace(request_, schema=shape, top_logprobs=5))
     assert json.loads(reply.text) == {"w": "zephyr"}
     assert any(token.data not in token.top for token in reply.tokens)
+
+
+def test_other_weights_are_another_model(converted, tmp_path):
+    """On a disk and in memory, also where they differ in the middle only."""
+    import outlines
+    import torch
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    from faithful_decide.backends.outlines import OutlinesBackend
+
+    copy = tmp_path / "copy"
+    shutil.copytree(converted, copy)
+
+    def known():
+        with closing(load_backend(f"outlines/{copy}", device="cpu")) as loaded:
+            return loaded.identity
+
+    first = known()
+    assert known() == first
+    (weights,) = copy.glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    assert known() != first
+
+    model = LlavaForConditionalGeneration.from_pretrained(converted)
+    live = outlines.from_transformers(model, AutoProcessor.from_pretrained(converted))
+    before = OutlinesBackend(live).identity
+    assert OutlinesBackend(live).identity == before
+    with torch.no_grad():
+        list(model.parameters())[7].view(-1)[3] += 1
+    assert OutlinesBackend(live).identity != before
 
 
 @pytest.mark.parametrize(

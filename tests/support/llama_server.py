@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faithful_decide.backends._llamacpp.engine import _params
+from faithful_decide.backends._llamacpp.engine import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ def llamacpp_server() -> Iterator[tuple[str, str]]:
     """Start it; gives its address and its key."""
     import xllamacpp
 
-    params = _params(xllamacpp, reuse=True)
+    params = settings(xllamacpp, reuse=True)
     params.model.path, params.mmproj.path = str(FOLDER / "model.gguf"), str(FOLDER / "mmproj.gguf")
     params.n_ctx, params.n_ubatch, params.n_gpu_layers = 1024, 1, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1

@@ -7,30 +7,20 @@ ends with `mmproj`. All that can be wrong with the files is found here, before a
 
 from __future__ import annotations
 
-import hashlib
+import re
 from pathlib import Path
 
 from faithful_decide.errors import UsageError
 
-__all__ = ["check_gguf", "digest", "find_pair"]
+__all__ = ["check_gguf", "find_pair", "parts_of"]
 
 _MAGIC = b"GGUF"
-_SAMPLE = 2**20
+_PART = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf", re.DOTALL)
 
 
 def find_pair(spec: str) -> tuple[Path, Path]:
-    """Find a model and its projector.
-
-    Args:
-        spec: `PATH` or `PATH#MMPROJ`; a projector without a folder is looked for beside the model.
-
-    Returns:
-        The model and the projector.
-
-    Raises:
-        UsageError: A file is missing or not GGUF, or it is not clear which projector is meant.
-    """
-    path, _, projector = spec.partition("#")
+    """Find the files that `PATH` or `PATH#MMPROJ` names; a bare MMPROJ may lie beside the model."""
+    path, projector = _cut(spec)
     if not path:
         msg = "a GGUF model needs the path of its file"
         raise UsageError(msg, hint="write gguf/PATH or gguf/PATH#MMPROJ")
@@ -43,6 +33,17 @@ def find_pair(spec: str) -> tuple[Path, Path]:
         mmproj = model.parent / mmproj
     check_gguf(mmproj, "the projector")
     return model, mmproj
+
+
+def _cut(spec: str) -> tuple[str, str]:
+    """Cut at the `#` that stands before the projector: a path may have others."""
+    places = [*(match.start() for match in re.finditer("#", spec)), len(spec)]
+    cuts = [(spec[:place], spec[place + 1 :]) for place in places]
+    for path, projector in reversed(cuts):
+        if Path(path).expanduser().is_file():
+            return path, projector
+    # There is no such file; the message had better name what looks like one.
+    return next((cut for cut in cuts if cut[0].endswith(".gguf")), cuts[0])
 
 
 def _sibling(model: Path) -> Path:
@@ -60,41 +61,25 @@ def _sibling(model: Path) -> Path:
 
 
 def check_gguf(path: Path, what: str) -> None:
-    """Refuse a file that is not there or not GGUF.
-
-    Args:
-        path: The file.
-        what: What it is meant to be, for the message.
-
-    Raises:
-        UsageError: It cannot be read, or does not start as a GGUF file does.
-    """
+    """Refuse a file that is not there, cannot be read, or does not start as a GGUF file does."""
     try:
+        if not path.is_file() and path.exists():
+            raise IsADirectoryError(0, "it is no ordinary file")
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
-    except OSError as error:
-        msg = f"{what} {str(path)!r} cannot be read: {error.strerror or error}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        msg = f"{what} {str(path)!r} cannot be read: {reason}"
         raise UsageError(msg, hint="check the path of the file") from None
     if magic != _MAGIC:
         msg = f"{what} {str(path)!r} is not a GGUF file"
         raise UsageError(msg, hint="a model in another format has to be converted to GGUF first")
 
 
-def digest(*paths: Path) -> str:
-    """Identify files by their sizes, first and last mebibytes: at once, however large they are.
-
-    Args:
-        *paths: The files.
-
-    Returns:
-        Sixteen hexadecimal digits.
-    """
-    sha256 = hashlib.sha256()
-    for path in paths:
-        size = path.stat().st_size
-        sha256.update(f"{size} ".encode())
-        with path.open("rb") as file:
-            sha256.update(file.read(_SAMPLE))
-            file.seek(max(0, size - _SAMPLE))
-            sha256.update(file.read(_SAMPLE))
-    return sha256.hexdigest()[:16]
+def parts_of(model: Path) -> list[Path]:
+    """The files that a model consists of: a large one may be split, and is named by any part."""
+    if (match := _PART.fullmatch(model.name)) is None:
+        return [model]
+    name, count = match.groups()
+    parts = (model.with_name(f"{name}-{n:05}-of-{count}.gguf") for n in range(1, int(count) + 1))
+    return [part for part in parts if part.is_file()]
