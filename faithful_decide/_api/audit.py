@@ -11,13 +11,13 @@ import asyncio
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from faithful_decide._api.opening import open_backend, opened, question_of
 from faithful_decide._asking.decision import check_askable
 from faithful_decide._asking.limiter import gate_of
-from faithful_decide._asking.options import YES_NO, Options, named_in, twin_of
-from faithful_decide._asking.plans import TIMEOUT_S, arun, run
+from faithful_decide._asking.options import Options, named_in, takes_options, twin_of
+from faithful_decide._asking.plans import arun, run
 from faithful_decide._audit.case import Case, check_auditable
 from faithful_decide._audit.dataset import item_of, pooled_report
 from faithful_decide._audit.flags import Thresholds
@@ -35,15 +35,13 @@ from faithful_decide._public import public
 from faithful_decide.errors import FaithfulDecideError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
 
     from faithful_decide._asking.limiter import Gate
     from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.types import Tier
-    from faithful_decide._batch.journal import Journal
     from faithful_decide._core.types import Question
     from faithful_decide._images.load import ImageSource, SourceImage
     from faithful_decide._images.prepare import PreparedImage
@@ -60,8 +58,12 @@ EXPECTED = "label"
 _SHOWN_BYTES = 200_000
 
 
+NOT_OF_AN_AUDIT = ("samples", "retries")
+"""Options of a decision that an audit does not have: it draws replies of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _How:
+class _How(Options):
     """How to audit, and whom. Checked when it is made, before anything is loaded."""
 
     model: Backend | str | None = None
@@ -71,34 +73,24 @@ class _How:
     judge: Backend | str | None = None
     judge_options: Mapping[str, Any] | None = None
     other_image: ImageSource | SourceImage | None = None
-    verdicts: Sequence[str] = YES_NO
-    abstain: bool = True
-    seed: int | None = None
-    max_tokens: int = 512
-    timeout: float = TIMEOUT_S
-    allow_urls: bool = False
     thresholds: str | None = None
-    journal: Journal | str | os.PathLike[str] | None = None
     limits: Thresholds = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse a tier, numbers or thresholds that cannot be."""
+        Options.__post_init__(self)
         if self.tier not in TIERS:
             msg = f"there is no tier {self.tier!r}"
             raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
-        numbers = Options(seed=self.seed, max_tokens=self.max_tokens, timeout=self.timeout)
-        for name in ("seed", "max_tokens", "timeout"):
-            object.__setattr__(self, name, getattr(numbers, name))
         text = self.thresholds
         limits = Thresholds.shipped() if text is None else Thresholds.read(text)
         object.__setattr__(self, "limits", limits)
 
     @classmethod
-    def split(cls, given: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
-        """Part keyword arguments into those of an audit and those for the backend."""
-        names = {part.name for part in fields(cls) if part.init}
-        own = {name: value for name, value in given.items() if name in names}
-        return cls(**own), {name: value for name, value in given.items() if name not in names}
+    def names(cls) -> set[str]:
+        """Those of an audit."""
+        own = {part.name for part in fields(cls) if part.init} - {"audited"}
+        return own.difference(NOT_OF_AN_AUDIT)
 
     def question(self, question: str | Question) -> Question:
         """The question that is meant."""
@@ -106,6 +98,7 @@ class _How:
 
 
 @public
+@takes_options(without=NOT_OF_AN_AUDIT)
 def audit(
     image: ImageSource | SourceImage,
     question: str | Question,
@@ -117,15 +110,8 @@ def audit(
     judge: Backend | str | None = None,
     judge_options: Mapping[str, Any] | None = None,
     other_image: ImageSource | SourceImage | None = None,
-    verdicts: Sequence[str] = YES_NO,
-    abstain: bool = True,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    timeout: float = TIMEOUT_S,
-    allow_urls: bool = False,
     thresholds: str | None = None,
-    journal: Journal | str | os.PathLike[str] | None = None,
-    **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
+    **options: object,
 ) -> AuditReport:
     """Test whether the reasoning of a decision carried its verdict.
 
@@ -148,15 +134,10 @@ def audit(
         judge_options: Options of the backend that `judge` names.
         other_image: A picture about which the model by itself decides otherwise; tier `full` looks
             whether it asserts the first verdict of it.
-        verdicts: The verdicts to choose from.
-        abstain: Whether the model may also say `cannot_tell`.
-        seed: Draws other samples; without it the seed belongs to the content.
-        max_tokens: The longest reply.
-        timeout: Seconds for the whole audit.
-        allow_urls: Whether images may be fetched from http(s) URLs.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
-        journal: A journal or its path; an audit that was interrupted goes on where it was.
-        **options: Options of the backend that `model` names.
+        **options: The options of `decide` but for `samples` and `retries`, and those of the backend
+            that `model` names. `timeout` is for the whole audit; without a `seed` the content sets
+            it; with a `journal` an audit that was interrupted goes on where it was.
 
     Returns:
         The report. No flag means that nothing was found by what was asked, and no more.
@@ -166,25 +147,21 @@ def audit(
         BackendError: The model could not be run, or did not make the decision.
         ReplyError: It replied with something that holds no verdict, so there is nothing to audit.
     """
-    how = _How(
-        model=model,
-        tier=tier,
-        reader=reader,
-        reader_options=reader_options,
-        judge=judge,
-        judge_options=judge_options,
-        other_image=other_image,
-        verdicts=verdicts,
-        abstain=abstain,
-        seed=seed,
-        max_tokens=max_tokens,
-        timeout=timeout,
-        allow_urls=allow_urls,
-        thresholds=thresholds,
-        journal=journal,
+    how, rest = _How.split(
+        {
+            **options,
+            "model": model,
+            "tier": tier,
+            "reader": reader,
+            "reader_options": reader_options,
+            "judge": judge,
+            "judge_options": judge_options,
+            "other_image": other_image,
+            "thresholds": thresholds,
+        }
     )
     with ExitStack() as stack:
-        begun = _begun(stack, image, question, how, options)
+        begun = _begun(stack, image, question, how, rest)
         return begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
 
 
@@ -206,6 +183,7 @@ async def aaudit(
 
 
 @public
+@takes_options(without=NOT_OF_AN_AUDIT)
 def audit_dataset(
     items: Iterable[Item | tuple[ImageSource | SourceImage, str | Question]],
     question: str | Question | None = None,
@@ -216,16 +194,9 @@ def audit_dataset(
     reader_options: Mapping[str, Any] | None = None,
     judge: Backend | str | None = None,
     judge_options: Mapping[str, Any] | None = None,
-    verdicts: Sequence[str] = YES_NO,
-    abstain: bool = True,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    timeout: float = TIMEOUT_S,
-    allow_urls: bool = False,
     thresholds: str | None = None,
-    journal: Journal | str | os.PathLike[str] | None = None,
     progress: Callable[[ItemAudit], object] | None = None,
-    **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
+    **options: object,
 ) -> DatasetAudit:
     """Audit many decisions and pool what was found.
 
@@ -241,16 +212,10 @@ def audit_dataset(
         reader_options: Options of the backend that `reader` names.
         judge: Who compares wording that rules cannot; nobody by default.
         judge_options: Options of the backend that `judge` names.
-        verdicts: The verdicts to choose from.
-        abstain: Whether the model may also say `cannot_tell`.
-        seed: Draws other samples, and the bootstrap.
-        max_tokens: The longest reply.
-        timeout: Seconds for each item.
-        allow_urls: Whether an image may be fetched from an http(s) URL.
-        thresholds: Thresholds of your own, as JSON.
-        journal: A journal or its path.
+        thresholds: Thresholds of your own, as JSON; by default those of the package.
         progress: Called after each item with what became of it.
-        **options: Options of the backend that `model` names.
+        **options: The options of `decide` but for `samples` and `retries`, and those of the backend
+            that `model` names. `timeout` is for each item; `seed` draws the bootstrap, too.
 
     Returns:
         The pooled report; its intervals are clustered by image.
@@ -259,27 +224,23 @@ def audit_dataset(
         UsageError: There is no item, or the model, the tier or the thresholds cannot be used.
         BackendError: The model could not be loaded.
     """
-    how = _How(
-        model=model,
-        tier=tier,
-        reader=reader,
-        reader_options=reader_options,
-        judge=judge,
-        judge_options=judge_options,
-        verdicts=verdicts,
-        abstain=abstain,
-        seed=seed,
-        max_tokens=max_tokens,
-        timeout=timeout,
-        allow_urls=allow_urls,
-        thresholds=thresholds,
-        journal=journal,
+    how, rest = _How.split(
+        {
+            **options,
+            "model": model,
+            "tier": tier,
+            "reader": reader,
+            "reader_options": reader_options,
+            "judge": judge,
+            "judge_options": judge_options,
+            "thresholds": thresholds,
+        }
     )
     common = None if question is None else how.question(question)
     started = time.perf_counter()
     done: list[tuple[ItemAudit, AuditReport | None]] = []
     with ExitStack() as stack:
-        asked = _asked(stack, how, options, named_in(audit_dataset))
+        asked = _asked(stack, how, rest, named_in(audit_dataset))
         gate = _gate(asked)
         for index, given in enumerate(items):
             item, about = _item(index, given, common, how)
@@ -314,7 +275,7 @@ def audit_dataset(
         how.limits,
         model=asked.model.name,
         reader=asked.reader.name,
-        seed=seed,
+        seed=how.seed,
         seconds=time.perf_counter() - started,
     )
 

@@ -91,9 +91,14 @@ class Options:
             object.__setattr__(self, "seed", 0)
 
     @classmethod
+    def names(cls) -> set[str]:
+        """The keyword arguments that go in here."""
+        return {row.name for row in table()}
+
+    @classmethod
     def split(cls, given: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
         """Part keyword arguments into those of this table and those for the backend."""
-        names = {row.name for row in table()}
+        names = cls.names()
         own = {name: value for name, value in given.items() if name in names}
         return cls(**own), {name: value for name, value in given.items() if name not in names}
 
