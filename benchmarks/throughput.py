@@ -153,7 +153,8 @@ def beside_daft(options: Options) -> Iterator[Row]:
                 model="openai/faulty",
                 concurrency=CONCURRENCY,
                 journal=Path(name) / f"daft-{number}.journal",
-                options={"base_url": address, "logprobs": False},
+                base_url=address,
+                logprobs=False,
             )
             made = table.with_column("decision", decide(table["path"])).to_pydict()
             column = time.perf_counter() - started

@@ -24,19 +24,17 @@ except ImportError:
     raise MissingExtraError(extra, needed_for="A column of decisions for Daft") from None
 
 from faithful_decide._api.many import CONCURRENCY
-from faithful_decide._api.tables import FIELDS, Asker, check_model
-from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._api.tables import FIELDS, Asker, check_sendable
+from faithful_decide._asking.options import named_in, takes_options, whole
 from faithful_decide.backends.registry import loader_to_take_along
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from faithful_decide._core.types import Question
 
 __all__ = ["decide_udf"]
 
-_YES_NO = ("yes", "no")
 _KINDS = {str: daft.DataType.string(), int: daft.DataType.int64(), float: daft.DataType.float64()}
 STRUCT = daft.DataType.struct({name: _KINDS[kind] for name, kind in FIELDS.items()})
 
@@ -47,38 +45,22 @@ class _Decide(Asker):
         return await self.ask(image)
 
 
+@takes_options()
 def decide_udf(
     question: str | Question,
     *,
     model: str | None = None,
-    verdicts: Sequence[str] = _YES_NO,
-    abstain: bool = True,
-    samples: int = 1,
-    seed: int | None = None,
-    max_tokens: int = 512,
-    retries: int = 0,
-    timeout: float = TIMEOUT_S,
-    allow_urls: bool = False,
-    journal: str | os.PathLike[str] | None = None,
     concurrency: int = CONCURRENCY,
-    options: Mapping[str, Any] | None = None,
+    **options: Any,  # noqa: ANN401 - those of decide
 ) -> Callable[[daft.Expression], daft.Expression]:
     """Make a function of a column of images that gives a column of decisions.
 
     Args:
         question: The question; a `Question` brings its own verdicts.
-        model: A model spec, as in `decide`. It is loaded where the rows are.
-        verdicts: As in `decide`.
-        abstain: As in `decide`.
-        samples: As in `decide`.
-        seed: As in `decide`.
-        max_tokens: As in `decide`.
-        retries: As in `decide`.
-        timeout: As in `decide`.
-        allow_urls: As in `decide`.
-        journal: The path of a journal on the machine where the rows are.
+        model: A model spec. It is loaded where the rows are.
         concurrency: How many images are under way at a time.
-        options: Options of the backend, without any key.
+        **options: The options of `decide`, and those of the backend but for its key. A journal is
+            a path on the machine where the rows are.
 
     Returns:
         The function. The column is a struct: `status` is "decided" or "failed", and the other
@@ -87,22 +69,12 @@ def decide_udf(
     Raises:
         UsageError: The model or an option cannot be used like this.
     """
-    check_model(model, options)
-    made: Callable[[daft.Expression], daft.Expression] = daft.cls(
-        _Decide, max_concurrency=concurrency
-    )(
+    check_sendable(model, options, named_in(decide_udf))
+    most = whole("concurrency", concurrency, 1)
+    made: Callable[[daft.Expression], daft.Expression] = daft.cls(_Decide, max_concurrency=most)(
         question,
-        verdicts=verdicts,
-        abstain=abstain,
         model=model,
-        options=dict(options or {}),
         loader=None if model is None else loader_to_take_along(model),
-        samples=samples,
-        seed=seed,
-        max_tokens=max_tokens,
-        retries=retries,
-        timeout=timeout,
-        allow_urls=allow_urls,
-        journal=journal,
+        **options,
     )
     return made

@@ -30,20 +30,18 @@ except ImportError:
     raise MissingExtraError(extra, needed_for="A column of decisions for Ray") from None
 
 from faithful_decide._api.many import CONCURRENCY
-from faithful_decide._api.tables import FIELDS, Asker
-from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._api.tables import FIELDS, Asker, check_sendable
+from faithful_decide._asking.options import named_in, takes_options, whole
 from faithful_decide.backends._loop import Loop
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from faithful_decide._core.types import Question
 
 __all__ = ["DecideBatch"]
 
-_YES_NO = ("yes", "no")
 _KINDS = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 STRUCT = pa.struct([(name, _KINDS[kind]) for name, kind in FIELDS.items()])
 
@@ -51,6 +49,7 @@ STRUCT = pa.struct([(name, _KINDS[kind]) for name, kind in FIELDS.items()])
 class DecideBatch:
     """A callable class for `map_batches`, with `batch_format="pyarrow"`."""
 
+    @takes_options()
     def __init__(
         self,
         question: str | Question,
@@ -58,17 +57,8 @@ class DecideBatch:
         image: str = "image",
         decision: str = "decision",
         model: str | None = None,
-        verdicts: Sequence[str] = _YES_NO,
-        abstain: bool = True,
-        samples: int = 1,
-        seed: int | None = None,
-        max_tokens: int = 512,
-        retries: int = 0,
-        timeout: float = TIMEOUT_S,
-        allow_urls: bool = False,
-        journal: str | os.PathLike[str] | None = None,
         concurrency: int = CONCURRENCY,
-        options: Mapping[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401 - those of decide
     ) -> None:
         """Load the model, in the actor.
 
@@ -77,39 +67,20 @@ class DecideBatch:
             image: The column of images: paths, bytes, or tensors of 8-bit pixels.
             decision: The column that is added: a struct whose `status` is "decided" or "failed",
                 and whose other fields are those of a row of a batch.
-            model: A model spec, as in `decide`.
-            verdicts: As in `decide`.
-            abstain: As in `decide`.
-            samples: As in `decide`.
-            seed: As in `decide`.
-            max_tokens: As in `decide`.
-            retries: As in `decide`.
-            timeout: As in `decide`.
-            allow_urls: As in `decide`.
-            journal: The path of a journal on the machine where the actor is.
+            model: A model spec.
             concurrency: How many images are under way at a time, in each actor.
-            options: Options of the backend, without any key.
+            **options: The options of `decide`, and those of the backend but for its key. A journal
+                is a path on the machine where the actor is.
 
         Raises:
             UsageError: The question, the model or an option cannot be used.
             BackendError: The model could not be loaded.
             StorageError: The journal cannot be used.
         """
-        self._image, self._decision, self._concurrency = image, decision, concurrency
-        self._asker = Asker(
-            question,
-            verdicts=verdicts,
-            abstain=abstain,
-            model=model,
-            options=options,
-            samples=samples,
-            seed=seed,
-            max_tokens=max_tokens,
-            retries=retries,
-            timeout=timeout,
-            allow_urls=allow_urls,
-            journal=journal,
-        )
+        check_sendable(model, options, named_in(type(self)))
+        self._image, self._decision = image, decision
+        self._concurrency = whole("concurrency", concurrency, 1)
+        self._asker = Asker(question, model=model, **options)
         self._loop = Loop()
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
 """One table of options: every door takes what it says, and what nobody knows is not ignored."""
 
 import asyncio
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -8,7 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from faithful_decide import Decider, UsageError, adecide, decide, decide_many, load_backend
+from faithful_decide import (
+    Decider,
+    UsageError,
+    aaudit,
+    adecide,
+    audit,
+    audit_dataset,
+    decide,
+    decide_many,
+    load_backend,
+)
 from faithful_decide._asking.options import Options, table
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
@@ -24,11 +35,22 @@ def test_decide_is_the_table():
     assert all(row.metadata["help"].endswith(".") for row in ROWS.values())
 
 
-@pytest.mark.parametrize("door", [adecide, Decider, decide_many])
-def test_the_other_doors_show_the_same(door):
+@pytest.mark.parametrize(
+    ("door", "without"),
+    [
+        (adecide, ()),
+        (Decider, ()),
+        (decide_many, ()),
+        (audit, ("samples", "retries")),
+        (aaudit, ("samples", "retries")),
+        (audit_dataset, ("samples", "retries")),
+    ],
+)
+def test_the_other_doors_show_the_same(door, without):
     """Whoever asks `help` sees every option with its default."""
     shown, original = inspect.signature(door).parameters, inspect.signature(decide).parameters
-    for name in ROWS:
+    assert not set(without) & set(shown)
+    for name in ROWS.keys() - set(without):
         assert (shown[name].default, shown[name].kind) == (
             original[name].default,
             original[name].kind,
@@ -131,3 +153,27 @@ def test_a_decision_loads_no_audit_and_no_batch():
     loaded = set(done.stdout.split()) - {"faithful_decide.testing"}
     assert [name for name in loaded if "_audit" in name or "_batch" in name] == []
     assert len(loaded) <= 60
+
+
+def test_an_option_of_a_decision_is_not_dropped_by_an_audit(png):
+    """It has none of these, and says so."""
+    for call in (audit, lambda *a, **k: asyncio.run(aaudit(*a, **k))):
+        with pytest.raises(UsageError, match="samples"):
+            call(png, "Is it?", model=ScriptedBackend([]), samples=3)
+
+
+def test_the_doors_for_large_tables_show_the_table():
+    """Where what they need is installed."""
+    pytest.importorskip("pyarrow")
+    from faithful_decide.ray import DecideBatch
+
+    doors = [DecideBatch]
+    if importlib.util.find_spec("daft"):
+        from faithful_decide.daft import decide_udf
+
+        doors.append(decide_udf)
+    for door in doors:
+        shown = inspect.signature(door).parameters
+        assert {name: shown[name].default for name in ROWS} == {
+            name: row.default for name, row in ROWS.items()
+        }

@@ -12,43 +12,45 @@ is not among its options: each process takes it from its own environment.
 
 from __future__ import annotations
 
+import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._api.decide import Decider
+from faithful_decide._api.opening import question_of, spec_of
+from faithful_decide._asking.options import Options
 from faithful_decide._batch.row import OF_A_ROW, OWN_COLUMNS, Row, flat
 from faithful_decide._core.types import Question
-from faithful_decide.backends.registry import bring
+from faithful_decide.backends.registry import bring, check_options
 from faithful_decide.errors import AuthError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from faithful_decide.backends.base import Backend
 
-__all__ = ["FIELDS", "Asker", "check_model"]
+__all__ = ["FIELDS", "Asker", "check_sendable"]
 
 FIELDS = {name: kind for name, kind in OWN_COLUMNS.items() if name not in {"id", "question"}}
 """The fields of the struct, and what is in them; each may be null."""
 
 
-def check_model(model: object, options: Mapping[str, Any] | None) -> None:
-    """Refuse what cannot be sent to another process, or should not be.
+def check_sendable(model: object, options: Mapping[str, Any], known: Iterable[str] = ()) -> None:
+    """Refuse what cannot be sent to another process, or should not be, and what would fail there.
 
-    Args:
-        model: The model.
-        options: The options of its backend.
-
-    Raises:
-        UnsupportedError: The model is a live one.
-        UsageError: There is a key among the options.
+    `known` are the arguments of the caller, for the hint about an option that does not exist.
     """
     if not (model is None or isinstance(model, str)):
         msg = "a loaded model cannot be sent to the processes of an engine"
         raise UnsupportedError(msg, hint='name it by a spec, such as model="embedded"')
-    if options and "api_key" in options:
+    how, rest = Options.split(options)
+    if not (how.journal is None or isinstance(how.journal, str | os.PathLike)):
+        msg = "an open journal cannot be sent to the processes of an engine"
+        raise UnsupportedError(msg, hint="name it by its path: journal=PATH")
+    if "api_key" in rest:
         msg = "an API key would be copied into plans, logs and the memory of other machines"
         raise UsageError(msg, hint="put it into the environment of each process that asks")
+    check_options(str(spec_of(model)), rest, known)
 
 
 class Asker:
@@ -58,45 +60,28 @@ class Asker:
         self,
         question: str | Question,
         *,
-        verdicts: Sequence[str],
-        abstain: bool,
-        model: str | None,
-        options: Mapping[str, Any] | None,
+        model: str | None = None,
         loader: Callable[..., Backend] | None = None,
-        **settings: Any,  # noqa: ANN401 - those of Decider
+        **options: Any,  # noqa: ANN401 - those of decide
     ) -> None:
         """Load the model, and open the journal if there is one.
 
-        Args:
-            question: The question.
-            verdicts: Its verdicts, if it does not bring its own.
-            abstain: Whether the model may say `cannot_tell`; as the verdicts.
-            model: A model spec.
-            options: Options of the backend.
-            loader: What loads it, where this process does not know.
-            **settings: Arguments of `Decider`.
+        `loader` is what loads the model, where this process does not know.
         """
-        check_model(model, options)
-        if isinstance(question, str):
-            question = Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
-        self._question = question
         if model is not None:
             bring(model, loader)
-        self._decider = Decider(model, **settings, **(options or {}))
+        check_sendable(model, options)
+        if isinstance(question, str):
+            how, _ = Options.split(options)
+            question = question_of(question, how.verdicts, abstain=how.abstain)
+        self._question = question
+        self._decider = Decider(model, **options)
         weakref.finalize(self, self._decider.close)
 
     async def ask(self, image: Any) -> dict[str, Any]:  # noqa: ANN401 - what an engine holds
-        """Decide about an image.
+        """Decide about an image (a path, bytes or an array), and always return the struct.
 
-        Args:
-            image: A path, bytes or an array.
-
-        Returns:
-            The struct.
-
-        Raises:
-            AuthError: The server refused the key.
-            StorageError: The journal cannot be read or written.
+        What is wrong with all of them is raised: a refused key, a journal that cannot be used.
         """
         try:
             row = Row("", "", decision=await self._decider.adecide(image, self._question))

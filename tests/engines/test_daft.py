@@ -77,7 +77,7 @@ def test_a_plan_holds_no_live_model_and_no_key():
     with pytest.raises(UnsupportedError):
         decide_udf(QUESTION, model=ScriptedBackend([]))
     with pytest.raises(UsageError):
-        decide_udf(QUESTION, options={"api_key": "sk-canary"})
+        decide_udf(QUESTION, model="openai/x", api_key="sk-canary")
 
 
 def test_a_second_job_pays_nothing(made, paths, tmp_path):

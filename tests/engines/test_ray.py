@@ -69,7 +69,7 @@ def test_an_actor_gets_no_live_model_and_no_key():
     with pytest.raises(UnsupportedError):
         DecideBatch(QUESTION, model=ScriptedBackend([]))
     with pytest.raises(UsageError):
-        DecideBatch(QUESTION, options={"api_key": "sk-canary"})
+        DecideBatch(QUESTION, model="openai/x", api_key="sk-canary")
 
 
 @pytest.fixture(scope="module")

@@ -43,5 +43,5 @@ async def check(path: Path, error: ReplyError) -> None:
     assert_type(classifier.fit([path]), VerdictClassifier)
     assert_type(classifier.decide([path, b""]), list[Decision | FaithfulDecideError])
     assert_type(DecideBatch("Is it?", image="photo", concurrency=8), DecideBatch)
-    column = decide_udf(Question("Is it?"), model="vllm/x", options={"base_url": "http://gpu/v1"})
+    column = decide_udf(Question("Is it?"), model="vllm/x", base_url="http://gpu/v1", samples=3)
     assert callable(column)
