@@ -20,13 +20,13 @@ from faithful_decide._api.decide import Decider
 from faithful_decide._api.opening import question_of, spec_of
 from faithful_decide._asking.options import Options
 from faithful_decide._batch.row import OF_A_ROW, OWN_COLUMNS, Row, flat
-from faithful_decide._core.types import Question
 from faithful_decide.backends.registry import bring, check_options
 from faithful_decide.errors import AuthError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from faithful_decide._core.types import Question
     from faithful_decide.backends.base import Backend
 
 __all__ = ["FIELDS", "Asker", "check_sendable"]
