@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from benchmarks.sklearn_checks import EXPECTED_TO_FAIL, SAMPLES, TOKENS, classifiers
 from faithful_decide import (
     AuthError,
+    BackendError,
     Decision,
     FaithfulDecideError,
     ImageError,
@@ -352,6 +353,10 @@ def test_bad_images_and_timeouts_abstain_but_a_refused_key_does_not(paths):
     slow = ScriptedBackend(lambda _: TransientError("busy"))
     hung = VerdictClassifier(QUESTION, model=slow, timeout=0.05, **settings).fit()
     assert hung.predict(paths[:1]).tolist() == ["cannot_tell"]
+    # One image that a server will not take is one row, as in a batch.
+    odd = ScriptedBackend([BackendError("400: too large"), reply_text("no"), reply_text("no")])
+    picky = VerdictClassifier(QUESTION, model=odd, **settings).fit()
+    assert picky.predict(paths[:3]).tolist() == ["cannot_tell", "no", "no"]
     closed = ScriptedBackend(lambda _: AuthError("the key was refused"))
     with pytest.raises(AuthError):
         VerdictClassifier(QUESTION, model=closed, **settings).fit().predict(paths)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from faithful_decide._asking.decision import decision_plan
 from faithful_decide._batch.entry import request_key
 from faithful_decide._batch.price import price_of
+from faithful_decide._batch.runner import row_plan
 from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
@@ -56,81 +57,66 @@ class Estimate:
 
 
 def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question]) -> Estimate:
-    """Estimate a run.
-
-    Args:
-        job: What would be done.
-        items: The items.
-        questions: What would be asked about each.
-
-    Returns:
-        The estimate.
-    """
+    """Estimate a run that asks these questions about each of the items."""
     backend = job.backend
-    capabilities = backend.capabilities
-    steps = 1 if capabilities.one_reply_proves_order else 2
-    each = job.settings.samples * steps + (job.beyond is not None)
-    replies = len(questions) * each
-    count = known = pixels = looked = 0
-    seen: list[Reply] = []
+    steps = 1 if backend.capabilities.one_reply_proves_order else 2
+    each = len(questions) * (job.settings.samples * steps + (job.beyond is not None))
+    count = requests = known = pixels = looked = 0
+    earlier: list[Reply] = []
     text = _text(job, questions)
     for item in items:
         count += 1
         if backend.journal is None and looked == _LOOKED_AT:
+            requests += each * (not isinstance(item.image, FaithfulDecideError))
             continue
         image = _prepared(job, item)
-        if image is not None and looked < _LOOKED_AT:
+        if image is None:
+            # It becomes a row with an error, and nothing is asked about it.
+            continue
+        if looked < _LOOKED_AT:
             looked += 1
             pixels += image.width * image.height
-        if image is not None and backend.journal is not None:
-            found = [r for q in questions.values() for r in _known(job, image, q)]
-            known += len(found)
-            seen += found[: _LOOKED_AT - len(seen)]
-    requests = max(0, count * replies - known)
+        replies = [reply for q in questions.values() for reply in _recalled(job, image, q)]
+        known += len(replies)
+        requests += max(0, each - len(replies))
+        earlier += replies[: _LOOKED_AT - len(earlier)]
     prompt, completion, model = text + _mean(pixels, looked * _PIXELS), _REPLY, ""
-    if seen:
-        prompt = _mean(sum(r.usage.prompt_tokens or 0 for r in seen), len(seen)) or prompt
-        completion = _mean(sum(r.usage.completion_tokens or 0 for r in seen), len(seen)) or _REPLY
-        model = seen[-1].model
+    if earlier:
+        prompt = _mean(sum(r.usage.prompt_tokens or 0 for r in earlier), len(earlier)) or prompt
+        written = sum(r.usage.completion_tokens or 0 for r in earlier)
+        completion = _mean(written, len(earlier)) or _REPLY
+        model = earlier[-1].model
     usage = Usage(prompt * requests, None, completion * requests)
-    model = model or backend.name.partition("/")[2]
     cost = None
     with suppress(MissingExtraError):
-        cost = price_of(backend.name, model, usage)
+        cost = price_of(backend.name, model or backend.name.partition("/")[2], usage)
     return Estimate(
-        count, requests, known, prompt * requests, completion * requests, cost, bool(seen)
+        count, requests, known, prompt * requests, completion * requests, cost, bool(earlier)
     )
 
 
-def _known(job: Job, image: PreparedImage, question: Question) -> list[Reply]:
-    """The replies to the first step of a decision, and to its audit, that are in the journal."""
-    plan = decision_plan(image, question, job.settings, job.backend)
-    requests = next(plan)
-    found = replies = _recalled(job, requests)
-    if job.beyond is None:
-        return found
-    try:
-        while len(replies) == len(requests):
-            requests = plan.send(tuple(replies))
-            replies = _recalled(job, requests)
-    except StopIteration as end:
-        found = found + _recalled(job, next(job.beyond(image, end.value, job.backend)))
-    except ReplyError:
-        pass
-    return found
-
-
-def _recalled(job: Job, requests: tuple[Request, ...]) -> list[Reply]:
-    """Those replies to the requests of one step that are in the journal."""
+def _recalled(job: Job, image: PreparedImage, question: Question) -> list[Reply]:
+    """The replies that are in the journal, as far as the plan can be followed by them."""
     journal = job.backend.journal
+    if journal is None:
+        return []
+    plan = row_plan(job, image, question)
     asked: list[Request] = []
-    found: list[Reply] = []
-    for request in requests:
-        key = request_key(request, asked.count(request), job.backend)
-        asked.append(request)
-        if journal is not None and (reply := journal.recall(key)) is not None:
-            found.append(reply)
-    return found
+    known: list[Reply] = []
+    with suppress(StopIteration, ReplyError):
+        requests = next(plan)
+        while True:
+            replies: list[Reply] = []
+            for request in requests:
+                key = request_key(request, asked.count(request), job.backend)
+                asked.append(request)
+                if (reply := journal.recall(key)) is not None:
+                    replies.append(reply)
+            known += replies
+            if len(replies) < len(requests):
+                break
+            requests = plan.send(tuple(replies))
+    return known
 
 
 def _prepared(job: Job, item: Item) -> PreparedImage | None:

@@ -40,19 +40,7 @@ def price_usd(decision: Decision) -> Decimal | None:
 
 
 def price_of(backend: str, model: str, usage: Usage) -> Decimal | None:
-    """Look up what one reply has cost.
-
-    Args:
-        backend: The name of the backend.
-        model: The model that the reply names.
-        usage: Its tokens.
-
-    Returns:
-        US dollars, or None where the price or the tokens are not known.
-
-    Raises:
-        MissingExtraError: `genai-prices` is not installed.
-    """
+    """What replies of a model at a backend cost, by their tokens; None where that is not known."""
     kind, _, rest = backend.partition("/")
     provider = (
         _OF_INSTRUCTOR.get(rest.partition("/")[0]) if kind == "instructor" else _PROVIDERS.get(kind)

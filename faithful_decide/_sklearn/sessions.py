@@ -19,12 +19,12 @@ from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.opening import open_backend, spec_of
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
-from faithful_decide._batch.row import Item
+from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
 from faithful_decide._images.load import load_image
 from faithful_decide.backends.base import AsyncBackend
-from faithful_decide.errors import FaithfulDecideError, ImageError, ReplyError, TransientError
+from faithful_decide.errors import FaithfulDecideError, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,8 +37,6 @@ __all__ = ["Models", "Outcome", "Session"]
 
 Outcome: TypeAlias = Decision | FaithfulDecideError
 
-_OF_A_ROW = (ReplyError, ImageError, TransientError)
-"""What can be wrong with one row; anything else may well be wrong with all of them."""
 _REMEMBERED = 4096
 """Decisions that are kept, so that `predict_proba` does not pay again for what `predict` asked."""
 
@@ -134,7 +132,7 @@ class Session:
             if row.decision is not None:
                 outcomes[number] = self._remember(hashes.pop(number), row.decision)
             elif row.error is not None:
-                if not (self.keep_errors and isinstance(row.error, _OF_A_ROW)):
+                if not (self.keep_errors and isinstance(row.error, OF_A_ROW)):
                     raise row.error
                 outcomes[number] = row.error
         self.last = [outcomes[number] for number in range(len(outcomes))]

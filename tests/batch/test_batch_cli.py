@@ -90,6 +90,19 @@ def test_a_dry_run_asks_nothing(call, model, images):
     assert len(model.requests) == 2
 
 
+def test_a_dry_run_counts_what_the_run_asks(call, model, images):
+    """Nothing about what is no image, with a journal and without one."""
+    (images / "0.png").write_bytes(b"no image")
+    for journal in ("none.journal", "made.journal"):
+        if journal == "made.journal":
+            call("batch", images, "-q", "Is it red?", "--limit", 3, "--journal", journal)
+        before = len(model.requests)
+        said = call("batch", images, "-q", "Is it red?", "--dry-run", "--journal", journal)[1]
+        assert len(model.requests) == before
+        call("batch", images, "-q", "Is it red?", "--journal", journal)
+        assert f"requests   {len(model.requests) - before} (" in said
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
