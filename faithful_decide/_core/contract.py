@@ -167,7 +167,8 @@ def _verified(
             msg = f"the reply is incomplete: {error}{_remark(reply)}"
             raise TruncatedError(msg, reply=reply) from None
         msg = f"the reply breaks the contract: {error}{_remark(reply)}"
-        raise ContractError(msg, reply=reply) from None
+        hint = "what stands in brackets says where to look" if reply.remark else ""
+        raise ContractError(msg, reply=reply, hint=hint) from None
     if reply.finish == "unknown":
         msg = f"it is not known why the reply ended, so it may be cut off{_remark(reply)}"
         hint = "use a server that reports a finish reason of those that are common"

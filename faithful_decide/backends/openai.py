@@ -109,12 +109,14 @@ class OpenAIBackend:
         # The key of OpenAI is not for whoever happens to speak its protocol.
         variable = "" if foreign and server.named_by == "base_url" else usual.key_variable
         key = Key.find(api_key, variable, kind=kind)
-        if usual.needs_key and not key.value and not server.named_by:
+        if usual.needs_key and not key.value and not foreign and server.named_by != "base_url":
             msg = f"there is no key for {kind}"
             raise AuthError(msg, hint=f"set {usual.key_variable}, or pass api_key=")
         self._model, self._server = model, server
         # Two servers of one kind are two models to whoever reads a receipt, or waits at a gate.
-        self._name = f"{kind}/{model}" + (f"@{server.parts.netloc}" if server.named_by else "")
+        elsewhere = server.named_by and not server.is_openai and kind != "azure"
+        elsewhere = elsewhere or server.named_by == "base_url"
+        self._name = f"{kind}/{model}" + (f"@{server.parts.netloc}" if elsewhere else "")
         self._preset = preset_of(
             kind,
             foreign=foreign,

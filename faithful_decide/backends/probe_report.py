@@ -58,9 +58,11 @@ def remember(report: ProbeReport, *, who: str) -> None:
     path = _path(who)
     # The report is in the caller's hands already; a full disk must not take it away.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with written_whole(path) as file:
             file.write(report.model_dump_json(indent=2).encode())
+        # What is asked where is nobody else's business.
+        path.chmod(0o600)
 
 
 def recall(who: str) -> ProbeReport | None:

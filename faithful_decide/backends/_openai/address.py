@@ -112,13 +112,13 @@ def _usable(kind: str, address: object, source: str) -> str:
     """The address, made whole where only one thing can be meant; what is wrong is not repeated."""
     if not isinstance(address, str):
         msg = f"{source} is a text, not {type(address).__name__}"
-        raise UsageError(msg, hint='write base_url="http://host:port/v1"')
+        raise UsageError(msg, hint=_write(source, "http://host:port/v1"))
     if "api-version" in address:
         msg = f"{source} has an api-version in it, which belongs to an older protocol of Azure"
-        raise UsageError(msg, hint='write base_url="https://NAME.openai.azure.com/openai/v1"')
+        raise UsageError(msg, hint=_write(source, "https://NAME.openai.azure.com/openai/v1"))
     if "@" in address or "?" in address or "#" in address:
         msg = f"{source} has a name, a password, a query or a fragment in it"
-        raise UsageError(msg, hint="pass the key as api_key=")
+        raise UsageError(msg, hint="leave it out, and pass a key as api_key=")
     try:
         parts = urlsplit(address)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
@@ -127,17 +127,21 @@ def _usable(kind: str, address: object, source: str) -> str:
         usable = False
     if not usable:
         msg = f"{source} is not an http(s) address"
-        raise UsageError(msg, hint='write base_url="http://host:port/v1"')
+        raise UsageError(msg, hint=_write(source, "http://host:port/v1"))
     address = address.rstrip("/")
     if added := _ADDED.search(address):
         right = Server(address[: added.start()]).shown
         msg = f"{source} ends in {added[0]}, which is added to it for each request"
-        raise UsageError(msg, hint=f'write base_url="{right}"')
+        raise UsageError(msg, hint=_write(source, right))
     if kind == "ollama" and (more := re.search(r"/(v1|api)$", address)):
         right = Server(address[: more.start()]).shown
         msg = f"{source} ends in {more[0]}; Ollama is asked by its own protocol, which has no such"
-        raise UsageError(msg, hint=f'write base_url="{right}"')
+        raise UsageError(msg, hint=_write(source, right))
     return _azure(address, source) if kind == "azure" else address
+
+
+def _write(source: str, address: str) -> str:
+    return f'write base_url="{address}"' if source == "base_url" else f"set {source} to {address}"
 
 
 def _azure(address: str, source: str) -> str:
@@ -146,7 +150,7 @@ def _azure(address: str, source: str) -> str:
     if "/deployments/" in path or path.count("/openai") > 1:
         right = Server(address[: address.index("/openai")]).shown
         msg = f"{source} has a path that is not the one of Azure's present protocol"
-        raise UsageError(msg, hint=f'write base_url="{right}/openai/v1"')
+        raise UsageError(msg, hint=_write(source, f"{right}/openai/v1"))
     if path == "":
         return f"{address}/openai/v1"
     return f"{address}/v1" if path.endswith("/openai") else address

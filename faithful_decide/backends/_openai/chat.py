@@ -76,7 +76,7 @@ def _shape(schema: Mapping[str, Any], prefix: str, preset: Preset) -> dict[str, 
 def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
     """Read a chat completion, or what the server said instead of one."""
     answer = mapping(data)
-    choice = _choice(answer)
+    choice = _choice(answer) if answer else said_in(data)
     if not isinstance(choice, dict):
         return choice
     message = mapping(choice.get("message"))

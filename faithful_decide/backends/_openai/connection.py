@@ -42,6 +42,7 @@ __all__ = ["Answer", "Connection"]
 CONNECT_S = 5.0
 """Seconds to find a server in; how long it may then take to reply is another matter."""
 OK = 200
+_SERVER_FAILED, _NOT_THERE = 500, 501
 _SWITCHES = ("temperature", "logprobs")
 """Options of the backend that leave out what some models refuse to be sent."""
 _REQUEST = "check the name of the model, and whether it takes images and a JSON schema"
@@ -64,7 +65,7 @@ class Connection:
         """Make a client; nothing is sent yet."""
         self._server, self._key, self._name, self._variable = server, key, name, variable
         self._proxy = proxy_variable(server)
-        ours = kind == "openai" and not server.named_by
+        ours = kind == "openai" and server.is_openai
         self._client = openai.AsyncOpenAI(
             base_url=server.url,
             # The SDK wants a key even where the server does not.
@@ -148,9 +149,11 @@ class Connection:
         else:
             msg = f"{self._name} sent something that is no reply in the protocol it is asked in"
         where = self._server.shown
-        if said.page:
-            hint = f"what answers at {where} is no server of this kind; check the port and the path"
-        elif 300 <= answer.status < 400:  # noqa: PLR2004 - a redirect
+        if said.page and (answer.status < _SERVER_FAILED or answer.status == _NOT_THERE):
+            way = f"{self._proxy} may have answered instead, or " if self._proxy else ""
+            hint = f"{way}what answers at {where} is no server of this kind; check port and path"
+            return BackendError(msg, hint=hint)
+        if 300 <= answer.status < 400:  # noqa: PLR2004 - a redirect
             hint = "pass the address it points to as base_url="
         elif answer.status in {404, 405}:
             hint = self._missing(said)
@@ -163,7 +166,7 @@ class Connection:
             msg,
             answer.headers,
             key_hint=f"check the key ({self._variable}), and what it may use",
-            request_hint=hint or _REQUEST if answer.status != OK else _NO_REPLY.format(where),
+            request_hint=hint or (_REQUEST if words else _NO_REPLY.format(where)),
         )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -19,11 +20,20 @@ import openai
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from faithful_decide.backends._openai.address import Server
 
 __all__ = ["http_client", "proxy_variable", "unwanted_headers"]
+
+_CERTIFICATES: Mapping[str, Callable[[str], object]] = {
+    "SSL_CERT_FILE": lambda path: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+        cafile=path
+    ),
+    "SSL_CERT_DIR": os.listdir,
+    "SSLKEYLOGFILE": lambda path: Path(path).open("ab").close(),
+}
+"""Variables that every connection reads, and how to find out whether one can be read."""
 
 
 def unwanted_headers() -> Mapping[str, Any]:
@@ -75,10 +85,14 @@ def _environment_error(error: Exception) -> UsageError:
                 msg = f"{variable} does not hold the address of a proxy that can be used"
                 hint = f"write http://host:port, unset {variable}, or name the server in NO_PROXY"
                 return UsageError(msg, hint=hint)
-    variables = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    if variables and isinstance(error, OSError):
-        msg = f"the certificates in {' and '.join(variables)} cannot be read"
-        return UsageError(msg, hint=f"correct {variables[0]}, or unset it")
+    for variable, load in _CERTIFICATES.items():
+        path = os.environ.get(variable)
+        try:
+            if path:
+                load(path)
+        except (OSError, ValueError):
+            msg = f"{variable} names a file that cannot be used"
+            return UsageError(msg, hint=f"correct {variable}, or unset it")
     msg = f"no connection can be prepared here: {type(error).__name__}"
     return UsageError(msg, hint="look at the variables for proxies and certificates")
 
