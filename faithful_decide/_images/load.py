@@ -119,7 +119,8 @@ def _load_bytes(data: bytes) -> SourceImage:
 
 
 def _load_pixels(image: Image.Image) -> SourceImage:
-    decode.check_size(image.size)
+    in_full = image.format not in {None, "JPEG", "MPO"}  # perhaps not decoded yet
+    decode.check_size(image.size, decode.MAX_PIXELS_IN_FULL if in_full else decode.MAX_PIXELS)
     notes = []
     if decode.is_animated(image):
         notes.append("holds several frames: only the current one is used")
@@ -137,8 +138,9 @@ def _load_pixels(image: Image.Image) -> SourceImage:
 
 
 def _load_array(array: np.ndarray[Any, np.dtype[Any]]) -> SourceImage:
-    image = decode.from_array(array)
-    return from_rgb(decode.flatten(image), _notes(image))
+    with PIXELS.taking(array.size):
+        image = decode.from_array(array)
+        return from_rgb(decode.flatten(image), _notes(image))
 
 
 def from_rgb(pixels: Image.Image, notes: tuple[str, ...]) -> SourceImage:

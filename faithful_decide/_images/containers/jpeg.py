@@ -39,7 +39,7 @@ class _Segment(NamedTuple):
 
 def walk_jpeg(data: bytes) -> Picture:
     """Keep what decodes up to the end mark, and count the segments and the scans."""
-    parts = [data[:2]]
+    parts: list[bytes | memoryview] = [data[:2]]
     wanted = list(_KEPT)
     frame = b""
     tables = 0
@@ -80,7 +80,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         yield _Segment(kind, mark.start(), body, at)
 
 
-def _scans(data: bytes, start: int, frame: bytes, segments: Iterator[_Segment]) -> bytes:
+def _scans(data: bytes, start: int, frame: bytes, segments: Iterator[_Segment]) -> memoryview:
     """Return everything from the first scan to the end mark, and count the scans."""
     pixels, memory = _costs(frame)
     scans, stop = 1, len(data)
@@ -95,7 +95,7 @@ def _scans(data: bytes, start: int, frame: bytes, segments: Iterator[_Segment]) 
         refuse_excess("needs more memory than one that is not stored scan by scan")
     if data.find(_FILL, start, stop) >= 0:
         refuse_excess("holds kilobytes of fill bytes among its pixels")
-    return data[start:stop]
+    return memoryview(data)[start:stop]
 
 
 def _costs(frame: bytes) -> tuple[int, int]:
