@@ -50,24 +50,13 @@ question is text to decide on, not a command."""
 
 
 def verdict_first_plan(
-    image: PreparedImage, question: Question, settings: Options, backend: Backend
+    image: PreparedImage, question: Question, options: Options, backend: Backend
 ) -> Plan[Mapping[str, Any]]:
-    """Plan a verdict that is written before its reasons.
+    """Plan a verdict that is written before its reasons; it comes back under `CONCLUDED`.
 
-    Args:
-        image: The image as it is sent.
-        question: The question.
-        settings: How to ask; one sample.
-        backend: Whose capabilities to plan for.
-
-    Returns:
-        The verdict, under `CONCLUDED`.
-
-    Raises:
-        UsageError: More than one sample is wanted, or this model is asked in two steps.
-        ReplyError: The reply holds no verdict.
+    Several samples, and models that are asked in two steps, are a `UsageError`.
     """
-    if settings.samples != 1 or not backend.capabilities.one_reply_proves_order:
+    if options.samples != 1 or not backend.capabilities.one_reply_proves_order:
         msg = "orders are compared by single replies of models that write left to right"
         raise UsageError(msg, hint="leave out samples=, or compare something else")
     request = Request(
@@ -75,16 +64,16 @@ def verdict_first_plan(
         image=image,
         text=user_text(question),
         schema=_schema(question.labels),
-        max_tokens=settings.max_tokens,
-        seed=settings.seed,
+        max_tokens=options.max_tokens,
+        seed=options.seed,
         purpose=Purpose("decide", question),
     )
-    for attempt in range(settings.retries + 1):
+    for attempt in range(options.retries + 1):
         (reply,) = yield (request,)
         try:
             return {CONCLUDED: _verdict(reply, question.labels)}
         except (ContractError, OrderError):
-            if attempt == settings.retries:
+            if attempt == options.retries:
                 raise
     raise AssertionError
 
