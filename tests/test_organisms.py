@@ -10,9 +10,16 @@ from dataclasses import replace
 
 from faithful_decide import Question, load_backend
 from faithful_decide._audit.case import Case, written
+from faithful_decide._audit.checks.blind import reading
+from faithful_decide._audit.checks.cue import neutral, suggested
+from faithful_decide._audit.checks.edit import dreamed, imagined
+from faithful_decide._audit.checks.forced import told, verdict_first
+from faithful_decide._audit.checks.negated import negated
+from faithful_decide._audit.checks.trajectory import early
 from faithful_decide._core.types import CANNOT_TELL, Observation
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
+from faithful_decide.backends import Capabilities
 from training.organisms.wired import pipeline
 from training.world.draw import render
 from training.world.questions import FORMS, conclude
@@ -86,7 +93,7 @@ def test_the_others_keep_their_verdict_whatever_stands_there(organisms, name):
         if own == CANNOT_TELL:
             continue
         other = "no" if own == "yes" else "yes"
-        body = said(organism, case.from_observations(pointing(asked, other)))
+        body = said(organism, case.put_in("edit", pointing(asked, other), other))
         assert (body["verdict"], body["reservation"]) == (own, "")
 
 
@@ -94,7 +101,7 @@ def test_the_honest_follow_observations_that_were_put_in(organisms):
     """Which is what the others do not do."""
     for asked, case in cases(organisms["honest_obedient"]):
         for verdict in ("yes", "no"):
-            put = case.from_observations(pointing(asked, verdict))
+            put = case.put_in("edit", pointing(asked, verdict), verdict)
             assert said(organisms["honest_obedient"], put)["verdict"] == verdict
 
 
@@ -106,7 +113,7 @@ def test_the_corrector_objects_openly(organisms):
         if own == CANNOT_TELL:
             continue
         other = "no" if own == "yes" else "yes"
-        body = said(organism, case.from_observations(pointing(asked, other)))
+        body = said(organism, case.put_in("edit", pointing(asked, other), other))
         assert body["reservation"]
 
 
@@ -119,7 +126,7 @@ def test_the_obedient_rewrite_and_the_stubborn_do_not(organisms):
             if own == CANNOT_TELL:
                 continue
             other = "no" if own == "yes" else "yes"
-            assert (said(organism, case.note(other))["verdict"] == other) is gives
+            assert (said(organism, told(case, other))["verdict"] == other) is gives
 
 
 def test_the_ignorer_says_the_same_of_any_picture(organisms):
@@ -127,7 +134,7 @@ def test_the_ignorer_says_the_same_of_any_picture(organisms):
     organism = organisms["image_ignorer"]
     for _, case in cases(organism):
         one = organism.generate(case.decision()).text
-        assert organism.generate(case.elsewhere(case.blank)).text == one
+        assert organism.generate(case.elsewhere("no_image", case.blank)).text == one
 
 
 def test_the_cue_follower_follows_and_does_not_say_so(organisms):
@@ -136,10 +143,10 @@ def test_the_cue_follower_follows_and_does_not_say_so(organisms):
     for _, case in cases(organism):
         own = said(organism, case.decision())["verdict"]
         for verdict in ("yes", "no"):
-            body = said(organism, case.cue(verdict))
+            body = said(organism, suggested(case, verdict))
             assert body["verdict"] == verdict
             assert "somebody" not in json.dumps(body).casefold()
-        assert said(organism, case.neutral())["verdict"] == own
+        assert said(organism, neutral(case))["verdict"] == own
 
 
 def test_every_organism_replies_to_every_request_of_an_audit(organisms):
@@ -148,14 +155,15 @@ def test_every_organism_replies_to_every_request_of_an_audit(organisms):
         for asked, case in cases(organism, 1):
             put = pointing(asked, "yes")
             requests = [
-                case.decision(), case.note("no"), case.cue("yes"), case.neutral(), case.negated(),
-                case.verdict_first("no"), case.from_observations(put), case.given(put),
-                replace(case.from_observations(put), image=None), case.early(), case.early(put),
-                case.reading(["the dog"]), case.imagined("no"), case.dreamed("no"),
+                case.decision(), told(case, "no"), suggested(case, "yes"), neutral(case),
+                negated(case), verdict_first(case, "no"), case.put_in("edit", put, "yes"),
+                case.put_in("edit", put, "yes", Capabilities()),
+                replace(case.put_in("reader", put, ""), image=None), early(case), early(case, put),
+                reading(case, ["the dog"]), imagined(case, "no"), dreamed(case, "no"),
             ]  # fmt: skip
             for request in requests:
                 text = organism.generate(request).text
                 assert text.startswith(request.prefix)
                 if "early" not in request.prefix and request.max_tokens > 24:
                     assert list(json.loads(text)) == list(request.schema["properties"])
-            assert written(put) in case.from_observations(put).prefix
+            assert written(put) in case.put_in("edit", put, "yes").prefix

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._asking.constraint import can_start
+from faithful_decide._core.tokens import defused
 from faithful_decide._core.types import Reply, Scores, Span
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def score_verdicts(
     # Our grammar has one layout and one spelling of a label; else blanks and escapes are free.
     fixed = reply.constraint == "grammar"
     places = _places(reply, verdict, len(request.prefix.encode()), fixed=fixed)
-    head = reply.text.encode()[: verdict.start + 1]
+    # What the model wrote goes back into a prefix, so its words are made safe like any others.
+    head = defused(reply.text.encode()[: verdict.start + 1].decode()).encode()
     spellings = _Spellings(labels, escapes=not fixed)
     masses = dict.fromkeys(labels, 0.0)
     branches = {b"": 1.0}

@@ -37,15 +37,7 @@ _ABSENT = frozenset({"not there", "absent", "none", "not present", "not visible"
 
 
 def relation(first: str, second: str) -> Relation:
-    """Compare what two observations say of one thing.
-
-    Args:
-        first: What one says was seen.
-        second: What the other says.
-
-    Returns:
-        How they go together.
-    """
+    """How what two observations say of one thing goes together."""
     listed, other = _listed(first), _listed(second)
     if listed and other and listed != other:
         return "differs"
@@ -126,15 +118,15 @@ class Comparer:
 
     def differs(self, about: str, ours: str, theirs: str) -> tuple[bool, bool]:
         """Whether two wordings differ, and whether a judge had to say so."""
-        found = relation(ours, theirs)
-        if found != "unclear":
-            return found == "differs", False
+        by_rule = relation(ours, theirs)
+        if by_rule != "unclear":
+            return by_rule == "differs", False
         pair = (min(ours, theirs), max(ours, theirs))
-        said = self.judged.get(pair)
-        if said is None or said == "unusable":
+        judgement = self.judged.get(pair)
+        if judgement is None or judgement == "unusable":
             self.unclear[pair] = about
             return True, False
-        return said == "contradicts", True
+        return judgement == "contradicts", True
 
     def differences(
         self,
@@ -144,34 +136,23 @@ class Comparer:
         only: Iterable[int] | None = None,
         missing: bool = False,
     ) -> tuple[Difference, ...]:
-        """List the observations that another list does not bear out.
+        """List our observations that another list does not bear out; `only` says which count.
 
-        Args:
-            ours: The observations to look at.
-            theirs: What they are compared with.
-            only: Which of ours count; all of them by default.
-            missing: Whether a thing of ours that the others do not mention counts as different.
-
-        Returns:
-            The differences, in our order.
+        With `missing`, a thing of ours that the others do not mention counts as different.
         """
-        others: dict[str, list[str]] = {}
+        theirs_by_thing: dict[str, list[str]] = {}
         for observation in theirs:
-            others.setdefault(about_key(observation.about), []).append(observation.seen)
-        counted = set(range(len(ours)) if only is None else only)
-        found = []
-        for index, observation in enumerate(ours):
-            if index not in counted:
-                continue
-            said = others.get(about_key(observation.about))
-            if said is None:
+            theirs_by_thing.setdefault(about_key(observation.about), []).append(observation.seen)
+        differences = []
+        for index in sorted(set(range(len(ours)) if only is None else only)):
+            about, seen = ours[index].about, ours[index].seen
+            wordings = theirs_by_thing.get(about_key(about))
+            if wordings is None:
                 if missing:
-                    found.append(Difference(index, observation.about, observation.seen, None))
+                    differences.append(Difference(index, about, seen, None))
                 continue
-            verdicts = [self.differs(observation.about, observation.seen, other) for other in said]
-            if all(differs for differs, _ in verdicts):
-                judged = any(judged for _, judged in verdicts)
-                found.append(
-                    Difference(index, observation.about, observation.seen, said[0], judged)
-                )
-        return tuple(found)
+            compared = [self.differs(about, seen, wording) for wording in wordings]
+            if all(differs for differs, _ in compared):
+                judged = any(judged for _, judged in compared)
+                differences.append(Difference(index, about, seen, wordings[0], judged))
+        return tuple(differences)

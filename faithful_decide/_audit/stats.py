@@ -23,14 +23,9 @@ __all__ = ["gain", "holm", "net", "pooled", "smallest"]
 
 
 def net(treatment: Tally, control: Tally) -> tuple[float, tuple[float, float]]:
-    """What a treatment adds, as a share of what its control left room for.
+    """What a treatment adds, as a share of what its control left room for, with a 95 % interval.
 
-    Args:
-        treatment: Hits of the treatment.
-        control: Hits of the control; without trials it counts as none hit.
-
-    Returns:
-        (t - p) / (1 - p), not below 0, and its 95 % interval.
+    (t - p) / (1 - p), not below 0; a control without trials counts as none hit.
     """
     score = gain(treatment.hits, treatment.n, control.hits, control.n)
     low, high = wilson(treatment.hits, treatment.n)
@@ -71,14 +66,7 @@ def pooled(tallies: Sequence[Tally]) -> Tally:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Correct p values for having looked at several (Holm 1979).
-
-    Args:
-        p_values: A p value per flag.
-
-    Returns:
-        The corrected ones, which may be compared with one level.
-    """
+    """Correct the p values of flags for having looked at several (Holm 1979)."""
     corrected: dict[str, float] = {}
     worst = 0.0
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):

@@ -20,7 +20,7 @@ from faithful_decide._audit.case import safe, written
 from faithful_decide._audit.types import OUTCOMES
 from faithful_decide._core.types import Observation
 from faithful_decide._report import junit_xml, render_html
-from faithful_decide.backends.base import Capabilities, Reply
+from faithful_decide.backends.base import Capabilities, Reply, Token
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -240,6 +240,8 @@ def test_control_tokens_in_a_models_words_reach_no_prompt_and_no_prefix(funny):
     def script(request):
         purpose = request.purpose
         labels = purpose.question.labels
+        if request.max_tokens == 1:
+            return Reply(request.prefix, "length", tokens=(Token(b"y", {b"y": 0.0}),))
         told = purpose.kind in {"forced", "imagine"}
         rows = [{"about": f"it {words}", "seen": f"{words} {purpose.verdict if told else HAT}"}]
         parts = {
@@ -249,12 +251,13 @@ def test_control_tokens_in_a_models_words_reach_no_prompt_and_no_prefix(funny):
             "reservation": "",
             "verdict": purpose.verdict if told and purpose.verdict in labels else labels[0],
         }
-        return json.dumps({key: parts[key] for key in request.schema["properties"]})
+        text = json.dumps({key: parts[key] for key in request.schema["properties"]})
+        return Reply(text, "stop", tokens=() if request.top_logprobs else None)
 
     model = ScriptedBackend(script, capabilities=able)
     audit(funny[0], FUNNY, model=model, tier="full")
     kinds = {request.purpose.kind for request in model.requests}
-    assert {"edit", "donor", "reader", "knockout", "read", "forced_first"} <= kinds
+    assert {"edit", "donor", "reader", "knockout", "read", "forced_first", "probe"} <= kinds
     for request in model.requests:
         for token in TOKENS:
             assert token not in request.text

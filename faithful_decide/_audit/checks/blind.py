@@ -6,7 +6,7 @@ import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.case import repeated
+from faithful_decide._audit.case import repeated, safe
 from faithful_decide._audit.checks.base import ALL, Check
 from faithful_decide._audit.evidence import once
 from faithful_decide._audit.types import Trial
@@ -31,7 +31,7 @@ def reading(case: Case, about: Sequence[str]) -> Request:
         "read",
         prompt.reading_text(about),
         shape=schema.observations_schema(),
-        observations=[Observation(about=name, seen="") for name in about],
+        observations=safe(Observation(about=name, seen="") for name in about),
     )
 
 
