@@ -131,6 +131,13 @@ def test_a_model_whose_word_changes_nothing_is_counted_exactly(facts, funny):
     assert audit(funny[0], question, model=backend).calls == standard.calls == len(backend.requests)
 
 
+def test_a_dry_run_leaves_nothing_behind(facts, funny, tmp_path):
+    """No journal either."""
+    model = scripted(organisms(facts, TOPICS)["Honest"])
+    estimate_audit(funny[0], FUNNY, model=model, journal=tmp_path / "j")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_number_of_probes_is_bounded(funny):
     """Verdicts that begin alike are told apart letter by letter, at the worst."""
     labels = Question("Which?", ("cat_happy", "cat_sad", "cat"))

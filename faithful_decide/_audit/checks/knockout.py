@@ -18,7 +18,6 @@ from faithful_decide._audit.case import repeated
 from faithful_decide._audit.checks.base import FULL, Check
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt
-from faithful_decide._core.tokens import defused
 from faithful_decide._core.types import CANNOT_TELL
 from faithful_decide.backends.base import Hidden
 
