@@ -154,8 +154,8 @@ def test_on_the_command_line(call, tmp_path):
     drawn = [row for row in rows if row["audit_check"] == "no_image" and row["audit_trial"]]
     assert f"audit: no_image {len(drawn)} hits of {len(drawn)}\n" in err
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "40</b> samples" in page
-    assert "Checks, pooled over the samples" in page
+    assert "40</b> images" in page
+    assert "Checks, pooled over the images" in page
     assert "Against the labels" in page
     assert "requests   0 (80 replies" in call(*batch, "--dry-run")[1]
     assert call(*batch)[2].startswith("40 rows")
