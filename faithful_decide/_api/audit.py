@@ -441,7 +441,9 @@ def estimate_audit(
     how, rest = _How.split(options)
     about = how.question(question)
     picture = load_image(image, allow_urls=how.allow_urls)
-    other = None if how.other_image is None else load_image(how.other_image)
+    other = (
+        None if how.other_image is None else load_image(how.other_image, allow_urls=how.allow_urls)
+    )
     with ExitStack() as stack:
         asked = _asked(stack, how, rest, named_in(audit), dry=True)
         forecast = rehearse(_case(picture, other, about, asked, how))
