@@ -189,16 +189,16 @@ def calibration_svg(
     the colour of the text around it, so it can stand in a light page and in a dark one.
 
     Args:
-        probabilities: As in `reliability`.
-        correct: As in `reliability`.
-        bins: As in `reliability`.
+        probabilities: How probable each verdict was, from 0 to 1.
+        correct: Whether it was right.
+        bins: How many bins to make.
         title: What to write above it.
 
     Returns:
         An SVG element; also a whole file.
 
     Raises:
-        UsageError: As in `reliability`.
+        UsageError: There is nothing to draw, or it makes no sense.
     """
     return drawn(reliability(probabilities, correct, bins=bins), title=title)
 

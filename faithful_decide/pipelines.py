@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from faithful_decide._api.decide import Decider
+from faithful_decide._asking.options import takes_options
 from faithful_decide.errors import QuestionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -32,29 +33,20 @@ _NAMES = {"image-classification": "label", "visual-question-answering": "answer"
 
 
 def probabilities_of(decision: Decision) -> Mapping[str, float]:
-    """Read the probabilities of a decision.
-
-    Args:
-        decision: The decision.
-
-    Returns:
-        One probability for each verdict it could have had.
-
-    Raises:
-        UnsupportedError: It has none.
-    """
+    """One probability for each verdict that a decision could have had, or an error."""
     if decision.scores is None:
         msg = f"{decision.receipt.backend} gave no token probabilities that can be read"
         raise UnsupportedError(msg, hint="pass samples=5 or more, to count independent replies")
     return decision.scores.probabilities
 
 
+@takes_options()
 def as_pipeline(
     task: Task,
     question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
-    **settings: Any,  # noqa: ANN401 - those of Decider, which checks them
+    **settings: object,
 ) -> VerdictPipeline:
     """Make a callable that takes and returns what a pipeline of Transformers does.
 
@@ -62,8 +54,8 @@ def as_pipeline(
         task: "image-classification", whose question is fixed here, or "visual-question-answering",
             whose question comes with each image.
         question: The question of an image classification.
-        model: As in `decide`.
-        **settings: Arguments of `Decider`: `verdicts`, `abstain`, `samples` and the others.
+        model: A model spec or a loaded backend, as for `decide`.
+        **settings: The options of `decide` and of the backend.
 
     Returns:
         The pipeline. It keeps the model loaded; close it when done, or use it in a `with`
@@ -88,13 +80,7 @@ class VerdictPipeline:
     """What `as_pipeline` returns. Safe to call from several threads."""
 
     def __init__(self, task: Task, question: str | Question | None, decider: Decider) -> None:
-        """Bind a task to a loaded model.
-
-        Args:
-            task: As in `as_pipeline`.
-            question: As in `as_pipeline`.
-            decider: Who decides; it is closed with the pipeline.
-        """
+        """Bind a task of `as_pipeline` to a loaded model, which is closed with the pipeline."""
         self.task = task
         self._question = question
         self._decider = decider

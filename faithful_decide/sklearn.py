@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -47,24 +48,29 @@ except ImportError:
     extra = "sklearn"
     raise MissingExtraError(extra, needed_for="A classifier for scikit-learn") from None
 
-from faithful_decide._asking.options import Options
+from faithful_decide._asking.options import YES_NO, Options, named_in
 from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._core.nearest import unknown as hint_for
 from faithful_decide._core.types import CANNOT_TELL, Question
 from faithful_decide._sklearn.classes import classes_of
-from faithful_decide._sklearn.inputs import DataError, images_in, pictures
+from faithful_decide._sklearn.inputs import (
+    DataError,
+    column_in,
+    images_in,
+    is_missing,
+    pictures,
+)
 from faithful_decide._sklearn.sessions import Models, Outcome, Session
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from faithful_decide.backends.base import Backend
 
 __all__ = ["DataError", "VerdictClassifier"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-_YES_NO = ("yes", "no")
 
 
 class _Live:
@@ -97,7 +103,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self,
         question: str,
         *,
-        verdicts: Sequence[str] | Mapping[str, Any] | Literal["labels"] = _YES_NO,
+        verdicts: Sequence[str] | Mapping[str, Any] | Literal["labels"] = YES_NO,
         model: Backend | str | None = None,
         samples: int = 1,
         abstain: bool = False,
@@ -107,9 +113,11 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         max_tokens: int = 512,
         retries: int = 0,
         timeout: float = TIMEOUT_S,
+        allow_urls: bool = False,
         concurrency: int | None = None,
         journal: str | os.PathLike[str] | None = None,
         options: Mapping[str, Any] | None = None,
+        verbose: bool = False,
     ) -> None:
         """Keep the parameters; they are checked by `fit`.
 
@@ -128,16 +136,17 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             abstain: Whether the model may say `cannot_tell`, which then is a class. Where labels
                 are not strings, say in `verdicts` which label it stands for.
             error_policy: What to do about a row whose image cannot be read, whose reply holds no
-                verdict or whose request failed in time: "raise" the error, or "abstain", which
-                labels it `cannot_tell` and keeps the error in `decisions_`. Other errors would be
-                the same for every row and are always raised.
+                verdict or whose request failed: "raise" the error, or "abstain", which labels it
+                `cannot_tell` and keeps the error in `decisions_`. What is wrong with every row, a
+                refused key or the same failure ten times in a row, is always raised.
             calibrate: How `fit` calibrates probabilities on the labels it is given: a method of
                 `CalibratedClassifierCV`. `cannot_tell` keeps its probability, and the others share
                 what is left as calibrated.
-            seed: As in `decide`.
-            max_tokens: As in `decide`.
-            retries: As in `decide`.
-            timeout: As in `decide`.
+            seed: Makes samples reproducible.
+            max_tokens: The longest reply.
+            retries: How many more times to ask if a reply breaks the contract.
+            timeout: Seconds for each image.
+            allow_urls: Whether images may be fetched from http(s) URLs.
             concurrency: How many images are under way at a time; by default 32 where a server
                 computes.
             journal: The path of a journal. Replies are kept in it, and what it knows is not asked
@@ -145,11 +154,12 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             options: Options of the backend that `model` names, such as base_url. An API key is not
                 one of them, because parameters are printed, copied and pickled: it is taken from
                 the environment, or comes with a loaded backend.
+            verbose: Whether to show how far it is.
 
         Raises:
             UsageError: There is an API key among the options.
         """
-        _refuse_key(options)
+        _refuse((), options)
         self.question = question
         self.verdicts = verdicts
         self.model = model
@@ -162,8 +172,10 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.retries = retries
         self.timeout = timeout
         self.concurrency = concurrency
+        self.allow_urls = allow_urls
         self.journal = journal
         self.options = options
+        self.verbose = verbose
 
     def set_params(self, **params: Any) -> Self:  # noqa: ANN401 - any parameter
         """Set parameters; they hold from the next `fit` on.
@@ -175,13 +187,14 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             The classifier.
 
         Raises:
-            UsageError: There is an API key among the options.
+            UsageError: There is an API key among the options, or no such parameter.
         """
-        _refuse_key(params.get("options"))
+        own = self.get_params(deep=False)
+        _refuse([name for name in params if name not in own], params.get("options"))
         super().set_params(**params)
         return self
 
-    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ANN401, N803 - as scikit-learn has it
+    def fit(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ANN401, N803 - as scikit-learn has it
         """Check the parameters, load the model and find out the classes.
 
         The model is asked about X only to calibrate. Without labels the classes are the verdicts.
@@ -189,6 +202,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Args:
             X: Images, or a table of numbers.
             y: Their labels.
+            sample_weight: How much each label counts where probabilities are calibrated; nothing
+                else is learned.
 
         Returns:
             The classifier.
@@ -204,9 +219,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             if images is None:
                 msg = "there are labels but no images"
                 raise DataError(msg, hint="fit(X, y), or fit() without labels")
-            y = column_or_1d(y, warn=True)
-            check_classification_targets(y)
+            y = _labels(y)
             check_consistent_length(images, y)
+        weights = None if sample_weight is None else _weights(sample_weight, images)
         self._classes = classes_of(self.verdicts, y, abstain=self.abstain)
         self.classes_ = self._classes.names
         self.question_ = Question(self.question, self._classes.verdicts, self.abstain)
@@ -219,7 +234,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             if images is None or y is None:
                 msg = "there is nothing to calibrate on"
                 raise DataError(msg, hint="fit(X, y) with images and their labels")
-            self.calibrator_ = self._calibrator(live.session.decide(images), y)
+            self.calibrator_ = self._calibrator(live.session.decide(images), y, weights)
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: ANN401, N803
@@ -337,11 +352,12 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             max_tokens=self.max_tokens,
             retries=self.retries,
             timeout=self.timeout,
+            allow_urls=self.allow_urls,
             journal=self.journal,
         )
         load = partial(models.get, self.model, dict(self.options or {}), self.journal)
         keep = self.error_policy == "abstain"
-        return Session(self.question_, settings, self.concurrency, keep, load)
+        return Session(self.question_, settings, self.concurrency, keep, bool(self.verbose), load)
 
     def _check_policy(self) -> None:
         if self.error_policy not in {"raise", "abstain"}:
@@ -353,8 +369,13 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             raise UsageError(msg, hint=hint)
 
     def _images(self, data: Any, *, reset: bool) -> list[Any]:  # noqa: ANN401 - see images_in
+        column = column_in(data)
         images = images_in(data)
         if images is not None:
+            if reset:
+                self.n_features_in_ = 1
+                if column is not None:
+                    self.feature_names_in_ = np.array([column], dtype=object)
             return images
         if not reset and self._range is None:
             msg = "X is a table of numbers, and fit has seen none"
@@ -364,7 +385,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self._range = low, high
         return list(pictures(table, low, high))
 
-    def _calibrator(self, outcomes: Sequence[Outcome], y: Array) -> Any:  # noqa: ANN401 - untyped
+    def _calibrator(self, outcomes: Sequence[Outcome], y: Array, weights: Array | None) -> Any:  # noqa: ANN401 - untyped
         columns = self._classes.decided
         kept = [not isinstance(one, FaithfulDecideError) for one in outcomes]
         usable = np.isin(y, self.classes_[columns]) & np.array(kept)
@@ -374,8 +395,10 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             raise DataError(msg, hint="pass labelled images of every class")
         given = _given(self._classes.shares(outcomes)[usable][:, columns])
         # It asks for two rows of each class; nothing is fitted but the calibration.
-        base = FrozenEstimator(_Given(self.classes_[columns]))
-        return CalibratedClassifierCV(base, method=self.calibrate, cv=2).fit(given, y[usable])
+        base = _Frozen(_Given(self.classes_[columns]))
+        weights = None if weights is None else weights[usable]
+        calibrator = CalibratedClassifierCV(base, method=self.calibrate, cv=2)
+        return calibrator.fit(given, y[usable], sample_weight=weights)
 
     def _calibrated(self, shares: Array, calibrator: Any) -> Array:  # noqa: ANN401 - untyped
         columns = self._classes.decided
@@ -383,6 +406,13 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         calibrated = shares.copy()
         calibrated[:, columns] = mass * calibrator.predict_proba(_given(shares[:, columns]))
         return calibrated
+
+
+class _Frozen(FrozenEstimator):  # type: ignore[misc] # an untyped base
+    """Takes weights, which weigh nothing here: they are for the calibration on top."""
+
+    def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> Self:  # noqa: ARG002, N803
+        return self
 
 
 class _Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped bases
@@ -403,6 +433,30 @@ class _Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped ba
         return X
 
 
+def _labels(y: Any) -> Array:  # noqa: ANN401 - whatever the caller holds
+    """Labels, all of which are there."""
+    y = y.to_pylist() if hasattr(y, "to_pylist") else y
+    labels: Array = column_or_1d(y, warn=True)
+    if missing := [row for row, label in enumerate(labels.tolist()) if is_missing(label)]:
+        msg = f"y has no label in row {missing[0]}"
+        raise DataError(msg, hint="leave out rows without a label, in X and in y")
+    check_classification_targets(labels)
+    return labels
+
+
+def _weights(weights: Any, images: Sequence[Any] | None) -> Array:  # noqa: ANN401 - as y
+    """Weights of labels, as numbers of which some count."""
+    numbers = np.asarray(weights, dtype=float)
+    if numbers.ndim != 1 or numbers.shape[0] != len(images or ()):
+        msg = f"sample_weight has the shape {numbers.shape}, and X has {len(images or ())} rows"
+        raise DataError(msg, hint="pass one number for each row")
+    if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.any():
+        msg = "sample_weight has a number that is no weight, or is all zeros: Sample weights must"
+        msg += " contain at least one non-zero number"
+        raise DataError(msg, hint="pass numbers from 0, not all of them 0")
+    return numbers
+
+
 def _given(shares: Array) -> Array:
     """Probabilities under the condition that something was decided; even if that never happens."""
     mass = shares.sum(axis=1, keepdims=True)
@@ -411,8 +465,12 @@ def _given(shares: Array) -> Array:
     return given
 
 
-def _refuse_key(options: object) -> None:
-    if isinstance(options, dict) and "api_key" in options:
+def _refuse(unknown: Iterable[str], options: object) -> None:
+    for name in unknown:
+        msg = f"there is no parameter {name!r}"
+        names = named_in(VerdictClassifier)
+        raise DataError(msg, hint=hint_for(name, names))
+    if isinstance(options, Mapping) and "api_key" in options:
         msg = "an API key is not a parameter of a classifier, which is printed, copied and pickled"
         hint = "put it into the environment, or pass model=load_backend(spec, api_key=...)"
         raise UsageError(msg, hint=hint)

@@ -164,7 +164,7 @@ def test_the_range_of_greys_is_that_of_fit():
         (b"bytes", "one image"),
         (grey(3), "one image"),
         (np.zeros((2, 3, 3, 3)), "8-bit"),
-        ([], "2D array"),
+        ([], "no image"),
         (np.array([["a.png", "b.png"]]), "not compatible"),
     ],
 )
@@ -608,3 +608,121 @@ def test_a_question_is_a_text():
 
     with pytest.raises(QuestionError):
         VerdictClassifier(Question("Is it?"), model=GreyBackend()).fit()
+
+
+# ---------------------------------------------------------------- what callers hold in their hands
+
+
+def holes(paths):
+    """Rows without an image, in every way that tables write it."""
+    pd = pytest.importorskip("pandas")
+    return [None, float("nan"), np.nan, pd.NA, pd.NaT, *paths]
+
+
+def test_a_row_without_an_image_is_the_error_of_that_row(paths):
+    """Wherever it stands, the first row included."""
+    backend = ScriptedBackend(lambda _: reply_text("dark"))
+    classifier = VerdictClassifier(
+        QUESTION, **DARK_BRIGHT, model=backend, abstain=True, error_policy="abstain"
+    ).fit(holes(paths))
+    assert list(classifier.predict(holes(paths))) == ["cannot_tell"] * 5 + ["dark"] * 6
+    assert all(isinstance(error, ImageError) for error in classifier.decisions_[:5])
+    assert list(classifier.predict([None, None])) == ["cannot_tell"] * 2
+    with pytest.raises(ImageError):
+        classifier.set_params(error_policy="raise").fit().predict([None, paths[0]])
+
+
+def test_images_come_from_generators_and_from_arrow(paths):
+    """And from tables of Arrow, whose column is looked up by its name."""
+    pa = pytest.importorskip("pyarrow")
+    classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=GreyBackend()).fit()
+    strings = list(map(str, paths))
+    for data in (
+        (path for path in paths),
+        pa.array(strings),
+        pa.chunked_array([strings[:3], strings[3:]]),
+        pa.table({"path": strings}),
+        [{"bytes": path.read_bytes(), "path": None} for path in paths],
+    ):
+        assert list(classifier.predict(data)) == list(TRUE)
+    with pytest.raises(DataError, match="images in the column"):
+        classifier.predict(pa.table({"path": strings, "size": list(range(6))}))
+    for empty in ([], (), iter(()), pa.array([], pa.string())):
+        with pytest.raises(DataError, match="no image"):
+            classifier.predict(empty)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_labels_have_to_be_there(missing, paths):
+    """A missing one is refused, and named by its row."""
+    y = np.array([*TRUE[:5], missing], dtype=object)
+    with pytest.raises(DataError, match="row 5"):
+        VerdictClassifier(QUESTION, **DARK_BRIGHT, model=GreyBackend()).fit(paths, y)
+
+
+def test_what_was_seen_in_fit_is_written_down(paths):
+    """As other estimators do."""
+    classifier = VerdictClassifier(QUESTION, **DARK_BRIGHT, model=GreyBackend())
+    assert classifier.fit(paths).n_features_in_ == 1
+    assert list(classifier.fit(as_frame(paths)).feature_names_in_) == ["image"]
+
+
+def test_the_error_of_one_row_is_that_row(paths):
+    """Whatever the backend says of it; the others are asked all the same."""
+    from faithful_decide import BackendError
+
+    asked = iter(range(99))
+
+    def reply(_):
+        if next(asked) == 1:
+            msg = "this image is too much"
+            raise BackendError(msg)
+        return reply_text("dark")
+
+    backend = ScriptedBackend(reply)
+    classifier = VerdictClassifier(
+        QUESTION, **DARK_BRIGHT, model=backend, abstain=True, error_policy="abstain"
+    ).fit()
+    assert list(classifier.predict(paths)) == ["dark", "cannot_tell", *["dark"] * 4]
+    assert isinstance(classifier.decisions_[1], BackendError)
+
+
+def test_an_unknown_parameter_names_the_one_that_was_meant():
+    """As everywhere; and it is the error that scikit-learn raises."""
+    classifier = VerdictClassifier(QUESTION)
+    for wrong, meant in (("labels", "verdicts="), ("n_jobs", "concurrency="), ("sede", "seed=")):
+        with pytest.raises(ValueError, match=wrong) as caught:
+            classifier.set_params(**{wrong: 3})
+        assert meant in caught.value.hint
+    assert classifier.set_params(seed=3).seed == 3
+
+
+def test_every_option_of_the_table_is_a_parameter():
+    """With its default, but that a classifier does not abstain unless it is asked to."""
+    from faithful_decide._asking.options import table
+
+    given = VerdictClassifier(QUESTION).get_params()
+    for row in table():
+        assert given[row.name] == (False if row.name == "abstain" else row.default)
+
+
+def test_weights_weigh_the_labels_of_the_calibration(noisy):
+    """And nothing else; those that are none are refused."""
+    images, y, backend = noisy
+    parameters = {**DARK_BRIGHT, "model": backend, "calibrate": "sigmoid"}
+    even = VerdictClassifier(QUESTION, **parameters).fit(images, y)
+    weights = np.where(y == "dark", 50.0, 1.0)
+    tilted = VerdictClassifier(QUESTION, **parameters).fit(images, y, sample_weight=weights)
+    dark = list(even.classes_).index("dark")
+    assert (tilted.predict_proba(images)[:, dark] > even.predict_proba(images)[:, dark]).all()
+    for wrong in ([1.0], np.zeros(len(y)), np.full(len(y), np.nan), -np.ones(len(y))):
+        with pytest.raises(DataError, match="sample_weight"):
+            VerdictClassifier(QUESTION, **parameters).fit(images, y, sample_weight=wrong)
+
+
+def test_progress_is_shown_to_those_who_ask(paths, capsys):
+    """On stderr, while it works."""
+    VerdictClassifier(QUESTION, **DARK_BRIGHT, model=GreyBackend(), verbose=True).fit().predict(
+        paths
+    )
+    assert "6/6" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def check_judge(
     Args:
         judge: A model spec or a backend, as for `audit(judge=...)`.
         timeout: Seconds for all of it.
-        journal: As in `decide`.
+        journal: A journal or its path, which keeps the replies.
         **options: Options of the backend that `judge` names.
 
     Returns:

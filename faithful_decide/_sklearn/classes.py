@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from faithful_decide._asking.options import YES_NO
 from faithful_decide._core.types import CANNOT_TELL, Decision
 from faithful_decide._sklearn.inputs import DataError
 from faithful_decide.errors import UsageError
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Classes", "classes_of"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-_YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +57,14 @@ class Classes:
         return places[places != self.meant[-1]] if self.apart else places
 
     def place(self, outcome: Decision | FaithfulDecideError) -> int:
-        """Find the class that a row reached.
-
-        Args:
-            outcome: What became of it; an error has abstained.
-
-        Returns:
-            Its place among `names`.
-        """
+        """The place among `names` of the class that a row reached; an error has abstained."""
         said = outcome.verdict if isinstance(outcome, Decision) else CANNOT_TELL
         return int(self.meant[self.verdicts.index(said)])
 
     def shares(self, outcomes: Sequence[Decision | FaithfulDecideError]) -> Array:
-        """Make a table of the probabilities of decisions.
+        """A table of the probabilities of decisions, with a row for each, which sums to 1.
 
-        Args:
-            outcomes: What became of rows; an error has abstained for certain.
-
-        Returns:
-            A row for each, which sums to 1, with a column for each class.
-
-        Raises:
-            UnsupportedError: A decision has no probabilities.
+        Errors have abstained for certain. A decision without probabilities is refused.
         """
         table = np.zeros((len(outcomes), len(self.names)))
         for row, outcome in zip(table, outcomes, strict=True):
@@ -97,16 +82,8 @@ def classes_of(
 ) -> Classes:
     """Find out what may be said and what it stands for.
 
-    Args:
-        given: Verdicts, a mapping from verdicts to labels, or "labels".
-        y: The labels that were seen, if there are any.
-        abstain: Whether `cannot_tell` may be said.
-
-    Returns:
-        The classes.
-
-    Raises:
-        UsageError: The verdicts, or they and the labels together, make no sense.
+    `given` are verdicts, a mapping from verdicts to labels, or "labels"; `y` the labels that were
+    seen, if there are any.
     """
     mapping = _mapping(given, y)
     if abstain:
@@ -132,8 +109,8 @@ def _mapping(given: Sequence[str] | Mapping[str, Any] | str, y: Array | None) ->
         return _labels_themselves(given, y)
     if hasattr(given, "keys"):
         return dict(given)
-    if tuple(given) == _YES_NO and y is not None and y.dtype.kind in "biuf":
-        return dict(zip(_YES_NO, np.array([1, 0], dtype=y.dtype), strict=True))
+    if tuple(given) == YES_NO and y is not None and y.dtype.kind in "biuf":
+        return dict(zip(YES_NO, np.array([1, 0], dtype=y.dtype), strict=True))
     return {verdict: verdict for verdict in given}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DataError", "images_in", "pictures"]
+__all__ = ["DataError", "column_in", "images_in", "is_missing", "pictures"]
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,42 +36,63 @@ class DataError(UsageError, ValueError):
 
 
 def images_in(data: Any) -> list[Any] | None:  # noqa: ANN401 - whatever the caller holds
-    """Find the images in X.
+    """Find the images in X, one per row; None if X is a table of numbers, or nothing of ours.
 
-    Args:
-        data: A list, tuple, series, one-column table or array of images, or a table of numbers.
-
-    Returns:
-        One image per row, or None if there are none: X is then a table of numbers, or not valid.
-
-    Raises:
-        DataError: X is a single image, a table with images beside other columns, or a stack of
-            arrays that are not 8-bit.
+    A row without an image (None, NaN, `pandas.NA`) is the error of that row.
     """
     if _is_image(data, in_array=False):
         msg = "X is one image, not a sequence of images"
         raise DataError(msg, hint="pass [image]")
-    if hasattr(data, "columns"):
+    if hasattr(data, "to_pylist"):  # pyarrow
+        data = _of_arrow(data)
+    if type(data) is dict or hasattr(data, "columns"):  # a sparse matrix may be a kind of dict
         return _in_table(data)
     if isinstance(data, np.ndarray):
-        if data.ndim == _STACK or (data.ndim == _GREY_STACK and data.dtype == np.uint8):
-            if data.dtype != np.uint8:
-                msg = f"pixels are 8-bit numbers, not {data.dtype}"
-                raise DataError(msg, hint="convert the array, such as (x * 255).astype('uint8')")
-            return list(data)
-        if data.ndim == 2 and data.shape[1] == 1:  # noqa: PLR2004 - a column
-            data = data[:, 0]
-        if data.ndim != 1:
-            return None
-    elif not isinstance(data, (list, tuple)) and not hasattr(data, "to_list"):  # a series has it
-        return None
-    rows = list(data)
+        return _in_array(data)
+    if not isinstance(data, (list, tuple, Iterator)) and not hasattr(data, "to_list"):
+        return None  # a series has it
+    return _rows(list(data))
+
+
+def _in_array(data: Numbers) -> list[Any] | None:
+    if data.ndim == _STACK or (data.ndim == _GREY_STACK and data.dtype == np.uint8):
+        if data.dtype != np.uint8:
+            msg = f"pixels are 8-bit numbers, not {data.dtype}"
+            raise DataError(msg, hint="convert the array, such as (x * 255).astype('uint8')")
+        return list(data)
+    if data.ndim == 2 and data.shape[1] == 1:  # noqa: PLR2004 - a column
+        data = data[:, 0]
+    return _rows(list(data)) if data.ndim == 1 else None
+
+
+def _rows(rows: list[Any]) -> list[Any] | None:
+    if not rows:
+        msg = "there is no image in X"
+        raise DataError(msg, hint="pass at least one")
     return rows if _are_images(rows) else None
 
 
+def column_in(data: Any) -> str | None:  # noqa: ANN401 - whatever the caller holds
+    """What the column of images is called, if X is a table."""
+    if hasattr(data, "to_pylist") and hasattr(data, "column_names"):
+        names = list(data.column_names)
+    elif hasattr(data, "columns"):
+        names = list(data.columns)
+    else:
+        return None
+    return names[0] if len(names) == 1 and isinstance(names[0], str) else None
+
+
+def _of_arrow(data: Any) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    """The columns of a table of pyarrow under their names, or the values of a column."""
+    if hasattr(data, "column_names"):
+        return {name: data.column(name).to_pylist() for name in data.column_names}
+    return data.to_pylist()
+
+
 def _in_table(table: Any) -> list[Any] | None:  # noqa: ANN401 - of any library
-    columns = list(table.columns)
-    found = [name for name in columns if _are_images(list(table[name][:1]))]
+    columns = list(table if type(table) is dict else table.columns)
+    found = [name for name in columns if _are_images(table[name])]
     if not found:
         return None
     if len(columns) > 1:
@@ -80,9 +102,16 @@ def _in_table(table: Any) -> list[Any] | None:  # noqa: ANN401 - of any library
 
 
 def _are_images(rows: Iterable[Any]) -> bool:
-    """Whether the first row that is there is an image; a missing one is the error of its row."""
-    first = next((row for row in rows if row is not None), None)
-    return _is_image(first, in_array=True)
+    """Whether the first row that is there is an image; without any, there are none to be seen."""
+    first = next((row for row in rows if not is_missing(row)), None)
+    return first is None or _is_image(first, in_array=True)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell holds nothing: None, NaN, or what tables have in their place."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _is_image(value: object, *, in_array: bool) -> bool:
@@ -90,20 +119,17 @@ def _is_image(value: object, *, in_array: bool) -> bool:
         return in_array and value.ndim in {2, 3}
     if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike, SourceImage)):
         return True
+    if isinstance(value, Mapping) and {"bytes", "path"} & value.keys():
+        return True
     # A PIL image has no common base with files, but both of them say where they come from.
     return type(value).__module__.startswith("PIL.") or callable(getattr(value, "read", None))
 
 
 def pictures(table: Numbers, low: float, high: float) -> list[Numbers]:
-    """Draw the rows of a table of numbers.
+    """Draw the rows of a table of numbers as square grey pictures.
 
-    Args:
-        table: The numbers, one row per picture.
-        low: The number that is drawn black; lower ones are too.
-        high: The number that is drawn white; higher ones are too.
-
-    Returns:
-        Square grey pictures, 8-bit. Cells for which a row has no number are black.
+    `low` is drawn black and `high` white, as is what lies beyond. Cells for which a row has no
+    number are black.
     """
     count, width = table.shape
     side = math.ceil(math.sqrt(width))

@@ -17,20 +17,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.opening import open_backend, spec_of
+from faithful_decide._asking.options import whole
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Kept, kept
 from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
 from faithful_decide._images.load import load_image
+from faithful_decide._sklearn.inputs import is_missing
 from faithful_decide.backends.base import AsyncBackend
 from faithful_decide.errors import FaithfulDecideError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from faithful_decide._asking.options import Options
     from faithful_decide._core.types import Question
+    from faithful_decide._images.load import SourceImage
     from faithful_decide.backends.base import Backend
 
 __all__ = ["Models", "Outcome", "Session"]
@@ -57,16 +60,7 @@ class Models:
         options: Mapping[str, Any],
         journal: str | os.PathLike[str] | None,
     ) -> Kept:
-        """Load a model, or return it if it was loaded.
-
-        Args:
-            model: A model spec, or a live model, which is taken as it is.
-            options: Options of the backend that a spec names.
-            journal: The path of a journal to put in front of it.
-
-        Returns:
-            The backend; not to be closed.
-        """
+        """Load a model, or return it if it was loaded; it is not to be closed."""
         with self._lock:
             memory = None
             if journal is not None:
@@ -95,6 +89,7 @@ class Session:
     settings: Options
     concurrency: int | None
     keep_errors: bool
+    verbose: bool
     load: Callable[[], Kept]
     """Loads the model, at the first image."""
     last: list[Outcome] | None = None
@@ -103,31 +98,22 @@ class Session:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def job(self) -> Job:
-        """Load the model if it is not loaded yet.
-
-        Returns:
-            Whom to ask, and how.
-        """
+        """Whom to ask, and how; the model is loaded if it is not loaded yet."""
         with self._lock:
             if self._job is None:
                 backend, concurrency = self.load(), self.concurrency
                 if concurrency is None:
                     concurrency = CONCURRENCY if isinstance(backend, AsyncBackend) else 1
+                concurrency = whole("concurrency", concurrency, 1)
                 self._job = Job(backend, self.settings, concurrency)
             return self._job
 
-    def decide(self, images: Iterable[Any]) -> list[Outcome]:
-        """Decide about images.
-
-        Args:
-            images: The images.
-
-        Returns:
-            For each, in order, its decision or, if errors are kept, what went wrong with it.
-        """
+    def decide(self, images: Sequence[Any]) -> list[Outcome]:
+        """For each image, in order, its decision or, if errors are kept, what went wrong."""
         outcomes: dict[int, Outcome] = {}
         hashes: dict[int, str] = {}
-        for row in stream(self.job(), self._unknown(images, outcomes, hashes)):
+        shown = self._shown(images) if self.verbose else images
+        for row in stream(self.job(), self._unknown(shown, outcomes, hashes)):
             number = int(row.id)
             if row.decision is not None:
                 outcomes[number] = self._remember(hashes.pop(number), row.decision)
@@ -138,13 +124,19 @@ class Session:
         self.last = [outcomes[number] for number in range(len(outcomes))]
         return self.last
 
+    def _shown(self, images: Sequence[Any]) -> Iterable[Any]:
+        from tqdm import tqdm  # noqa: PLC0415 - slow to load
+
+        shown: Iterable[Any] = tqdm(images, unit=" images")
+        return shown
+
     def _unknown(
         self, images: Iterable[Any], outcomes: dict[int, Outcome], hashes: dict[int, str]
     ) -> Iterator[tuple[Item, Mapping[str, Question]]]:
         """What has to be asked; what is known goes straight to the outcomes."""
         for number, image in enumerate(images):
             try:
-                loaded = load_image(image)
+                loaded = self._loaded(image)
             except ImageError as error:
                 yield Item(str(number), error), {"": self.question}
                 continue
@@ -155,6 +147,12 @@ class Session:
             else:
                 hashes[number] = loaded.sha256
                 yield Item(str(number), loaded), {"": self.question}
+
+    def _loaded(self, image: Any) -> SourceImage:  # noqa: ANN401 - whatever stands in the row
+        if is_missing(image):
+            msg = "there is no image in this row"
+            raise ImageError(msg, hint="leave the row out, or fill it in")
+        return load_image(image, allow_urls=self.settings.allow_urls)
 
     def _remember(self, sha256: str, decision: Decision) -> Decision:
         with self._lock:
