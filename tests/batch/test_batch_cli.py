@@ -1,16 +1,19 @@
 """The commands over many images: rows on stdout or in a file, the rest on stderr."""
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from faithful_decide import Journal
+from faithful_decide import BackendError, Journal, read_rows
 from faithful_decide._cli import main as cli
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
@@ -269,3 +272,53 @@ def test_numbers_that_are_small_are_called_so(capsys):
         out = capsys.readouterr().out
         assert shown in out
         assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_name_that_is_not_utf8(call, model, images, kind):
+    """Goes into every file and document, as an escape, with all other rows."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    with open(os.fsencode(images) + b"/caf\xe9.png", "wb") as file:  # noqa: PTH123 - bytes
+        file.write((images / "0.png").read_bytes())
+    code, _, err = call("batch", images, "-q", "Is it red?", "--out", f"o.{kind}")
+    assert (code, "7 rows (7 yes)" in err) == (0, True)
+    assert r"caf\udce9.png" in [row.id for row in read_rows(f"o.{kind}")]
+    tier = ("--tier", "screen", "--json", "--limit", 9)
+    code, out, _ = call("audit-dataset", images, "-q", "Is it red?", *tier)
+    assert code == 0
+    assert r"caf\\udce9.png" in out
+
+
+def test_what_is_left_out_is_told(call, model, images):
+    """Once, on stderr, and on the page."""
+    for name in ("notes.txt", ".hidden.png", "film.mp4"):
+        (images / name).write_text("no image")
+    code, _, err = call("batch", images, "-q", "Is it red?", "--out", "o.csv", "--html", "o.html")
+    assert code == 0
+    assert err.count("left out: ") == 1
+    assert "1 hidden files" in err
+    assert "1 hidden files" in re.sub("<[^>]*>", "", Path("o.html").read_text(encoding="utf-8"))
+
+
+def test_a_server_that_fails_ends_the_run_and_keeps_the_rows(call, images, picture_of):
+    """With its error and what to do; a run that has decided nothing leaves the old file."""
+    for number in range(6, 30):
+        (images / f"{number:02}.png").write_bytes(picture_of(number))
+    count = itertools.count()
+
+    def line(_):
+        fails = BackendError("there is no model x", hint="name another model")
+        return reply_text("yes") if next(count) < 3 else fails
+
+    backend = ScriptedBackend(line, name="failing/x")
+    asked = ("batch", images, "-q", "Is it red?", "--model", "failing/x", "--out", "o.csv")
+    with registered("failing", lambda _: backend):
+        code, _, err = call(*asked)
+        assert code == 1
+        assert "10 rows in a row had the same error: there is no model x" in err
+        assert "name another model" in err
+        rows = [row.verdict for row in read_rows("o.csv")]
+        assert rows == ["yes"] * 3 + [None] * 10
+        call(*asked, "--journal", "another.journal")
+        assert [row.verdict for row in read_rows("o.csv")] == rows
