@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -244,7 +245,8 @@ def failures() -> Iterator[Row]:
             "read-only folder: errors that are not clean", read_only(server, folder), "<=", 0, 1
         )
         yield from images_change(server, folder, keep)
-        first = Started(command(server, images(top / "more", count), keep))
+        many = 4 * count  # a second run takes seconds to start where the machine is busy
+        first = Started(command(server, images(top / "more", many), keep))
         first.first.wait()
         second = Started(command(server, top / "more", keep))
         code, said, _ = second.end()
@@ -258,10 +260,10 @@ def failures() -> Iterator[Row]:
         code, _, _ = first.end()
         yield Row(
             "second run on one journal: rows the first lost",
-            count - len(first.rows),
+            many - len(first.rows),
             "<=",
             0,
-            count,
+            many,
         )
 
 
@@ -324,8 +326,73 @@ def interrupted(options: Options) -> Iterator[Row]:
     yield Row("Ctrl-C: ends that do not say how to go on", silent, "<=", 0, times)
 
 
+WORKER = """
+import os, sys, threading
+from faithful_decide import FaithfulDecideError, Journal
+from faithful_decide.backends import Reply
+
+def work(thread):
+    for number in range(int(sys.argv[3])):
+        key = f"{sys.argv[2]}/{thread}/{number:03}"
+        try:
+            with Journal(sys.argv[1]) as journal:
+                journal.remember(key.encode(), Reply("x" * 500, "stop"))
+        except FaithfulDecideError as error:
+            key = f"{type(error).__name__}: {error}".replace(chr(10), " ")
+        os.write(1, f"{key}\\n".encode())
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(int(sys.argv[4]))]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+"""What a worker of a web service does: each call opens the journal, in any of its threads."""
+PROCESSES, WORKER_THREADS, CALLS = 3, 4, 40
+
+
+def shared(options: Options) -> Iterator[Row]:
+    """Write from several threads of several processes, and kill some of them."""
+    times = 4 if options.quick else 20
+    rng = Random(options.seed)
+    missing = errors = acknowledged = broken = kills = 0
+    with tempfile.TemporaryDirectory() as name:
+        for number in range(times):
+            path = Path(name) / f"{number}.journal"
+            workers = [
+                Started(
+                    [
+                        *(sys.executable, "-c", WORKER, str(path), str(process)),
+                        *(str(CALLS), str(WORKER_THREADS)),
+                    ]
+                )
+                for process in range(PROCESSES)
+            ]
+            victims = workers[: rng.randint(1, PROCESSES)] if number % 2 else []
+            for victim in victims:
+                victim.first.wait()
+                time.sleep(rng.uniform(0, 0.3))
+                kills += victim.process.poll() is None
+                victim.process.kill()
+            for worker in workers:
+                _, said, _ = worker.end()
+                errors += bool(said)
+            lines = [line.strip() for worker in workers for line in worker.rows]
+            keys = {line.encode() for line in lines if re.fullmatch(r"\d/\d/\d{3}", line)}
+            errors += len(lines) - len(keys)
+            acknowledged += len(keys)
+            broken += damage(path)
+            with Journal(path) as opened:
+                missing += len(keys - set(opened.keys("replies")))
+    what = f"{PROCESSES} processes, {WORKER_THREADS} threads, {kills} killed"
+    yield Row(f"{what}: acknowledged replies lost", missing, "<=", 0, acknowledged)
+    yield Row(f"{what}: errors", errors, "<=", 0, acknowledged)
+    yield Row(f"{what}: entries corrupt", broken, "<=", 0, acknowledged)
+
+
 def journal(options: Options) -> Iterator[Row]:
-    """Kill, fill, forbid, change, interrupt."""
+    """Share, kill, fill, forbid, change, interrupt."""
+    yield from shared(options)
     yield from interrupted(options)
     yield from failures()
     yield from killed_while_exporting(options)

@@ -32,7 +32,7 @@ from faithful_decide._asking.decision import decision_plan
 from faithful_decide._asking.options import Options as Asking
 from faithful_decide._batch.entry import reply_data
 from faithful_decide._batch.export import exporting
-from faithful_decide._batch.journal import checksum
+from faithful_decide._batch.journal_entries import checksum
 from faithful_decide._batch.sources import Source
 from faithful_decide._core.prompt import SYSTEM, user_text
 from faithful_decide._core.schema import schema

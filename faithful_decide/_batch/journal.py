@@ -20,23 +20,29 @@ for again; the entries beside it are not touched by that.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import sqlite3
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._batch.entry import reply_data, reply_of
+from faithful_decide._batch.journal_entries import (
+    WAIT_S,
+    content_of,
+    intact,
+    page,
+    parsed,
+    patience,
+    put,
+    set_up,
+    written,
+)
 from faithful_decide._batch.journal_file import (
-    Damaged,
     connect,
     connect_to_read,
-    is_damaged,
     is_locked,
     path_of,
     typed,
@@ -47,29 +53,14 @@ from faithful_decide.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import TracebackType
 
     from faithful_decide._core.types import Reply
 
-__all__ = ["Journal", "checksum"]
+__all__ = ["Journal"]
 
-_APPLICATION = 0x66616964
-"""Marks the file as a journal: SQLite keeps this number in its header."""
-_LAYOUT = 2
-_WAIT_S = 30.0
-"""How long to wait for somebody else who is writing. Other journals take a millisecond."""
 _LAST_WAIT_S = 1.0
 """How long to wait when closing, for what could not be written before."""
-_TABLES = ("replies", "batches")
-_SETUP = "".join(
-    # Not UNIQUE: where an entry is damaged, another one is added, and the newest is read first.
-    f"CREATE TABLE IF NOT EXISTS {table} (key BLOB, data TEXT, sum BLOB);"
-    f"CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key);"
-    for table in _TABLES
-)
-_PAGE = 2000
-"""Entries that are read at a time."""
 
 _log = logging.getLogger("faithful_decide")
 
@@ -106,15 +97,15 @@ class Journal:
             self._db = Handle(self._opened())
 
     def _opened(self) -> sqlite3.Connection:
-        db = connect(self.path, _WAIT_S)
+        db = connect(self.path, WAIT_S)
         try:
-            _set_up(db, self.path)
+            set_up(db, self.path)
             self._writable = os.access(self.path, os.W_OK)
         except sqlite3.OperationalError:
             db.close()
             # Perhaps the files beside it cannot be made. What is there can be read.
-            reading = connect_to_read(self.path, _WAIT_S)
-            if reading is None or _content(reading) != "journal":
+            reading = connect_to_read(self.path, WAIT_S)
+            if reading is None or content_of(reading) != "journal":
                 raise
             self._writable = False
             return reading
@@ -136,10 +127,10 @@ class Journal:
             StorageError: The file cannot be read.
         """
         with self._using() as db:
-            data = self._waiting.get(key) or _intact(db, "replies", key)
+            data = self._waiting.get(key) or intact(db, "replies", key)
         return _reply(data)
 
-    def remember(self, key: bytes, reply: Reply, *, wait_s: float = _WAIT_S) -> None:
+    def remember(self, key: bytes, reply: Reply, *, wait_s: float = WAIT_S) -> None:
         """Keep a reply; it is in the file when this returns. The first one under a key stays.
 
         The one exception is a file that another program holds locked. A reply that was paid for is
@@ -154,12 +145,12 @@ class Journal:
         Raises:
             StorageError: The file cannot be written. The reply stays in memory all the same.
         """
-        data = _written(reply_data(reply))
+        data = written(reply_data(reply))
         with self._using() as db:
             # One who waits in vain is enough: those behind it do not wait again.
-            patience = 0.0 if self._waiting else wait_s
+            wait_s = 0.0 if self._waiting else wait_s
             self._waiting.setdefault(key, data)
-            if not self._write_waiting(db, patience) and len(self._waiting) == 1:
+            if not self._write_waiting(db, wait_s) and len(self._waiting) == 1:
                 _log.warning(
                     "the journal %s is locked by another program; replies wait in memory until"
                     " it is closed there",
@@ -168,13 +159,13 @@ class Journal:
 
     def _write_waiting(self, db: sqlite3.Connection, wait_s: float) -> bool:
         """Write what came; False where another program holds the file."""
-        with _patience(db, wait_s):
+        with patience(db, wait_s):
             while self._waiting:
                 key, data = next(iter(self._waiting.items()))
                 try:
-                    there = _put(db, "replies", key, data)
+                    there = put(db, "replies", key, data)
                     if there is not None and _reply(there) is None:
-                        _put(db, "replies", key, data, replacing=True)
+                        put(db, "replies", key, data, replacing=True)
                 except sqlite3.OperationalError as error:
                     if not is_locked(error):
                         raise
@@ -212,8 +203,8 @@ class Journal:
             StorageError: The file cannot be read.
         """
         with self._using() as db:
-            data = _intact(db, table, key)
-        return _parsed(data)
+            data = intact(db, table, key)
+        return parsed(data)
 
     def write(self, table: str, key: bytes, data: object, *, replacing: bool = False) -> None:
         """Keep an entry of any kind.
@@ -228,7 +219,7 @@ class Journal:
             StorageError: The file cannot be written.
         """
         with self._using() as db:
-            _put(db, table, key, _written(data), replacing=replacing)
+            put(db, table, key, written(data), replacing=replacing)
 
     def entries(self, table: str) -> Iterator[tuple[bytes, Any]]:
         """Read every intact entry of a kind, in the order in which they were made.
@@ -243,7 +234,7 @@ class Journal:
             StorageError: The file cannot be read.
         """
         for key, data in self._scan(table):
-            if (value := _parsed(data)) is not None:
+            if (value := parsed(data)) is not None:
                 yield key, value
 
     def keys(self, table: str) -> Iterator[bytes]:
@@ -262,21 +253,11 @@ class Journal:
             yield key
 
     def _scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        select = (
-            "SELECT rowid, CAST(key AS BLOB), CAST(data AS BLOB), CAST(sum AS BLOB)"  # noqa: S608 - a name of ours
-            f" FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_PAGE}"
-        )
-        last, more = 0, True
-        while more:
+        before, last = -1, 0
+        while last > before:
             with self._using() as db:
-                rows = db.execute(select, (last,)).fetchall()
-            more = False
-            for row, key, data, total in rows:
-                # In a damaged file numbers may go back; a scan that follows them has no end.
-                if row > last:
-                    last, more = row, True
-                    if _fits(key, data, total):
-                        yield key, data
+                before, (last, entries) = last, page(db, table, last)
+            yield from entries
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -352,135 +333,9 @@ class Journal:
             yield db
 
 
-def _content(db: sqlite3.Connection) -> Literal["journal", "nothing", "something else"]:
-    # In one statement: between two of them another process may make a journal of it.
-    mark, layout, tables = db.execute(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
-        " FROM pragma_application_id, pragma_user_version"
-    ).fetchone()
-    if (mark, layout) == (_APPLICATION, _LAYOUT):
-        return "journal" if tables else "nothing"
-    return "something else" if tables or mark else "nothing"
-
-
-def _set_up(db: sqlite3.Connection, path: Path) -> None:
-    """Make a journal of an empty file; refuse what is something else."""
-    content = _content(db)
-    if content == "something else":
-        msg = f"{path} is not a journal of this version"
-        raise StorageError(msg, hint="name another file")
-    _write_ahead(db)
-    # Safe against a killed process. Against a power cut only the last moments are not.
-    db.execute("PRAGMA synchronous = NORMAL")
-    # On a full disk, too, what is there can be read.
-    if content == "nothing":
-        db.executescript(
-            f"BEGIN IMMEDIATE; PRAGMA application_id = {_APPLICATION};"
-            f"PRAGMA user_version = {_LAYOUT}; {_SETUP} COMMIT;"
-        )
-
-
-def _write_ahead(db: sqlite3.Connection) -> None:
-    """Turn the mode on. SQLite does not wait where two turn it on at the same moment."""
-    end = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not is_locked(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-@contextmanager
-def _patience(db: sqlite3.Connection, wait_s: float) -> Iterator[None]:
-    """Wait for others that long, and not as long as usual."""
-    if wait_s >= _WAIT_S:
-        yield
-        return
-    db.execute(f"PRAGMA busy_timeout = {max(0, round(wait_s * 1000))}")
-    try:
-        yield
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {round(_WAIT_S * 1000)}")
-
-
-def _put(
-    db: sqlite3.Connection, table: str, key: bytes, data: bytes, *, replacing: bool = False
-) -> bytes | None:
-    """Write an entry; where an intact one stays in its place, return that."""
-    entry = {"key": key, "data": data, "sum": checksum(key, data)}
-    add = f"INSERT INTO {table} (key, data, sum) SELECT :key, CAST(:data AS TEXT), :sum"
-    change = f"UPDATE {table} SET data = CAST(:data AS TEXT), sum = :sum WHERE key = :key"  # noqa: S608 - a name of ours
-    unless = f"WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE key = :key)"  # noqa: S608 - as above
-    with _skipping_damage():
-        if replacing and db.execute(change, entry).rowcount:
-            return None
-        if db.execute(f"{add} {unless}", entry).rowcount:
-            return None
-        if not replacing and (there := _intact(db, table, key)) is not None:
-            return there
-    # Beside the damaged one: replacing it could cost an entry that it wrongly points to.
-    with _skipping_damage():
-        db.execute(add, entry)
-    if _intact(db, table, key) is None:
-        msg = "it is so damaged that nothing can be added"
-        raise Damaged(msg)
-    return None
-
-
-def _intact(db: sqlite3.Connection, table: str, key: bytes) -> bytes | None:
-    """The newest entry under a key that fits its checksum."""
-    # As bytes: in a damaged entry there may be anything, also what is no text.
-    select = (
-        f"SELECT CAST(data AS BLOB), CAST(sum AS BLOB) FROM {table}"  # noqa: S608 - as above
-        " WHERE key = ? ORDER BY rowid DESC"
-    )
-    data: bytes | None
-    with _skipping_damage():
-        for data, total in db.execute(select, (key,)):
-            if _fits(key, data, total):
-                return data
-    return None
-
-
-@contextmanager
-def _skipping_damage() -> Iterator[None]:
-    """Take an entry on a damaged page for none."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if not is_damaged(error):
-            raise
-
-
-def _fits(key: bytes | None, data: bytes | None, total: bytes | None) -> bool:
-    return key is not None and data is not None and checksum(key, data) == total
-
-
-def checksum(key: bytes, data: bytes) -> bytes:
-    """The checksum of an entry: of both, because a text under another key is as wrong."""
-    return hashlib.sha256(key + data).digest()[:16]
-
-
-def _written(data: object) -> bytes:
-    # A reply may hold half a character, which is no text in any encoding. It comes back as it was.
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="surrogatepass")
-
-
-def _parsed(data: bytes | None) -> Any | None:  # noqa: ANN401 - JSON
-    try:
-        return None if data is None else json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _reply(data: bytes | None) -> Reply | None:
     try:
-        return None if data is None else reply_of(_parsed(data))
+        return None if data is None else reply_of(parsed(data))
     except ValueError:
         return None
 

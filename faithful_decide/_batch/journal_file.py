@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Damaged", "connect", "connect_to_read", "is_damaged", "is_locked", "path_of", "typed"]
 
 _BESIDE = ("-wal", "-shm", "-journal")
-_DAMAGED = "it is damaged or no journal: name another file"
+_DAMAGED = "name another file, or set this one aside and begin another"
 _making = threading.Lock()
 
 

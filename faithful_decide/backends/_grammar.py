@@ -130,38 +130,17 @@ _SILENT = {"title", "description", "propertyOrdering", "$schema", "additionalPro
 
 
 def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
-    """Write what may follow a prefix as a regular expression.
+    """Write what may follow a prefix, up to the end of the reply, as a regular expression.
 
-    Args:
-        schema: A JSON schema of objects with all keys required, arrays, strings, integers,
-            booleans and enumerations; `minItems` and `minLength` are kept.
-        prefix: What the reply starts with, cut anywhere.
-
-    Returns:
-        An expression that the rest, up to the end of the reply, has to match as a whole; "" where
-        nothing may follow.
-
-    Raises:
-        UnsupportedError: The schema says something that this module cannot express.
-        UsageError: No reply that fits the schema starts with the prefix.
+    The schema is one of objects with all keys required, arrays, strings, integers, booleans and
+    enumerations; `minItems` and `minLength` are kept, and what cannot be expressed is refused. The
+    prefix may be cut anywhere. The expression is "" where nothing may follow.
     """
     return _pattern(_rest(schema, prefix))
 
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
-    """Write the same in llama.cpp's own notation.
-
-    Args:
-        schema: As in `regex_of_rest`.
-        prefix: As in `regex_of_rest`.
-
-    Returns:
-        A grammar for the text after the prefix, up to the end of the reply.
-
-    Raises:
-        UnsupportedError: As in `regex_of_rest`.
-        UsageError: As in `regex_of_rest`.
-    """
+    """Write the same in llama.cpp's own notation."""
     return f"root ::= {_rule(_rest(schema, prefix))}\n{_CHARACTER_RULE}"
 
 

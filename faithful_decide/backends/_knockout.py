@@ -25,15 +25,7 @@ __all__ = ["hidden_places", "refuse_hidden"]
 
 
 def refuse_hidden(request: Request, name: str) -> None:
-    """Refuse a request that hides something, for a backend that cannot.
-
-    Args:
-        request: The request.
-        name: The backend.
-
-    Raises:
-        UnsupportedError: It does.
-    """
+    """Refuse a request that hides something, for a backend that cannot."""
     if request.hidden is not None:
         msg = f"{name} cannot go on without looking at a part of what there is"
         raise UnsupportedError(msg, hint="use a model of Transformers in process: outlines/...")
@@ -47,22 +39,10 @@ def hidden_places(
     control: Collection[int],
     image: int | None,
 ) -> tuple[list[int], int]:
-    """Find the places of the tokens that are hidden.
+    """Find the places of the tokens that are out of sight, and the place from which on they are.
 
-    Args:
-        request: A request that hides something.
-        ids: The tokens of its prompt and its prefix.
-        spell: Says which bytes a token stands for.
-        control: Tokens that are no words.
-        image: The token that stands for a piece of the image.
-
-    Returns:
-        The places that are out of sight, and the place from which on they are.
-
-    Raises:
-        UsageError: What is hidden is no part of the prefix, the prefix ends with it, or an image is
-            to be hidden and there is none.
-        UnsupportedError: The tokens do not spell the prefix.
+    `ids` are the tokens of the prompt and the prefix, and `spell` says which bytes one stands for;
+    those of `control` are no words, and `image` stands for a piece of the image.
     """
     hidden, prefix = request.hidden, request.prefix.encode()
     if hidden is None or not 0 <= hidden.start <= hidden.end < len(prefix):

@@ -7,7 +7,7 @@ gives the same reply to the same request, and nobody else can use its engine (`_
 Log-probabilities are the model's own, before the grammar and the temperature. Sampling is from the
 plain softmax: no top-k, top-p or penalties bend it.
 
-A backend does not survive `fork`; load one in each process.
+A model file is code: its chat template is run for every request. A backend does not survive `fork`.
 """
 
 from __future__ import annotations
@@ -121,20 +121,7 @@ class LlamaCppBackend:
         return f"{type(self).__name__}({self._name!r})"
 
     def generate(self, request: Request) -> Reply:
-        """Make one call, without retry.
-
-        Args:
-            request: What to send.
-
-        Returns:
-            The reply as it came.
-
-        Raises:
-            UnsupportedError: The request hides something.
-            UsageError: The backend is closed or was inherited by `fork`, or the schema or the
-                prefix cannot be kept to.
-            BackendError: The engine failed, or the request does not fit into its context.
-        """
+        """Make one call, without retry."""
         refuse_hidden(request, self.name)
         body = self._body(request)
         started = time.perf_counter()

@@ -17,7 +17,8 @@ import pytest
 from faithful_decide import Decider, Question, StorageError, UsageError, decide
 from faithful_decide._asking.decision import request_sha256
 from faithful_decide._batch.entry import reply_data, reply_of, request_key
-from faithful_decide._batch.journal import Journal, checksum
+from faithful_decide._batch.journal import Journal
+from faithful_decide._batch.journal_entries import checksum
 from faithful_decide._batch.journaled import kept
 from faithful_decide._core.types import Reply, Token, Usage
 from faithful_decide._images.load import load_image
@@ -245,7 +246,8 @@ def test_threads_and_processes_may_share_it(path):
     """Nothing is lost, and nobody is turned away."""
     code = """
 import sys
-from faithful_decide._batch.journal import Journal, checksum
+from faithful_decide._batch.journal import Journal
+from faithful_decide._batch.journal_entries import checksum
 from faithful_decide._core.types import Reply
 with Journal(sys.argv[1]) as journal:
     for number in range(200):
