@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from faithful_decide import FaithfulDecideError, Row, decide_many, read_rows
+from faithful_decide import FaithfulDecideError, Row, decide, decide_many, read_rows
 from faithful_decide._batch.export import exporting
+from faithful_decide.backends import Reply
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 if TYPE_CHECKING:
@@ -202,6 +203,17 @@ def journal(path: Path, rng: Random, n: int) -> Count:
     return Count(kept - again, again)
 
 
+def samples(path: Path, rng: Random, n: int) -> Count:
+    """A reply of several that cannot be used: it has no vote, and the scores say so."""
+    del path
+    spoilt = rng.randrange(n)
+    odd = ["no JSON", '{"verdict": "yes"}', Reply("", "refusal"), Reply("{", "length")]
+    script = [rng.choice(odd) if number == spoilt else reply_text("yes") for number in range(n)]
+    decision = decide(picture(1), QUESTION, model=ScriptedBackend(script), samples=n, seed=1)
+    assert decision.scores is not None
+    return Count(decision.scores.n, sum(decision.scores.lost.values()))
+
+
 def _export(path: Path, rng: Random, n: int, kind: str) -> Count:
     """A file of results in which a row is damaged."""
     for number in range(n):
@@ -275,6 +287,7 @@ WAYS: dict[str, Callable[[Path, Random, int], Count]] = {
     "parquet": parquet,
     "tar": tar,
     "journal entry": journal,
+    "sample": samples,
     "results in jsonl": export_jsonl,
     "results in csv": export_csv,
     "results in parquet": export_parquet,
