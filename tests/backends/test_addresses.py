@@ -1,8 +1,5 @@
 """Where a picture goes: which address is meant, which way leads there, and what is said if none."""
 
-import http.server
-import socket
-import threading
 import time
 from contextlib import contextmanager
 
@@ -13,6 +10,7 @@ from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.address import Server
 from faithful_decide.errors import AuthError, BackendError, TransientError, UsageError
 from tests.support.faulty import Answer, FaultyServer, truth
+from tests.support.nobody import deaf, pages
 
 KEY = "sk-planted-0123456789abcdef"
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -214,48 +212,6 @@ def test_what_is_wrong_in_the_environment_is_named(variable, value, monkeypatch)
 
 
 # ------------------------------------------------------------------------------ nobody there
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    """A server of pages for people."""
-
-    status = 200
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        page = b"<!DOCTYPE html><html><title>Welcome to nginx!</title></html>"
-        self.send_response(self.status)
-        self.send_header("content-length", str(len(page)))
-        self.end_headers()
-        self.wfile.write(page)
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-
-@contextmanager
-def pages(status=200):
-    handler = type("Handler", (Page,), {"status": status})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-
-
-@contextmanager
-def deaf():
-    """A port that takes no connection and refuses none: its queue is full."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        queued = [socket.socket() for _ in range(3)]
-        for waiting in queued:
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield listening.getsockname()[1]
-        for waiting in queued:
-            waiting.close()
 
 
 def error_at(url, picture, timeout=2.0):

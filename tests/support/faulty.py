@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import math
 import re
 import threading
 import time
@@ -49,7 +50,7 @@ def written(verdict: str, *, seen: object = SEEN, why: str = WHY) -> str:
 
 
 def completion(
-    text: str | None, *, finish: str | None = "stop", model: str = "faulty", **message: object
+    text: object, *, finish: str | None = "stop", model: str = "faulty", **message: object
 ) -> dict[str, Any]:
     """A chat completion around a text."""
     said = {"role": "assistant", "content": text, **message}
@@ -79,7 +80,7 @@ def good(verdict: str) -> Answer:
     return Answer(json.dumps(completion(written(verdict))).encode())
 
 
-def _said(text: str | None, **rest: Any) -> Answer:
+def _said(text: object, **rest: Any) -> Answer:
     return Answer(json.dumps(completion(text, **rest)).encode())
 
 
@@ -87,6 +88,18 @@ def _failed(status: int, message: str, code: str = "", **headers: str) -> Answer
     error = {"error": {"message": message, "type": "error", "code": code or None}}
     named = {key.replace("_", "-"): value for key, value in headers.items()}
     return Answer(json.dumps(error).encode(), status, named)
+
+
+def _sent(body: object) -> Answer:
+    return Answer(json.dumps(body).encode())
+
+
+def _part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _choice(verdict: str) -> dict[str, Any]:
+    return {"message": {"content": written(verdict)}, "finish_reason": "stop"}
 
 
 def _keys(verdict: str, *keys: str) -> str:
@@ -123,7 +136,8 @@ def _thinking(verdict: str) -> Answer:
 
 
 # Replies that no verdict may be read from. The first argument is the wrong verdict.
-FAULTS: dict[str, Callable[[str, Random], Answer]] = {
+# After these the same request may be answered well: the server failed, or broke the contract.
+PASSING: dict[str, Callable[[str, Random], Answer]] = {
     "reversed keys": lambda v, _: _said(_keys(v, "verdict", "reasoning", "observations")),
     "verdict before reasoning": lambda v, _: _said(
         _keys(v, "observations", "verdict", "reasoning")
@@ -146,20 +160,12 @@ FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "reasoning is a list": lambda v, _: _said(written(v).replace(f'"{WHY}"', f'["{WHY}"]')),
     "missing reasoning": lambda v, _: _said(_keys(v, "observations", "verdict")),
     "extra key": lambda v, _: _said(written(v)[:-1] + ', "confidence": 1}'),
-    "whitespace flood": lambda v, _: _said(written(v)[:30] + "\n" * 4000, finish="length"),
-    "truncated": lambda v, r: _said(written(v)[: r.randrange(len(written(v)))], finish="length"),
     "cut, but says stop": lambda v, r: _said(written(v)[: r.randrange(len(written(v)))]),
-    "complete, but says length": lambda v, _: _said(written(v), finish="length"),
     "wrong label": lambda _, __: _said(written("maybe")),
     "label in capitals": lambda v, _: _said(written(v.upper())),
     "label with a blank": lambda v, _: _said(written(f" {v}")),
     "verdict is a boolean": lambda v, _: _said(written(v).replace(f'"{v}"', "true")),
-    "refusal in its field": lambda v, _: _said(None, refusal=f"I cannot help with {v}."),
-    "refusal beside a reply": lambda v, _: _said(written(v), refusal="I cannot help."),
     "refusal as text": lambda _, __: _said("I'm sorry, but I can't help with that."),
-    "finish is refusal": lambda v, _: _said(written(v), finish="refusal"),
-    "content filter, status 200": lambda v, _: _said(written(v), finish="content_filter"),
-    "content filter, status 400": lambda _, __: _failed(400, "filtered", "content_filter"),
     "tool call": lambda v, _: _said(
         None, finish="tool_calls", tool_calls=[{"function": {"arguments": written(v)}}]
     ),
@@ -167,16 +173,9 @@ FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "unknown finish reason": lambda v, _: _said(written(v), finish="because"),
     "no finish reason": lambda v, _: _said(written(v), finish=None),
     "deep JSON": lambda _, __: Answer(b"[" * 200_000),
-    "not a number": lambda _, __: Answer(b'{"choices": NaN}'),
-    "choices of the wrong kind": lambda _, __: Answer(b'{"choices": [{"message": "yes"}]}'),
-    "smaller model": lambda v, _: _said(written(v), model="faulty-mini"),
-    "shorter name": lambda v, _: _said(written(v), model="fau"),
-    "other model": lambda v, _: _said(written(v), model="someone-else-7b"),
     "no content": lambda _, __: _said(None),
     "empty content": lambda _, __: _said(""),
-    "no choices": lambda _, __: Answer(b'{"object": "chat.completion", "choices": []}'),
     "garbage, status 200": lambda _, r: Answer(bytes(r.randrange(256) for _ in range(80))),
-    "HTML, status 200": lambda _, __: Answer(b"<html><body>yes</body></html>"),
     "HTML, status 502": lambda _, __: Answer(b"<html>Bad Gateway</html>", 502),
     "error, status 200": lambda _, __: Answer(b'{"error": {"message": "overloaded"}}'),
     "empty body": lambda _, __: Answer(b""),
@@ -192,7 +191,65 @@ FAULTS: dict[str, Callable[[str, Random], Answer]] = {
     "slow drip": lambda v, _: Answer(good(v).body, drip=1.0),
     "reset at once": lambda v, _: Answer(good(v).body, cut=0),
     "reset inside the body": lambda v, r: Answer(good(v).body, cut=r.randrange(1, 100)),
+    "half an emoji": lambda v, _: _said(written(v, why=f"{WHY} \ud83d")),
+    "half an emoji as JSON has it": lambda v, _: _said(written(v).replace(WHY, r"\ud83d")),
+    "block of thinking": lambda v, _: _said(f"<think>hm</think>{written(v)}"),
+    "text as reasoning_content": lambda v, _: _said("", reasoning_content=written(v)),
+    "text as reasoning": lambda v, _: _said(None, reasoning=written(v)),
+    "parts with a picture": lambda v, _: _said([_part(written(v)), {"type": "image_url"}]),
+    "the same part twice": lambda v, _: _said([_part(written(v))] * 2),
+    "finish is abort": lambda v, _: _said(written(v), finish="abort"),
+    "error text, status 200": lambda _, __: _sent({"error": "overloaded, try again later"}),
+    "detail, status 200": lambda _, __: _sent({"detail": "temporarily unavailable"}),
+    "no choices and a passing message": lambda _, __: _sent(
+        {"choices": None, "message": "rate limit reached"}
+    ),
+    "passing error in the choice": lambda v, _: _sent(
+        {"choices": [{"error": {"code": 502, "message": "upstream"}, **_choice(v)}]}
+    ),
 }
+# After these it is not asked again: what was refused, cut or will never pass is final.
+FINAL: dict[str, Callable[[str, Random], Answer]] = {
+    "whitespace flood": lambda v, _: _said(written(v)[:30] + "\n" * 4000, finish="length"),
+    "truncated": lambda v, r: _said(written(v)[: r.randrange(len(written(v)))], finish="length"),
+    "complete, but says length": lambda v, _: _said(written(v), finish="length"),
+    "refusal in its field": lambda v, _: _said(None, refusal=f"I cannot help with {v}."),
+    "refusal beside a reply": lambda v, _: _said(written(v), refusal="I cannot help."),
+    "finish is refusal": lambda v, _: _said(written(v), finish="refusal"),
+    "content filter, status 200": lambda v, _: _said(written(v), finish="content_filter"),
+    "content filter, status 400": lambda _, __: _failed(400, "filtered", "content_filter"),
+    "not a number": lambda _, __: Answer(b'{"choices": NaN}'),
+    "choices of the wrong kind": lambda _, __: Answer(b'{"choices": [{"message": "yes"}]}'),
+    "smaller model": lambda v, _: _said(written(v), model="faulty-mini"),
+    "shorter name": lambda v, _: _said(written(v), model="fau"),
+    "other model": lambda v, _: _said(written(v), model="someone-else-7b"),
+    "no choices": lambda _, __: Answer(b'{"object": "chat.completion", "choices": []}'),
+    "HTML, status 200": lambda _, __: Answer(b"<html><body>yes</body></html>"),
+    "error object that stays, status 200": lambda _, __: _sent(
+        {"error": {"code": 402, "message": "Insufficient credits"}}
+    ),
+    "error text that stays, status 200": lambda _, __: _sent({"error": "no such model"}),
+    "detail that stays, status 200": lambda _, __: _sent({"detail": [{"msg": "bad field"}]}),
+    "no choices and a message": lambda _, __: _sent({"choices": [], "message": "bad picture"}),
+    "error in the choice": lambda v, _: _sent(
+        {"choices": [{"error": {"code": 400, "message": "bad picture"}, **_choice(v)}]}
+    ),
+    "error beside a reply": lambda v, _: _sent({**completion(written(v)), "error": "bad picture"}),
+    "blocked prompt without a message": lambda _, __: _sent(
+        {"choices": [{"finish_reason": "content_filter"}]}
+    ),
+    "blocked prompt with its filter": lambda _, __: _sent(
+        {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    ),
+    "blocked prompt, status 403": lambda _, __: _failed(403, "input was flagged", "moderation"),
+    "finish is SAFETY": lambda v, _: _said(written(v), finish="SAFETY"),
+    "finish is MAX_TOKENS": lambda v, _: _said(written(v), finish="MAX_TOKENS"),
+    "alias of a router": lambda v, _: _said(written(v), model="azure/gpt-4o"),
+    "400": lambda _, __: _failed(400, "bad picture"),
+    "404": lambda _, __: _failed(404, "no such model"),
+    "500 that stays": lambda _, __: _failed(500, "image input is not supported"),
+}
+FAULTS = PASSING | FINAL
 # Replies that are odd and still good. The first argument is the right verdict.
 ODD: dict[str, Callable[[str, Random], Answer]] = {
     "null log-probabilities": lambda v, _: _logprobs(v, None),
@@ -217,6 +274,18 @@ ODD: dict[str, Callable[[str, Random], Answer]] = {
     "missing usage": lambda v, _: _without_usage(v),
     "hidden thinking": lambda v, _: _thinking(v),
     "dated model": lambda v, _: _said(written(v), model="faulty-2026-01-01"),
+    "minus infinity": lambda v, _: _logprobs(
+        v, {"content": [{"token": "{", "logprob": -math.inf}, {"token": "}", "logprob": math.nan}]}
+    ),
+    "text in a part": lambda v, _: _said([_part(written(v))]),
+    "text in two parts": lambda v, _: _said([_part(written(v)[:9]), _part(written(v)[9:])]),
+    "part of thinking before it": lambda v, _: _said(
+        [{"type": "thinking", "thinking": "hm"}, _part(written(v))]
+    ),
+    **{
+        f"finish is {word}": lambda v, _, word=word: _said(written(v), finish=word)
+        for word in ("STOP", "eos_token", "end_turn", "stop_sequence")
+    },
     "white space around": lambda v, _: _said(f"\n  {written(v)}\n"),
 }
 
