@@ -26,9 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from faithful_decide._asking.constraint import allows
-from faithful_decide._asking.scores import TOP, score_verdicts
 from faithful_decide._core import contract, schema
-from faithful_decide._core.findings import conclude
 from faithful_decide._core.prompt import SYSTEM, reasons_text, user_text, verdict_text
 from faithful_decide._core.types import (
     Decision,
@@ -141,12 +139,16 @@ def decision_plan(
         answer, scores = _vote(outcomes, question)
         return _decision(answer, question, scores, backend)
     if capabilities.logprobs != "none":
+        from faithful_decide._asking.scores import TOP  # noqa: PLC0415 - only where there are odds
+
         request = replace(request, top_logprobs=TOP)
     (outcome,) = yield from answered((request,), question, options)
     if isinstance(outcome, ReplyError):
         raise outcome
     single: Scores | None = None
     if outcome.replies[-1].tokens is not None:
+        from faithful_decide._asking.scores import score_verdicts  # noqa: PLC0415 - the same
+
         single = yield from score_verdicts(
             outcome.replies[-1],
             outcome.verdict_in_its_reply,
@@ -346,6 +348,8 @@ def _derived_verdict(answer: _Answer, question: Question) -> Derived | None:
     content = answer.verified.content
     if content.findings is None:
         return None
+    from faithful_decide._core.findings import conclude  # noqa: PLC0415 - for some only
+
     return Derived(
         findings=answer.verified.findings or {},
         verdict=conclude(question, content.findings),

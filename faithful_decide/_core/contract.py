@@ -20,7 +20,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._core.findings import read_findings
 from faithful_decide._core.json_text import Broken, broken, read_members, shown
 from faithful_decide._core.schema import AUDITED_KEYS, FORCED_KEYS, KEYS, MIN_REASONING
 from faithful_decide._core.types import Observation, Reply, Span
@@ -161,6 +160,8 @@ def _verified(
         values = {key: member.value for key, member in members.items()}
         content = _content(values, labels)
         if findings is not None:
+            from faithful_decide._core.findings import read_findings  # noqa: PLC0415 - for some only
+
             content = replace(content, findings=read_findings(findings, values["findings"]))
     except Broken as error:
         if error.incomplete and reply.finish == "unknown":

@@ -15,7 +15,6 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from faithful_decide._core.findings import described
 from faithful_decide._core.tokens import check_words, defused, neutralise
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def user_text(question: Question) -> str:
     verdicts = ", ".join(json.dumps(label, ensure_ascii=False) for label in question.labels)
     text = f"Question: {neutralise(question.text)}\nVerdicts: {verdicts}"
     if question.findings is not None:
+        from faithful_decide._core.findings import described  # noqa: PLC0415 - for some only
+
         wanted = neutralise(described(question.findings))
         text += f'\nBefore everything else, as "findings", report what the image shows: {wanted}'
     return text

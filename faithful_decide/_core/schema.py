@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faithful_decide._core.findings import findings_schema
 from faithful_decide._core.json_schema import object_schema
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def schema(
     }
     ordered = {key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)}
     if findings is not None:
+        from faithful_decide._core.findings import findings_schema  # noqa: PLC0415 - for some only
+
         ordered = {"findings": findings_schema(findings), **ordered}
     return object_schema(ordered)
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from faithful_decide._images.containers import Picture, picture_in
-from faithful_decide._images.lookalikes import not_a_picture
 from faithful_decide._images.quiet import quiet, quiet_libtiff
 from faithful_decide._images.source import reason
 from faithful_decide.errors import ImageError
@@ -93,6 +92,8 @@ def open_image(data: bytes) -> tuple[Image.Image, Picture]:
         try:
             image = Image.open(io.BytesIO(picture.data), formats=_FORMATS)
         except UnidentifiedImageError:
+            from faithful_decide._images.lookalikes import not_a_picture  # noqa: PLC0415 - rare
+
             raise not_a_picture(data, ", ".join(_FORMATS)) from None
         except Image.DecompressionBombError:
             if (pillows_own := 2 * (Image.MAX_IMAGE_PIXELS or most)) < most:

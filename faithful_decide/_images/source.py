@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from faithful_decide._images.lookalikes import format_in_base64
 from faithful_decide.errors import ImageError
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
         try:
             return _from_path(text)
         except ImageError:
+            from faithful_decide._images.lookalikes import format_in_base64  # noqa: PLC0415 - rare
+
             if not format_in_base64(text[:32].encode("ascii", "replace")):
                 raise
         msg = "the text is an image in base64, not a path"

@@ -23,7 +23,6 @@ from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import gbnf_of_rest
-from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._llamacpp.engine import Engine
 from faithful_decide.backends._llamacpp.gguf import check_gguf, find_pair, parts_of
 from faithful_decide.backends._sent import constraint_of
@@ -122,7 +121,10 @@ class LlamaCppBackend:
 
     def generate(self, request: Request) -> Reply:
         """Make one call, without retry."""
-        refuse_hidden(request, self.name)
+        if request.hidden is not None:
+            from faithful_decide.backends._knockout import refuse_hidden  # noqa: PLC0415 - rare
+
+            refuse_hidden(request, self.name)
         body = self._body(request)
         started = time.perf_counter()
         answer = self._engine.chat(body)

@@ -11,24 +11,22 @@ comments, profiles, previews and later frames cost nothing, because they are nev
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
+from importlib import import_module
 
-from faithful_decide._images.containers.bmp import walk_bmp
-from faithful_decide._images.containers.gif import walk_gif
-from faithful_decide._images.containers.jpeg import walk_jpeg
 from faithful_decide._images.containers.parts import Picture
-from faithful_decide._images.containers.png import walk_png
-from faithful_decide._images.containers.tiff import walk_tiff
 
 __all__ = ["Picture", "picture_in"]
 
 _WALKS = (
-    (b"\xff\xd8\xff", walk_jpeg),
-    (b"\x89PNG\r\n\x1a\n", walk_png),
-    (b"GIF8", walk_gif),
-    (b"BM", walk_bmp),
-    (b"II", walk_tiff),
-    (b"MM", walk_tiff),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"II", "tiff"),
+    (b"MM", "tiff"),
 )
+"""How a format begins, and the module that walks through it, which is loaded when one is met."""
 
 
 def picture_in(data: bytes) -> Picture:
@@ -37,10 +35,11 @@ def picture_in(data: bytes) -> Picture:
     Of a damaged file as much is left as Pillow needs to find the damage; what is in none of these
     formats is left as it is.
     """
-    for start, walk in _WALKS:
+    for start, kind in _WALKS:
         if data.startswith(start):
-            try:
-                return walk(data)
-            except (struct.error, OverflowError):
-                break  # cut short, or pointing nowhere; Pillow says where
+            walk = getattr(import_module(f"{__name__}.{kind}"), f"walk_{kind}")
+            with suppress(struct.error, OverflowError):
+                picture: Picture = walk(data)
+                return picture
+            break  # cut short, or pointing nowhere; Pillow says where
     return Picture(data)
