@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks._rows import Options, Row, run
 from faithful_decide import Observation, Question, audit, load_backend
 from faithful_decide._api import audit as auditor
-from faithful_decide._asking.limiter import gate_of
+from faithful_decide._asking.limiter import limiter_of
 from faithful_decide._audit.case import Case
 from faithful_decide._audit.checks.blind import reading
 from faithful_decide._audit.checks.cue import neutral, suggested
@@ -217,7 +217,7 @@ def at_once(options: Options, delay: float) -> Iterator[Row]:
             chain = time.perf_counter() - started
             for name, values in ratios.items():
                 # A data set keeps what is known of the server; alone, an audit begins carefully.
-                gate = gate_of(backend.name) if name == "in a data set" else None
+                gate = limiter_of(backend.name) if name == "in a data set" else None
                 for _ in range(2 if gate is not None else 0):
                     audit(picture, QUESTION, model=backend)
                 started = time.perf_counter()
@@ -270,7 +270,7 @@ def waiting(options: Options) -> Iterator[Row]:
     gate = None
     for name, before in (("alone", 0), ("in a data set", 2)):
         for _ in range(before):
-            gate = gate or gate_of(slow.name)
+            gate = gate or limiter_of(slow.name)
             audit(picture, QUESTION, model=slow)
         slow.spans.clear()
         audit(picture, QUESTION, model=slow)

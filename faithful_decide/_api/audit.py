@@ -7,7 +7,6 @@ alone, because the other two read text.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._api.opening import open_backend, opened, question_of
 from faithful_decide._asking.decision import check_askable
-from faithful_decide._asking.limiter import gate_of
+from faithful_decide._asking.limiter import limiter_of
 from faithful_decide._asking.options import Options, named_in, takes_options, twin_of
-from faithful_decide._asking.plans import arun, run
+from faithful_decide._asking.plans import arun, in_thread, run
 from faithful_decide._audit.case import Case, check_auditable
 from faithful_decide._audit.dataset import item_of, pooled_report
 from faithful_decide._audit.flags import Thresholds
@@ -25,20 +24,21 @@ from faithful_decide._audit.gathering import audit_plan
 from faithful_decide._audit.rehearsal import rehearse
 from faithful_decide._audit.reporting import Asked, report_of
 from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
-from faithful_decide._batch.journaled import Kept, kept
+from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.row import OF_A_ROW, Item, encodable
 from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
+from faithful_decide.backends.base import innermost
 from faithful_decide.errors import FaithfulDecideError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
 
-    from faithful_decide._asking.limiter import Gate
+    from faithful_decide._asking.limiter import Limiter
     from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.types import Tier
@@ -178,7 +178,7 @@ async def aaudit(
     """
     how, rest = _How.split(options)
     with ExitStack() as stack:
-        begun = await asyncio.to_thread(_begun, stack, image, question, how, rest)
+        begun = await in_thread(_begun, stack, image, question, how, rest)
         return begun.report(await arun(begun.plan, begun.backends, how.timeout, tolerant=True))
 
 
@@ -241,7 +241,7 @@ def audit_dataset(
     done: list[tuple[ItemAudit, AuditReport | None]] = []
     with ExitStack() as stack:
         asked = _asked(stack, how, rest, named_in(audit_dataset))
-        gate = _gate(asked)
+        gate = _limiter(asked)
         for index, given in enumerate(items):
             item, about = _item(index, given, common, how)
             expected = item.columns.get(EXPECTED, "")
@@ -306,11 +306,11 @@ class _Begun:
         question: Question,
         asked: Asked,
         how: _How,
-        gate: Gate,
+        limiter: Limiter,
     ) -> None:
         self.started = time.perf_counter()
         self.asked, self.limits = asked, how.limits
-        self._gate = gate
+        self._limiter = limiter
         self.case = _case(image, other, question, asked, how)
         self.backends: dict[Role, Backend] = {"model": asked.model, "reader": asked.reader}
         if asked.judge is not None:
@@ -342,7 +342,7 @@ def _begun(
     other = how.other_image
     loaded = None if other is None else load_image(other, allow_urls=how.allow_urls)
     asked = _asked(stack, how, options, named_in(audit))
-    return _Begun(picture, loaded, about, asked, how, _gate(asked))
+    return _Begun(picture, loaded, about, asked, how, _limiter(asked))
 
 
 def _case(
@@ -377,16 +377,17 @@ def _asked(
 ) -> Asked:
     """Find the model, the reader and the judge; a journal keeps the replies of all three."""
     model = opened(stack, how.model, options, how.journal, known, dry=dry)
-    itself, journal = (model.backend, model.journal) if isinstance(model, Kept) else (model, None)
+    itself = innermost(model)
+    journal = model.journal if isinstance(model, Journaled) else None
 
     def is_model(named: Backend | str | None) -> bool:
-        return named is None or named == SELF or named is itself or named is model
+        return named is None or named == SELF or innermost(named) is itself
 
     def helper(named: Backend | str | None, its_options: Mapping[str, Any] | None) -> Backend:
         if not its_options and (is_model(named) or named == model.name):
             return model
         other = open_backend(stack, named, its_options or {}, dry=dry)
-        return other if journal is None else kept(other, journal)
+        return other if journal is None else journaled(other, journal)
 
     reader = helper(how.reader, how.reader_options)
     if reader.name == model.name and not how.reader_options and not is_model(how.reader):
@@ -397,12 +398,12 @@ def _asked(
     return Asked(model, reader, judge)
 
 
-def _gate(asked: Asked) -> Gate:
+def _limiter(asked: Asked) -> Limiter:
     """What is known of the model's server.
 
     It is forgotten with its last user, and every plan would begin as carefully as the first.
     """
-    return gate_of(asked.model.name, FIRST_WAVE)
+    return limiter_of(asked.model.name, FIRST_WAVE)
 
 
 def _shown(image: PreparedImage) -> str:

@@ -9,7 +9,6 @@ What audits and what runs batches is loaded by those who ask for it.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from faithful_decide._api.opening import opened, question_of
 from faithful_decide._asking.decision import decision_plan
 from faithful_decide._asking.options import YES_NO, Options, named_in, takes_options, twin_of
-from faithful_decide._asking.plans import TIMEOUT_S, arun, run
+from faithful_decide._asking.plans import TIMEOUT_S, arun, in_thread, run
 from faithful_decide._core.types import Decision, Question
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
@@ -119,11 +118,11 @@ async def adecide(
     """
     how, rest = Options.split(options)
     asked = question_of(question, how.verdicts, abstain=how.abstain)
-    loaded = await asyncio.to_thread(load_image, image, allow_urls=how.allow_urls)
+    loaded = await in_thread(load_image, image, allow_urls=how.allow_urls)
     with ExitStack() as stack:
         known = named_in(decide)
-        backend = await asyncio.to_thread(opened, stack, model, rest, how.journal, known)
-        plan = await asyncio.to_thread(_plan, loaded, asked, how, backend)
+        backend = await in_thread(opened, stack, model, rest, how.journal, known)
+        plan = await in_thread(_plan, loaded, asked, how, backend)
         return await arun(plan, backend, how.timeout)
 
 
@@ -162,7 +161,7 @@ class Decider:
 
     async def adecide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
         """Do what `decide` does, awaited."""
-        plan = await asyncio.to_thread(self._prepare, image, question)
+        plan = await in_thread(self._prepare, image, question)
         return await arun(plan, self.backend, self._how.timeout)
 
     def decide_many(
@@ -306,7 +305,7 @@ class Decider:
         trace: TracebackType | None,
     ) -> None:
         """Close it, and let others run while an engine ends."""
-        await asyncio.to_thread(self.close)
+        await in_thread(self.close)
 
 
 def _plan(image: SourceImage, question: Question, how: Options, backend: Backend) -> Plan[Decision]:

@@ -22,7 +22,7 @@ from faithful_decide._audit.screen import Pool, screening
 from faithful_decide._batch.deferred import HALF
 from faithful_decide._batch.estimate import Estimate, estimate
 from faithful_decide._batch.journal import Journal
-from faithful_decide._batch.journaled import Kept, kept
+from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.row import Item, Row
 from faithful_decide._batch.runner import Job, Progress, stream
 from faithful_decide._batch.sources import Source
@@ -203,7 +203,7 @@ class Batch:
     """Whether nothing will be asked: then no key is needed, and no journal is made."""
     progress: Progress = field(default_factory=Progress)
     screened: Pool = field(default_factory=Pool)
-    backend: Kept = field(init=False)
+    backend: Journaled = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> Self:
@@ -216,7 +216,9 @@ class Batch:
                 journal = stack.enter_context(Journal(journal))
                 stack.enter_context(journal.alone())
             backend = self._loaded(stack)
-            self.backend = backend if isinstance(backend, Kept) else kept(backend, journal)
+            if not isinstance(backend, Journaled):
+                backend = journaled(backend, journal)
+            self.backend = backend
             self._stack = stack.pop_all()
         return self
 

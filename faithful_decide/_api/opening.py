@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.options import YES_NO
+from faithful_decide._asking.retrying import patient
 from faithful_decide._core.types import Question
 from faithful_decide.backends.registry import (
     adopt,
@@ -65,12 +66,12 @@ def opened(
     if journal is None or (dry and not is_there(journal)):
         return open_backend(stack, model, options, known, dry=dry)
     from faithful_decide._batch.journal import Journal  # noqa: PLC0415 - only for those who keep one
-    from faithful_decide._batch.journaled import kept  # noqa: PLC0415 - the same
+    from faithful_decide._batch.journaled import journaled  # noqa: PLC0415 - the same
 
     # The journal first: a wrong path is found before a model is loaded.
     if not isinstance(journal, Journal):
         journal = stack.enter_context(Journal(journal))
-    return kept(open_backend(stack, model, options, known, dry=dry), journal)
+    return journaled(open_backend(stack, model, options, known, dry=dry), journal)
 
 
 def is_there(journal: Journal | str | os.PathLike[str]) -> bool:
@@ -86,8 +87,9 @@ def open_backend(
     *,
     dry: bool = False,
 ) -> Backend:
-    """Find or load the backend that a caller means; one that is loaded here, the stack closes.
+    """Find or load the backend that a caller means, with patience in front of it.
 
+    One that is loaded here, the stack closes.
     `known` are the other arguments of the caller: somebody who mistypes may have meant one of them.
     Who is `dry` sends nothing, so needs no key.
     """
@@ -95,11 +97,12 @@ def open_backend(
     if isinstance(model, str):
         check_options(model, options, known)
         try:
-            return stack.enter_context(closing(load_backend(model, **options)))
+            loaded = load_backend(model, **options)
         except AuthError:
             if not dry:
                 raise
-            return stack.enter_context(closing(load_backend(model, **{**options, **_NO_KEY})))
+            loaded = load_backend(model, **{**options, **_NO_KEY})
+        return patient(stack.enter_context(closing(loaded)))
     if not is_backend(model):
         adopted = adopt(model)
         if adopted is None:
@@ -110,4 +113,4 @@ def open_backend(
 
         msg = f"there is no option {name!r} for a model that is loaded"
         raise UnsupportedError(msg, hint=unknown(name, known))
-    return model
+    return patient(model)

@@ -25,6 +25,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._asking.plans import run
+from faithful_decide._asking.retrying import patient
 from faithful_decide._core import contract, schema
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.prompt import SYSTEM, user_text
@@ -100,7 +101,7 @@ def _probe(backend: Backend, timeout: float) -> ProbeReport:
     }
     for name, plan in checks.items():
         try:
-            found[name] = run(plan(), backend, timeout)
+            found[name] = run(plan(), patient(backend), timeout)
         except (BackendError, UsageError) as error:
             if name == "order":
                 # The first request of all: whatever is wrong, it is not a finding.

@@ -12,18 +12,22 @@ by side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias, TypeVar, cast, get_args
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from typing import ParamSpec, TypeAlias, TypeVar, cast, get_args
 
-from faithful_decide._asking.retrying import Patience
-from faithful_decide.backends.base import Backend, Reply, Request, Role
-from faithful_decide.errors import BackendError
+from faithful_decide._asking.same_model import check_model
+from faithful_decide.backends.base import AsyncBackend, Backend, Reply, Request, Role
+from faithful_decide.errors import BackendError, UsageError
 
-__all__ = ["TIMEOUT_S", "Backends", "Plan", "arun", "run", "together"]
+__all__ = ["TIMEOUT_S", "Backends", "Numbering", "Plan", "arun", "in_thread", "run", "together"]
 
-TIMEOUT_S = 600.0
+TIMEOUT_S = 120.0
 """How long a decision may take, where the caller does not say."""
+PART = 2
+"""A single call may take this part of the time at most: one that hangs leaves time for another."""
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 Requests: TypeAlias = tuple[Request, ...]
 Replies: TypeAlias = tuple[Reply, ...]
@@ -31,7 +35,6 @@ Plan: TypeAlias = Generator[Requests, Replies, _T]
 Backends: TypeAlias = Backend | Mapping[Role, Backend]
 """Whom to ask: one backend for every role, or one for each that the plan has."""
 _ROLES: tuple[Role, ...] = get_args(Role)
-_Placed: TypeAlias = tuple[int, Request]
 
 
 def run(
@@ -43,20 +46,24 @@ def run(
     of one step are made side by side where a backend waits for a server, and one after the other
     where it computes. `timeout_s` is for the whole plan.
     """
-    callers = _Callers(backends, timeout_s, tolerant=tolerant)
+    calls_of = _Addresses(backends, timeout_s, tolerant=tolerant)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        lanes = callers.lanes(requests)
+        calls = calls_of(requests)
+        lanes: dict[object, list[_Call]] = {}
+        for index, call in enumerate(calls):
+            lanes.setdefault(index if call.waits else id(call.backend), []).append(call)
         if len(lanes) <= 1:
-            replies = tuple(map(callers.call, requests))
+            replies = tuple(call.make() for call in calls)
         else:
-            # In a thread, because there may be a running loop in this one.
-            with ThreadPoolExecutor(1) as thread:
-                replies = thread.submit(asyncio.run, callers.side_by_side(lanes)).result()
+            from faithful_decide.backends._loop import on_a_loop  # noqa: PLC0415 - for servers only
+
+            made = on_a_loop(_side_by_side(list(lanes.values())))
+            replies = tuple(made[call] for call in calls)
 
 
 async def arun(
@@ -66,14 +73,16 @@ async def arun(
 
     A backend that cannot be awaited is called in threads.
     """
-    callers = _Callers(backends, timeout_s, tolerant=tolerant)
+    calls_of = _Addresses(backends, timeout_s, tolerant=tolerant)
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
             return cast("_T", end.value)
-        replies = await callers.side_by_side([[place] for place in enumerate(requests)])
+        calls = calls_of(requests)
+        made = await _side_by_side([[call] for call in calls])
+        replies = tuple(made[call] for call in calls)
 
 
 def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
@@ -102,60 +111,103 @@ def together(*plans: Plan[_T]) -> Plan[tuple[_T, ...]]:
     return tuple(results[index] for index in range(len(plans)))
 
 
-class _Callers:
-    """Who calls the backend of each role; roles of one backend share one."""
+async def in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run in a thread what blocks, and await it; outside of asyncio an error says so."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        msg = "this can be awaited in an event loop of asyncio only"
+        hint = "in trio, call the blocking twin: await trio.to_thread.run_sync(decide, ...)"
+        raise UsageError(msg, hint=hint) from None
+    return await asyncio.to_thread(work, *args, **kwargs)
 
-    def __init__(self, backends: Backends, timeout_s: float, *, tolerant: bool) -> None:
-        self._tolerant = tolerant
-        roles = backends if isinstance(backends, Mapping) else dict.fromkeys(_ROLES, backends)
-        callers = {id(backend): Patience(backend, timeout_s) for backend in roles.values()}
-        self._of_role = {role: callers[id(backend)] for role, backend in roles.items()}
 
-    def of(self, request: Request) -> Patience:
-        """Who calls for a request."""
-        return self._of_role["model" if request.purpose is None else request.purpose.role]
+class Numbering:
+    """Counts equal requests of one plan to one backend: whoever asks twice wants two replies."""
 
-    def call(self, request: Request) -> Reply:
-        """Make a call, blocking."""
+    def __init__(self) -> None:
+        """Begin a plan."""
+        self._before: list[Request] = []
+
+    def __call__(self, request: Request) -> Request:
+        """The request with its number."""
+        nth = self._before.count(request)
+        self._before.append(request)
+        return replace(request, nth=nth)
+
+
+class _Call:
+    """A request on its way to the backend that is to answer."""
+
+    def __init__(self, backend: Backend, request: Request, *, tolerant: bool) -> None:
+        self.backend, self.request, self.tolerant = backend, request, tolerant
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a server, so that many may be under way."""
+        return isinstance(self.backend, AsyncBackend)
+
+    def make(self) -> Reply:
         try:
-            return self.of(request).call(request)
+            return self._checked(self.backend.generate(self.request))
         except BackendError as error:
             return self._in_its_place(error)
 
-    async def acall(self, request: Request) -> Reply:
-        """Make a call, awaited."""
+    async def amake(self) -> Reply:
+        if not isinstance(self.backend, AsyncBackend):
+            return await in_thread(self.make)
         try:
-            return await self.of(request).acall(request)
+            return self._checked(await self.backend.agenerate(self.request))
         except BackendError as error:
             return self._in_its_place(error)
+
+    def _checked(self, reply: Reply) -> Reply:
+        check_model(self.backend, reply)
+        return reply
 
     def _in_its_place(self, error: BackendError) -> Reply:
-        if self._tolerant:
+        if self.tolerant:
             return cast("Reply", error)  # the plan has asked for it, and looks
         raise error
 
-    def lanes(self, requests: Requests) -> list[list[_Placed]]:
-        """Share out a step: what computes gets one request after the other, what waits gets all."""
-        lanes: dict[object, list[_Placed]] = {}
-        for index, request in enumerate(requests):
-            caller = self.of(request)
-            lanes.setdefault(index if caller.waits else caller, []).append((index, request))
-        return list(lanes.values())
 
-    async def side_by_side(self, lanes: list[list[_Placed]]) -> Replies:
-        """Make the calls of all lanes at once; one failure cancels the others."""
-        replies: dict[int, Reply] = {}
+class _Addresses:
+    """Finds the backend for each request of a plan, and writes on the request what it needs."""
 
-        async def drive(lane: list[_Placed]) -> None:
-            for index, request in lane:
-                replies[index] = await self.acall(request)
+    def __init__(self, backends: Backends, timeout_s: float, *, tolerant: bool) -> None:
+        self._tolerant = tolerant
+        self._roles = backends if isinstance(backends, Mapping) else dict.fromkeys(_ROLES, backends)
+        self._number = {id(backend): Numbering() for backend in self._roles.values()}
+        self._deadline = time.monotonic() + timeout_s
+        self._one_call_s = timeout_s / PART
 
-        if len(lanes) == 1:
-            await drive(lanes[0])
-        else:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    _ = [group.create_task(drive(lane)) for lane in lanes]
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-        return tuple(replies[index] for index in range(len(replies)))
+    def __call__(self, requests: Requests) -> list[_Call]:
+        calls = []
+        for request in requests:
+            backend = self._roles["model" if request.purpose is None else request.purpose.role]
+            numbered = self._number[id(backend)](request)
+            timed = replace(numbered, deadline=self._deadline, timeout_s=self._one_call_s)
+            calls.append(_Call(backend, timed, tolerant=self._tolerant))
+        return calls
+
+
+async def _side_by_side(lanes: list[list[_Call]]) -> dict[_Call, Reply]:
+    """Make the calls of all lanes at once, those of one in turn; one failure cancels the others."""
+
+    async def drive(lane: list[_Call]) -> list[Reply]:
+        return [await call.amake() for call in lane]
+
+    if len(lanes) == 1:
+        done = [await drive(lanes[0])]
+    else:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(drive(lane)) for lane in lanes]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        done = [task.result() for task in tasks]
+    return {
+        call: reply
+        for lane, replies in zip(lanes, done, strict=True)
+        for call, reply in zip(lane, replies, strict=True)
+    }

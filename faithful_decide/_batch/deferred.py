@@ -18,11 +18,13 @@ from decimal import Decimal
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from faithful_decide._asking.plans import Numbering
 from faithful_decide._batch.entry import digest, request_key
-from faithful_decide._batch.journaled import Kept
+from faithful_decide._batch.journaled import Journaled
 from faithful_decide._batch.runner import row_plan
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
+from faithful_decide.backends.base import Wrapper, innermost
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -82,13 +84,13 @@ def fill(
     filling.collect()
     while filling.submit(asked()):
         filling.collect()
-    closed = Kept(_OnlyRecalling(job.backend), journal)
+    closed = Journaled(_OnlyRecalling(job.backend), journal)
     closed.paid, closed.cost_usd = job.backend.paid, job.backend.cost_usd
     return replace(job, backend=closed, max_cost=None, same_errors=None)
 
 
 def _deferred(job: Job) -> Deferred | None:
-    make: Callable[[], Deferred] | None = getattr(job.backend.backend, "deferred", None)
+    make: Callable[[], Deferred] | None = getattr(innermost(job.backend), "deferred", None)
     return make() if make else None
 
 
@@ -201,7 +203,7 @@ class _Filling:
 
 def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
     """What a plan asks next that the journal does not know; nothing if it comes to its end."""
-    before: list[Request] = []
+    numbered = Numbering()
     replies: tuple[Reply, ...] | None = None
     while True:
         try:
@@ -210,12 +212,10 @@ def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
             return []
         known: list[Reply] = []
         missing: list[tuple[bytes, Request]] = []
-        for request in requests:
-            nth = before.count(request)
-            before.append(request)
-            reply = job.backend.recall(request, nth)
+        for request in map(numbered, requests):
+            reply = job.backend.recall(request)
             if reply is None:
-                missing.append((request_key(request, nth, job.backend), request))
+                missing.append((request_key(request, job.backend), request))
             else:
                 known.append(reply)
         if missing:
@@ -223,17 +223,10 @@ def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
         replies = tuple(known)
 
 
-class _OnlyRecalling:
-    """A backend that asks nobody: what is not in the journal is an error of its row."""
-
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
-        self.name, self.capabilities, self.identity = kept.name, kept.capabilities, kept.identity
+class _OnlyRecalling(Wrapper):
+    """Asks nobody: what is not in the journal is an error of its row."""
 
     def generate(self, request: Request) -> Reply:
         del request
         msg = f"{self.name} has not replied to this in its batch"
         raise BackendError(msg, hint="run the same command again to send it in another batch")
-
-    def close(self) -> None:
-        pass

@@ -23,29 +23,13 @@ __all__ = ["digest", "from_the_verdict", "reply_data", "reply_of", "request_key"
 _VERDICT = b'"verdict"'
 
 
-def request_key(request: Request, nth: int, backend: Backend) -> bytes:
-    """Say what was asked of whom, as the key of a journal.
-
-    Args:
-        request: The request.
-        nth: How often the same was asked before within the same decision.
-        backend: Whom it is for.
-
-    Returns:
-        A hash; equal ones mean that the same reply would do.
-    """
-    return digest("reply", request_sha256(request), nth, backend.identity)
+def request_key(request: Request, backend: Backend) -> bytes:
+    """Say what was asked of whom; equal keys mean that the same reply would do."""
+    return digest("reply", request_sha256(request), request.nth, backend.identity)
 
 
 def digest(*parts: object) -> bytes:
-    """Hash what can be written as JSON, and the version of this package.
-
-    Args:
-        *parts: What to hash.
-
-    Returns:
-        The hash.
-    """
+    """Hash what can be written as JSON, and the version of this package."""
     text = json.dumps([__version__, *parts], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 

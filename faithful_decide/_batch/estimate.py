@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.plans import Numbering
 from faithful_decide._batch.entry import request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.runner import row_plan
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from faithful_decide._batch.runner import Job
     from faithful_decide._core.types import Question, Reply
     from faithful_decide._images.prepare import PreparedImage
-    from faithful_decide.backends.base import Request
 
 __all__ = ["Estimate", "estimate"]
 
@@ -101,17 +101,13 @@ def _recalled(job: Job, image: PreparedImage, question: Question) -> list[Reply]
     if journal is None:
         return []
     plan = row_plan(job, image, question)
-    asked: list[Request] = []
+    numbered = Numbering()
     known: list[Reply] = []
     with suppress(StopIteration, ReplyError):
         requests = next(plan)
         while True:
-            replies: list[Reply] = []
-            for request in requests:
-                key = request_key(request, asked.count(request), job.backend)
-                asked.append(request)
-                if (reply := journal.recall(key)) is not None:
-                    replies.append(reply)
+            keys = [request_key(request, job.backend) for request in map(numbered, requests)]
+            replies = [reply for key in keys if (reply := journal.recall(key)) is not None]
             known += replies
             if len(replies) < len(requests):
                 break

@@ -1,8 +1,9 @@
 """A backend with a journal in front of it, and a count of what was paid.
 
 It is a `Backend` like any other, so whatever can be asked of a model (a decision, samples, an
-audit) is kept and found again without knowing of it. The drivers look into the journal before a
-request queues for the model, and write to it before they hand a reply on (see `Remembering`).
+audit) is kept and found again without knowing of it. It stands in front of everything else that is
+done about a call: what is known neither waits for a turn nor runs out of time, and what comes is
+written down before anybody looks at it.
 """
 
 from __future__ import annotations
@@ -12,48 +13,38 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from faithful_decide._asking.retrying import patient
 from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._core.types import Usage
-from faithful_decide.backends.base import AsyncBackend
+from faithful_decide.backends.base import AsyncBackend, Wrapper
 from faithful_decide.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from faithful_decide._batch.journal import Journal
-    from faithful_decide.backends.base import Backend, Capabilities, Reply, Request
+    from faithful_decide.backends.base import Backend, Reply, Request
 
-__all__ = ["Kept", "kept"]
+__all__ = ["Journaled", "journaled"]
 
 
-def kept(backend: Backend, journal: Journal | None = None) -> Kept:
-    """Put a journal in front of a backend.
+def journaled(backend: Backend, journal: Journal | None = None) -> Journaled:
+    """Put a journal in front of a backend, and patience between them.
 
-    Args:
-        backend: The backend; it is not closed with the result.
-        journal: The journal; without one, what is paid is only counted.
-
-    Returns:
-        A backend that answers what it was asked before from the journal. One that can be awaited
-        if `backend` can.
+    Without a journal, what is paid is only counted. The result can be awaited if `backend` can.
     """
-    if isinstance(backend, AsyncBackend):
-        return _AsyncKept(backend, journal)
-    return Kept(backend, journal)
+    backend = patient(backend)
+    kind = _AsyncJournaled if isinstance(backend, AsyncBackend) else Journaled
+    return kind(backend, journal)
 
 
-class Kept:
+class Journaled(Wrapper):
     """A backend, its journal, and what was spent on it. Safe to use from several threads."""
 
     def __init__(self, backend: Backend, journal: Journal | None) -> None:
-        """Keep both; neither is closed here.
-
-        Args:
-            backend: The backend.
-            journal: The journal, if there is one.
-        """
+        """Keep both; neither is closed here."""
         if journal is not None:
             _check_identity(backend)
-        self.backend = backend
+        super().__init__(backend)
         self.journal = journal
         self.paid = 0
         """Replies that came from the model."""
@@ -63,45 +54,20 @@ class Kept:
         """What the paid ones cost, by list prices; None once one of them has no known price."""
         self._lock = threading.Lock()
 
-    @property
-    def name(self) -> str:
-        """The name of the backend."""
-        return self.backend.name
-
-    @property
-    def identity(self) -> object:
-        """What tells this backend from others, as far as replies depend on it."""
-        return self.backend.identity
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the backend can do."""
-        return self.backend.capabilities
-
     def has_price(self) -> bool:
-        """Whether it is known what this model costs.
-
-        Raises:
-            MissingExtraError: `genai-prices` is not installed.
-        """
+        """Whether it is known what this model costs; `genai-prices` has to be installed."""
         return price_of(self.name, self.name.partition("/")[2], Usage(1, None, 1)) is not None
 
-    def recall(self, request: Request, nth: int) -> Reply | None:
-        """Look into the journal.
+    def generate(self, request: Request) -> Reply:
+        """Find the reply, or ask for it and keep it."""
+        reply = self.recall(request)
+        return self._kept(request, self.backend.generate(request)) if reply is None else reply
 
-        Args:
-            request: What is asked.
-            nth: How often the same was asked before within the same decision.
-
-        Returns:
-            The reply, if it was paid for before.
-
-        Raises:
-            StorageError: The journal cannot be read.
-        """
+    def recall(self, request: Request) -> Reply | None:
+        """Find the reply if it was paid for before. If it was not, a new one can be kept."""
         if self.journal is None:
             return None
-        reply = self.journal.recall(request_key(request, nth, self))
+        reply = self.journal.recall(request_key(request, self))
         if reply is None:
             self.journal.check_writable()
         else:
@@ -109,28 +75,15 @@ class Kept:
                 self.recalled += 1
         return reply
 
-    def remember(self, request: Request, nth: int, reply: Reply) -> None:
-        """Write to the journal, and count.
-
-        Args:
-            request: What was asked.
-            nth: As in `recall`.
-            reply: What came back.
-
-        Raises:
-            StorageError: The journal cannot be written.
-        """
+    def _kept(self, request: Request, reply: Reply) -> Reply:
+        """A reply that is in the journal, and counted."""
         if self.journal is not None:
-            self.journal.remember(request_key(request, nth, self), reply)
+            self.journal.remember(request_key(request, self), reply)
         self.count(reply)
+        return reply
 
     def count(self, reply: Reply, share: Decimal = Decimal(1)) -> None:
-        """Count a reply that was paid for.
-
-        Args:
-            reply: The reply.
-            share: Of its list price that was paid.
-        """
+        """Count a reply that was paid for, at a share of its list price."""
         price: Decimal | None = None
         with suppress(MissingExtraError):
             price = price_of(self.name, reply.model, reply.usage)
@@ -139,36 +92,18 @@ class Kept:
             if self.cost_usd is not None:
                 self.cost_usd = None if price is None else self.cost_usd + price * share
 
-    def generate(self, request: Request) -> Reply:
-        """Ask the backend itself.
 
-        Args:
-            request: What to send.
-
-        Returns:
-            The reply.
-        """
-        return self.backend.generate(request)
-
-    def close(self) -> None:
-        """Do nothing: whoever made the backend and the journal closes them."""
-
-
-class _AsyncKept(Kept):
+class _AsyncJournaled(Journaled):
     """The same for a backend that can be awaited."""
 
     backend: AsyncBackend
 
     async def agenerate(self, request: Request) -> Reply:
-        """Ask the backend itself, awaited.
-
-        Args:
-            request: What to send.
-
-        Returns:
-            The reply.
-        """
-        return await self.backend.agenerate(request)
+        """Find the reply, or await it and keep it."""
+        reply = self.recall(request)
+        if reply is None:
+            return self._kept(request, await self.backend.agenerate(request))
+        return reply
 
 
 def _check_identity(backend: Backend) -> None:

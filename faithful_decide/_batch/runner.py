@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
-    from faithful_decide._batch.journaled import Kept
+    from faithful_decide._batch.journaled import Journaled
     from faithful_decide._core.types import Decision, Question
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend
@@ -67,7 +67,7 @@ _AHEAD = 8
 class Job:
     """What a run does with every item, and of whom it asks it."""
 
-    backend: Kept
+    backend: Journaled
     settings: Options
     concurrency: int = 1
     """Items that are under way at a time."""
@@ -152,14 +152,10 @@ def stream(
     finally:
         try:
             # The loop is gone already if the rows outlive the interpreter.
-            with suppress(UsageError):
+            with suppress(FaithfulDecideError):
                 loop.run(run.end())
         finally:
-            loop.close(_nothing())
-
-
-async def _nothing() -> None:
-    pass
+            loop.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +243,11 @@ class _Run:
         """Take items and make their images ready, some ahead of those who ask."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._job.concurrency, _FEEDERS)):
-                    group.create_task(self._feed_some())
+                feeders = min(self._job.concurrency, _FEEDERS)
+                tasks = [group.create_task(self._feed_some()) for _ in range(feeders)]
+            for task in tasks:
+                # A group takes no notice of one that was cancelled from inside.
+                task.result()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:

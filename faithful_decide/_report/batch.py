@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from faithful_decide._audit.types import CheckReport
-    from faithful_decide._batch.journaled import Kept
+    from faithful_decide._batch.journaled import Journaled
     from faithful_decide._batch.row import Item
     from faithful_decide._batch.summary import QuestionSummary, Shown, Summary
 
@@ -22,7 +22,7 @@ __all__ = ["page_of"]
 
 def page_of(
     summary: Summary,
-    backend: Kept,
+    backend: Journaled,
     items: Iterable[Item],
     *,
     checks: Mapping[str, CheckReport],

@@ -19,7 +19,7 @@ from faithful_decide._api.many import CONCURRENCY
 from faithful_decide._api.opening import open_backend, spec_of
 from faithful_decide._asking.options import whole
 from faithful_decide._batch.journal import Journal
-from faithful_decide._batch.journaled import Kept, kept
+from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
@@ -59,7 +59,7 @@ class Models:
         model: Backend | str | None,
         options: Mapping[str, Any],
         journal: str | os.PathLike[str] | None,
-    ) -> Kept:
+    ) -> Journaled:
         """Load a model, or return it if it was loaded; it is not to be closed."""
         with self._lock:
             memory = None
@@ -70,10 +70,10 @@ class Models:
                 )
             model = spec_of(model)
             if not isinstance(model, str):
-                return kept(open_backend(self._owned, model, options), memory)
+                return journaled(open_backend(self._owned, model, options), memory)
             key = json.dumps([model, dict(options)], sort_keys=True, default=repr)
             backend = self._opened(key, lambda: open_backend(self._owned, model, options))
-            return kept(backend, memory)
+            return journaled(backend, memory)
 
     def _opened(self, key: str, opening: Callable[[], Any]) -> Any:  # noqa: ANN401 - either
         if key not in self._open:
@@ -90,7 +90,7 @@ class Session:
     concurrency: int | None
     keep_errors: bool
     verbose: bool
-    load: Callable[[], Kept]
+    load: Callable[[], Journaled]
     """Loads the model, at the first image."""
     last: list[Outcome] | None = None
     _job: Job | None = None

@@ -38,12 +38,13 @@ __all__ = [
     "Hidden",
     "ImageLimits",
     "Purpose",
-    "Remembering",
     "Reply",
     "Request",
     "Role",
     "Token",
     "Usage",
+    "Wrapper",
+    "innermost",
 ]
 
 
@@ -147,9 +148,13 @@ class Request:
     have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
     exactly that text and the schema describes the whole, prefix included; `hidden` is what its
     continuation may not look at. `top_logprobs` asks for that many alternatives per generated token
-    in `Reply.tokens`. Temperature 0 is greedy. After `timeout_s` seconds the reply is of no more
-    use, and a backend that can gives up; this is how long to wait, not what to send, and two
-    requests that differ only here are the same. The same goes for `purpose`.
+    in `Reply.tokens`. Temperature 0 is greedy.
+
+    The rest is not sent, and two requests that differ only there are the same. After `timeout_s`
+    seconds the reply is of no more use, and a backend that can gives up. `purpose` is for logs and
+    for doubles. The others are for what stands in front of a backend: `nth` counts the equal
+    requests before this one in a plan, which wants as many replies; after `deadline`, on the clock
+    of `time.monotonic`, the whole plan is given up.
     """
 
     system: str
@@ -164,6 +169,8 @@ class Request:
     hidden: Hidden | None = None
     timeout_s: float | None = field(default=None, compare=False)
     purpose: Purpose | None = field(default=None, compare=False)
+    nth: int = field(default=0, compare=False)
+    deadline: float | None = field(default=None, compare=False)
 
 
 @runtime_checkable
@@ -215,46 +222,47 @@ class AsyncBackend(Backend, Protocol):
     """A backend whose own client is asynchronous; others are run in a thread."""
 
     async def agenerate(self, request: Request) -> Reply:
-        """Do what `generate` does, awaited.
-
-        Args:
-            request: As in `generate`.
-
-        Returns:
-            As in `generate`.
-
-        Raises:
-            BackendError: As in `generate`.
-        """
+        """Do what `generate` does, awaited; result and errors are the same."""
         ...
 
 
-@runtime_checkable
-class Remembering(Backend, Protocol):
-    """A backend that keeps replies. Whoever drives a plan looks here first, and keeps what comes.
+class Wrapper:
+    """A backend in front of another one: it is the other in all but what it adds.
 
-    The two are not part of `generate`, because what is known need not queue for the model.
+    So whatever can be done about calls in general, such as waiting for a turn, trying again or
+    keeping replies, is a backend itself, and those who ask do not know of it. A wrapper can be
+    awaited if its backend can, and not otherwise: by that it is told who waits for a server.
     """
 
-    def recall(self, request: Request, nth: int) -> Reply | None:
-        """Find the reply to a request.
+    def __init__(self, backend: Backend) -> None:
+        """Keep the backend; it is closed by whoever made it."""
+        self.backend = backend
 
-        Args:
-            request: What is asked.
-            nth: How often the same was asked before within the same plan. A plan that asks the
-                same twice wants two replies.
+    @property
+    def name(self) -> str:
+        """The name of the backend."""
+        return self.backend.name
 
-        Returns:
-            The reply, if it was kept.
-        """
-        ...
+    @property
+    def identity(self) -> object:
+        """What tells the backend from others."""
+        return self.backend.identity
 
-    def remember(self, request: Request, nth: int, reply: Reply) -> None:
-        """Keep a reply; it is safe when this returns.
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the backend can do."""
+        return self.backend.capabilities
 
-        Args:
-            request: What was asked.
-            nth: As in `recall`.
-            reply: What came back.
-        """
-        ...
+    def generate(self, request: Request) -> Reply:
+        """Ask the backend."""
+        return self.backend.generate(request)
+
+    def close(self) -> None:
+        """Do nothing: whoever made the backend closes it."""
+
+
+def innermost(backend: object) -> object:
+    """What stands behind all wrappers."""
+    while isinstance(backend, Wrapper):
+        backend = backend.backend
+    return backend

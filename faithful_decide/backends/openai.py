@@ -137,7 +137,7 @@ class OpenAIBackend:
         self._connection = Connection(
             server, key, name=self._name, kind=kind, variable=variable or "api_key="
         )
-        self._loop = Loop()
+        self._loop = Loop(self._connection.close)
 
     def _promised(self, decoder: Literal["autoregressive", "diffusion", "unknown"]) -> Capabilities:
         """What this server can do when it is asked over this protocol."""
@@ -227,4 +227,4 @@ class OpenAIBackend:
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
-        self._loop.close(self._connection.close())
+        self._loop.close()

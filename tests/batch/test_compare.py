@@ -9,7 +9,7 @@ from faithful_decide import ContractError, Item, Question, QuestionError, UsageE
 from faithful_decide._asking.options import Options
 from faithful_decide._asking.verdict_first import KEYS, SYSTEM, verdict_first_plan
 from faithful_decide._batch.compare import Side, _difference, compare, mcnemar
-from faithful_decide._batch.journaled import kept
+from faithful_decide._batch.journaled import journaled
 from faithful_decide._batch.runner import Job
 from faithful_decide._core.contract import verify
 from faithful_decide.backends import Reply
@@ -36,7 +36,7 @@ def backend_of(verdicts, picture_of):
 
 
 def side(name, backend, question=QUESTION, **options):
-    return Side(name, Job(kept(backend), Options(), **options), question)
+    return Side(name, Job(journaled(backend), Options(), **options), question)
 
 
 @pytest.fixture
@@ -157,14 +157,14 @@ def test_the_other_order_is_never_a_decision(picture_of):
     text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})
     with pytest.raises(ContractError):
         verify(Reply(text, "stop"), ("yes", "no"))
-    job = Job(kept(ScriptedBackend([text])), Options(), instead=verdict_first_plan)
+    job = Job(journaled(ScriptedBackend([text])), Options(), instead=verdict_first_plan)
     (row,) = stream(job, [(Item("a", picture_of(0)), {"q": QUESTION})])
     assert (row.decision, row.verdict, row.extra) == (None, None, {"verdict_first": "yes"})
 
 
 def test_orders_are_compared_by_single_replies(picture_of):
     """A vote, or two steps, would be something else."""
-    job = Job(kept(ScriptedBackend([])), Options(samples=3), instead=verdict_first_plan)
+    job = Job(journaled(ScriptedBackend([])), Options(samples=3), instead=verdict_first_plan)
     sides = (Side("a", job, QUESTION), side("b", ScriptedBackend([reply_text("yes")])))
     with pytest.raises(UsageError):
         compare(*sides, [Item("a", picture_of(0))])

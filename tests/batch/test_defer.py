@@ -20,7 +20,7 @@ from faithful_decide import (
 )
 from faithful_decide._asking.options import Options
 from faithful_decide._batch.deferred import fill
-from faithful_decide._batch.journaled import kept
+from faithful_decide._batch.journaled import journaled
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -140,7 +140,7 @@ def run(provider, tmp_path, picture_of):
             backend = load_backend("openai/gpt-4o-mini", base_url=address, api_key="secret")
             try:
                 with Journal(tmp_path / "journal") as journal:
-                    job = Job(kept(backend, journal), settings or Options(), concurrency=2)
+                    job = Job(journaled(backend, journal), settings or Options(), concurrency=2)
                     asked = [(sample, QUESTIONS) for sample in samples]
                     say = (said if said is not None else []).append
                     job = fill(job, lambda: iter(asked), poll_s=0.01, say=say)
@@ -269,7 +269,7 @@ def test_a_batch_that_is_refused_says_why(run, provider):
 def test_only_where_there_is_such_an_api(tmp_path):
     """Not for a model in this process, not without a journal."""
     with Journal(tmp_path / "j") as journal:
-        for backend in (kept(ScriptedBackend([]), journal), kept(ScriptedBackend([]))):
+        for backend in (journaled(ScriptedBackend([]), journal), journaled(ScriptedBackend([]))):
             with pytest.raises(UnsupportedError):
                 fill(Job(backend, Options()), lambda: iter(()))
 

@@ -19,7 +19,7 @@ from faithful_decide._asking.decision import request_sha256
 from faithful_decide._batch.entry import reply_data, reply_of, request_key
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journal_entries import checksum
-from faithful_decide._batch.journaled import kept
+from faithful_decide._batch.journaled import journaled
 from faithful_decide._core.types import Reply, Token, Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
@@ -82,22 +82,22 @@ def test_anything_else_is_asked(png, path, other):
 def test_a_key_covers_every_field(png):
     """10 000 random changes of a request, its place or its backend are 10 000 other keys."""
     base, rng, backend = request(png), random.Random(3), always()
-    keys = {request_key(base, 0, backend)}
+    keys = {request_key(base, backend)}
     texts = ("system", "text", "prefix")
     for number in range(10_000):
         field = rng.choice([*texts, "max_tokens", "temperature", "seed", "top_logprobs", "schema"])
         value = f"{rng.random()}" if field in texts else number + 1
         value = {"b": number + 9, "a": 1} if field == "schema" else value
-        keys.add(request_key(dataclasses.replace(base, **{field: value}), 0, backend))
+        keys.add(request_key(dataclasses.replace(base, **{field: value}), backend))
     assert len(keys) == 10_001
-    keys.add(request_key(base, 1, backend))
-    keys.add(request_key(base, 0, always(name="b")))
-    keys.add(request_key(dataclasses.replace(base, schema={"b": 2, "a": 1}), 0, backend))
-    keys.add(request_key(dataclasses.replace(base, image=None), 0, backend))
+    keys.add(request_key(dataclasses.replace(base, nth=1), backend))
+    keys.add(request_key(base, always(name="b")))
+    keys.add(request_key(dataclasses.replace(base, schema={"b": 2, "a": 1}), backend))
+    keys.add(request_key(dataclasses.replace(base, image=None), backend))
     assert len(keys) == 10_005
-    assert request_key(dataclasses.replace(base, timeout_s=3.0), 0, backend) in keys
+    assert request_key(dataclasses.replace(base, timeout_s=3.0), backend) in keys
     for hidden in (Hidden(0, 1), Hidden(0, 2), Hidden(1, 2), Hidden(0, 1, "text")):
-        keys.add(request_key(dataclasses.replace(base, hidden=hidden), 0, backend))
+        keys.add(request_key(dataclasses.replace(base, hidden=hidden), backend))
     assert len(keys) == 10_009
 
 
@@ -711,10 +711,10 @@ def test_what_cannot_be_written_can_be_read(path):
 def test_what_is_paid_is_counted(png):
     """Also without a journal; a price that is not known is not 0."""
     reply = Reply(reply_text("yes"), "stop", model="gpt-4o-mini", usage=Usage(1_000_000, None, 0))
-    counted = kept(ScriptedBackend(lambda _: reply, name="openai/gpt-4o-mini"))
+    counted = journaled(ScriptedBackend(lambda _: reply, name="openai/gpt-4o-mini"))
     decide(png, QUESTION, model=counted)
     assert (counted.paid, counted.recalled, float(counted.cost_usd)) == (1, 0, 0.15)
-    local = kept(always())
+    local = journaled(always())
     decide(png, QUESTION, model=local)
     assert local.cost_usd is None
 

@@ -22,6 +22,7 @@ from faithful_decide import (
     decide_many,
 )
 from faithful_decide.backends import Reply, Usage
+from faithful_decide.backends.base import innermost
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTION = "Is it red?"
@@ -279,17 +280,17 @@ def test_a_plan_beyond_the_decision(many):
     from dataclasses import replace
 
     from faithful_decide._asking.options import Options
-    from faithful_decide._batch.journaled import kept
+    from faithful_decide._batch.journaled import journaled
     from faithful_decide._batch.runner import Job, stream
 
     def screen(image, decision, backend):
-        (reply,) = yield (replace(backend.backend.requests[-1], prefix="{"),)
+        (reply,) = yield (replace(innermost(backend).requests[-1], prefix="{"),)
         return {"audit_flags": [reply.finish, decision.verdict]}
 
     backend = ScriptedBackend(yes)
     with Journal(many / "j") as journal:
         for _ in range(2):
-            job = Job(kept(backend, journal), Options(), beyond=screen)
+            job = Job(journaled(backend, journal), Options(), beyond=screen)
             sample = Item("a", many / "000.png", {"label": "yes"})
             (row,) = stream(job, [(sample, {"q": Question(QUESTION)})])
             assert row.extra == {"audit_flags": ["stop", "yes"]}
