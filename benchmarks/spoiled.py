@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def spoiled(options: Options) -> Iterator[Row]:
     """Spoil one of N, again and again in other ways, and count."""
-    draws, n = (20, 10) if options.quick else (200, 20)
+    draws, n = (20, 10) if options.quick else (100, 20)
     for name, way in WAYS.items():
         kept, told = n, []
         for draw in range(draws):
