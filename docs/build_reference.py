@@ -81,10 +81,11 @@ def parameters(command: click.Command) -> list[str]:
     for option in command.params:
         if not isinstance(option, click.Option):
             continue
-        names = ", ".join(f"`{name}`" for name in option.opts)
+        names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
         takes = "" if option.is_flag else f"`{option.metavar or option.type.name.upper()}`"
-        plain = isinstance(option.default, str | int) and not isinstance(option.default, bool)
-        default = f"`{option.default}`" if plain and not option.is_flag else ""
+        default = option.show_default if isinstance(option.show_default, str) else option.default
+        plain = isinstance(default, str | int | float) and not isinstance(default, bool)
+        default = f"`{default}`" if plain and not option.is_flag else ""
         rows.append(f"| {names} | {takes} | {default} | {cell(option.help or '')} |")
     rows.append("| `-h`, `--help` | | | Show the help and exit. |")
     return ["| option | takes | default | |", "|---|---|---|---|", *rows, ""]
