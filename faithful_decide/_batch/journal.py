@@ -25,6 +25,7 @@ import os
 import sqlite3
 import sys
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -284,7 +285,7 @@ class Journal:
             os.close(mark)
 
     def close(self) -> None:
-        """Close the file. May be called twice."""
+        """Close the file. May be called twice; it warns of replies that could not be written."""
         if self._db.inherited:
             return
         with self._lock:
@@ -293,14 +294,15 @@ class Journal:
                 return
             with suppress(sqlite3.Error):
                 self._write_waiting(db, _LAST_WAIT_S)
-            if self._waiting:
-                _log.error(
-                    "the journal %s was closed without replies that could not be written: %d",
-                    self.path,
-                    len(self._waiting),
-                )
             with typed(self.path):
                 db.close()
+        if self._waiting:
+            # No error: whoever closes it may hold what was made of these replies.
+            warnings.warn(
+                f"the journal {self.path} was closed without {len(self._waiting)} of the replies"
+                " that were paid for, because it could not be written",
+                stacklevel=2,
+            )
 
     def __enter__(self) -> Self:
         """Use the journal in a `with` statement."""

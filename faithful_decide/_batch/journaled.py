@@ -13,6 +13,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from faithful_decide._asking.limiter import left_of
 from faithful_decide._asking.retrying import patient
 from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.price import price_of
@@ -78,7 +79,8 @@ class Journaled(Wrapper):
     def _kept(self, request: Request, reply: Reply) -> Reply:
         """A reply that is in the journal, and counted."""
         if self.journal is not None:
-            self.journal.remember(request_key(request, self), reply)
+            # A database that somebody else holds is not waited for longer than the caller waits.
+            self.journal.remember(request_key(request, self), reply, wait_s=left_of(request))
         self.count(reply)
         return reply
 
