@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Retrying", "patient"]
 
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30.0)
-_UNREACHED_S = 10.0
-"""How long to look for a server that was never reached."""
+_UNREACHED_S = 9.0
+"""How long to look for a server that was never reached: ten seconds with all that is around it."""
 
 
 def patient(backend: Backend) -> Backend:

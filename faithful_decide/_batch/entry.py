@@ -35,14 +35,7 @@ def digest(*parts: object) -> bytes:
 
 
 def reply_data(reply: Reply) -> dict[str, Any]:
-    """Write a reply as JSON.
-
-    Args:
-        reply: The reply.
-
-    Returns:
-        What `reply_of` reads.
-    """
+    """Write a reply as JSON, for `reply_of` to read."""
     kept: dict[str, Any] = {
         "text": reply.text,
         "finish": reply.finish,
@@ -69,12 +62,7 @@ def reply_data(reply: Reply) -> dict[str, Any]:
 def from_the_verdict(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """Leave out the alternatives that nothing is computed from.
 
-    Args:
-        tokens: The tokens of a reply.
-
-    Returns:
-        Those from the verdict on, and all before as one without alternatives. Of a reply without a
-        verdict, all.
+    What stands before the verdict becomes one token without any; without a verdict all stay.
     """
     raw = b"".join(token.data for token in tokens)
     at, start = 0, raw.rfind(_VERDICT)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from multiprocessing import connection, get_context, parent_process
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._asking.options import whole
 from faithful_decide._batch.entry import from_the_verdict
 from faithful_decide._core.types import Token
 from faithful_decide.backends.registry import bring, load_backend, loader_to_take_along, split_spec
@@ -37,33 +38,23 @@ class Workers:
     """A backend in several processes. Safe to call from several threads."""
 
     def __init__(self, spec: str, count: int, options: Mapping[str, Any]) -> None:
-        """Start the processes and load the model in each.
-
-        Args:
-            spec: The model spec.
-            count: How many processes.
-            options: Options of the backend that the spec names.
-
-        Raises:
-            UsageError: The number is none, or an option cannot be used.
-            BackendError: The model cannot be loaded.
-        """
-        if type(count) is not int or count < 1:
-            msg = f"the number of workers is an integer of at least 1, not {count!r}"
-            raise UsageError(msg)
+        """Start `count` processes, and load in each the model that a spec and its options name."""
+        count = whole("workers", count, 1)
         loader = loader_to_take_along(spec)
-        _check_importable(spec, loader)
+        _check_portable(loader, f"the loader of {split_spec(spec)[0]!r}", "at the top of a module")
+        for name, value in options.items():
+            _check_portable(value, f"the value of {name}", "as text, number, list or dict")
         # Spawned, because an engine does not survive a fork.
         self._pools = [
             ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin) for _ in range(count)
         ]
         self._lock = threading.Lock()
         self._busy = [0] * count
-        self._seen: list[str | None] = [None] * count
+        self._last: list[str | None] = [None] * count
         try:
-            loaded = [pool.submit(_load, spec, dict(options), loader) for pool in self._pools]
-            about = [one.result() for one in loaded]
-            self._name, self._capabilities, self.identity = about[0]
+            loading = [pool.submit(_load, spec, dict(options), loader) for pool in self._pools]
+            models = [future.result() for future in loading]
+            self._name, self._capabilities, self.identity = models[0]
         except BrokenProcessPool:
             self.close()
             raise _died() from None
@@ -82,34 +73,14 @@ class Workers:
         return self._capabilities
 
     def generate(self, request: Request) -> Reply:
-        """Make one call, without retry.
-
-        Args:
-            request: What to send.
-
-        Returns:
-            The reply.
-
-        Raises:
-            BackendError: The backend failed, or its process ended.
-        """
+        """Make one call, in the process that has the image or that has least to do."""
         try:
             return self._submit(request).result()
         except BrokenProcessPool:
             raise _died() from None
 
     async def agenerate(self, request: Request) -> Reply:
-        """Do what `generate` does, awaited.
-
-        Args:
-            request: As in `generate`.
-
-        Returns:
-            As in `generate`.
-
-        Raises:
-            BackendError: As in `generate`.
-        """
+        """Do what `generate` does, awaited."""
         try:
             return await asyncio.wrap_future(self._submit(request))
         except BrokenProcessPool:
@@ -119,18 +90,18 @@ class Workers:
         image = request.image.sha256 if request.image else None
         with self._lock:
             # The one that has this image, unless it has more to do than another.
-            one = min(
-                range(len(self._pools)), key=lambda n: (self._busy[n], self._seen[n] != image)
+            worker = min(
+                range(len(self._pools)), key=lambda n: (self._busy[n], self._last[n] != image)
             )
-            self._busy[one] += 1
-            self._seen[one] = image
-            future = self._pools[one].submit(_generate, request)
-        future.add_done_callback(lambda _: self._free(one))
+            self._busy[worker] += 1
+            self._last[worker] = image
+            future = self._pools[worker].submit(_generate, request)
+        future.add_done_callback(lambda _: self._free(worker))
         return future
 
-    def _free(self, one: int) -> None:
+    def _free(self, worker: int) -> None:
         with self._lock:
-            self._busy[one] -= 1
+            self._busy[worker] -= 1
 
     def close(self) -> None:
         """End the processes. May be called twice."""
@@ -138,12 +109,13 @@ class Workers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _check_importable(spec: str, loader: Callable[..., Backend] | None) -> None:
+def _check_portable(value: object, what: str, how: str) -> None:
+    """Refuse what cannot be sent: a pool that fails to send it may wait for ever."""
     try:
-        pickle.dumps(loader)
+        pickle.dumps(value)
     except (pickle.PicklingError, AttributeError, TypeError):
-        msg = f"the loader of {split_spec(spec)[0]!r} cannot be taken to another process"
-        raise UsageError(msg, hint="define it at the top of a module") from None
+        msg = f"{what} cannot be taken to another process"
+        raise UsageError(msg, hint=f"write it {how}") from None
 
 
 def _died() -> BackendError:

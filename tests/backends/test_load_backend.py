@@ -137,6 +137,8 @@ def test_workers_load_a_registered_kind(png):
         pytest.raises(UsageError, match="'here' cannot be taken to another process"),
     ):
         list(decide_many([png], "Is it?", model="here/x", workers=2))
+    with pytest.raises(UsageError, match="the value of verdict cannot be taken"):
+        list(decide_many([png], "Is it?", model="own/x", workers=2, verdict=lambda: "no"))
 
 
 def test_a_kind_goes_with_the_test_that_registered_it():
