@@ -500,3 +500,17 @@ def test_what_is_no_stored_decision_is_said_in_a_line(content, call, tmp_path):
     assert err.startswith("error: this is not a stored decision: ")
     assert "pydantic" not in err
     assert len(err.splitlines()) == 2
+
+
+def test_samples_tells_where_they_are_and_what_next(call, tmp_path, monkeypatch):
+    """The table on stdout; the command that decides about them on stderr, with a quoted name."""
+    folder = tmp_path / "my pictures"
+    code, out, err = call("samples", folder, "--n", 2)
+    assert (code, out) == (0, f"{folder / 'metadata.csv'}\n")
+    assert f"batch '{folder}' -q" in err
+    (folder / "mine.txt").write_text("")
+    code, out, err = call("samples", folder)
+    assert (code, out) == (2, "")
+    assert "pass --force" in err
+    assert call("samples", folder, "--n", 1, "--force")[0] == 0
+    assert call("samples", folder, "--n", 0)[0] == 2

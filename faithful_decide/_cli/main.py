@@ -15,6 +15,7 @@ import click
 from faithful_decide._cli.audit import audit, audit_dataset
 from faithful_decide._cli.batch import batch, compare
 from faithful_decide._cli.decide import decide, demo, probe, verify
+from faithful_decide._cli.samples import samples
 from faithful_decide._cli.terminal import as_typed, notices, prepare, say, silence, tell
 from faithful_decide._version import __version__
 from faithful_decide.errors import (
@@ -108,6 +109,8 @@ def main() -> None:
     """
 
 
-_COMMANDS: tuple[Any, ...] = (decide, demo, verify, probe, audit, audit_dataset, batch, compare)
+_COMMANDS: tuple[Any, ...] = (
+    *(decide, demo, verify, probe, audit, audit_dataset, batch, compare, samples),
+)
 for _command in _COMMANDS:
     main.add_command(_command)

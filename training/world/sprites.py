@@ -1,11 +1,11 @@
 """The drawn things of the world, as small pictures cut once from an emoji font.
 
 A font renders differently from one library version to the next, and not every machine has it, so
-the glyphs are drawn once, cut to their visible part, and kept in ``training/sprites/`` beside the
-code. Everything else (training, benchmarks, tests) reads those files and needs no font.
+the glyphs are drawn once, cut to their visible part, and kept beside the weights, in
+``faithful_decide/embedded/sprites/``. Everything else reads those files and needs no font.
 
 Made with Noto Color Emoji, (c) Google Inc., SIL Open Font License 1.1; see
-``training/sprites/NOTICE.md``.
+the ``NOTICE.md`` there.
 
     python -m training.world.sprites --font /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-FOLDER = Path(__file__).with_name("sprites")
+FOLDER = Path(__file__).parents[2] / "faithful_decide" / "embedded" / "sprites"
 NATIVE = 109  # the one size at which the bitmap font can be drawn
 SIDE = 96  # the longer side of a kept sprite, in pixels: above the largest thing ever drawn
 
