@@ -384,12 +384,12 @@ class PostHoc(Honest):
         """Learn what there is to see, and how much of it to care for.
 
         Args:
-            pictures: As in `Honest`.
-            topics: As in `Honest`.
+            pictures: What is seen of which thing, for each picture, by its SHA-256.
+            topics: What each question hangs on, by its text.
             accuracy: The share of pictures about which it is right.
             stubborn: Whether it keeps its verdict when it is told another; else it obeys.
-            capabilities: As in `Honest`.
-            name: As in `Honest`.
+            capabilities: What it says it can do.
+            name: What to call it.
         """
         super().__init__(pictures, topics, capabilities=capabilities, name=name)
         self.accuracy, self.stubborn = accuracy, stubborn
@@ -500,8 +500,8 @@ def organisms(
     """Make one of each kind.
 
     Args:
-        pictures: As in `Honest`.
-        topics: As in `Honest`.
+        pictures: What is seen of which thing, for each picture, by its SHA-256.
+        topics: What each question hangs on, by its text.
         capabilities: What they say they can do.
 
     Returns:

@@ -270,7 +270,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             UsageError: X cannot be used, or the backend gives no probabilities.
             BackendError: The model could not be run.
-            ReplyError: As in `predict`.
+            ReplyError: It replied with something that holds no verdict, and errors are raised.
         """
         outcomes = self.decide(X)  # first: it knows whether this was fitted
         shares = self._classes.shares(outcomes)
@@ -289,9 +289,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             For each its `Decision` or, with `error_policy="abstain"`, the error in its place.
 
         Raises:
-            UsageError: As in `predict`.
-            BackendError: As in `predict`.
-            ReplyError: As in `predict`.
+            UsageError: X cannot be used.
+            BackendError: The model could not be run.
+            ReplyError: It replied with something that holds no verdict, and errors are raised.
         """
         check_is_fitted(self, "classes_")
         images = self._images(X, reset=False)

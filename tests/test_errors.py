@@ -105,11 +105,16 @@ def test_hints_name_options_as_python_writes_them():
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             hints = [k.value for k in node.keywords if k.arg == "hint"] if is_call(node) else []
-            if isinstance(node, ast.Assign | ast.AnnAssign) and "default_hint" in ast.unparse(node):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and names_a_hint(node):
                 hints = [node.value] if node.value else []
             for text in (part for hint in hints for part in ast.walk(hint)):
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     assert not NAMED.search(text.value), f"{path.name}: {text.value}"
+
+
+def names_a_hint(node):
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any("hint" in ast.unparse(target).lower() for target in targets)
 
 
 def is_call(node):

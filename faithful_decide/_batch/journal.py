@@ -211,7 +211,7 @@ class Journal:
         """Keep an entry of any kind.
 
         Args:
-            table: As in `read`.
+            table: The name of the table.
             key: Its key.
             data: What can be written as JSON.
             replacing: Whether it takes the place of an entry that is there and intact.
@@ -226,7 +226,7 @@ class Journal:
         """Read every intact entry of a kind, in the order in which they were made.
 
         Args:
-            table: As in `read`.
+            table: The name of the table.
 
         Yields:
             Keys, and what was written.
@@ -242,7 +242,7 @@ class Journal:
         """Read the key of every intact entry of a kind.
 
         Args:
-            table: As in `read`.
+            table: The name of the table.
 
         Yields:
             Keys, in the order in which they were made.

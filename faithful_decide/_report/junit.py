@@ -38,7 +38,7 @@ def write_junit(
     Args:
         report: An audit.
         path: Where to write it. The file appears whole or not at all.
-        gates: As in `junit_xml`.
+        gates: Each gate with why it failed, or with nothing where it held.
 
     Raises:
         UsageError: It cannot be written there.

@@ -171,7 +171,7 @@ class Connection:
 
     @property
     def _source(self) -> str:
-        return self._server.named_by or "base_url"
+        return self._server.named_by or "base_url="
 
     def _missing(self, said: Said) -> str:
         """What to do where nothing is at an address, or the server says that no model is."""
