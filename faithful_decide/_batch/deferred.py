@@ -6,12 +6,14 @@ as the journal goes. A plan that needs more than one step is asked step by step,
 
 A batch is written down in the journal before and after it is begun. Whoever is killed in between,
 or while waiting, runs the same command again; the batch is found, at the server if need be, and not
-paid for twice.
+paid for twice. Why a request has no reply is written down, too: it is the error of its row, and a
+request that would be refused again is not sent again.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -24,7 +26,7 @@ from faithful_decide._batch.journaled import Journaled
 from faithful_decide._batch.runner import row_plan
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
-from faithful_decide.backends.base import Wrapper, innermost
+from faithful_decide.backends.base import Reply, Wrapper, innermost
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -41,8 +43,7 @@ if TYPE_CHECKING:
     from faithful_decide._asking.plans import Plan
     from faithful_decide._batch.journal import Journal
     from faithful_decide._batch.runner import Asked, Job
-    from faithful_decide._core.types import Reply
-    from faithful_decide.backends._openai.batch_api import Deferred
+    from faithful_decide.backends._openai.batch_api import Deferred, Failed
     from faithful_decide.backends.base import Request
 
 __all__ = ["HALF", "fill"]
@@ -52,6 +53,9 @@ HALF = Decimal("0.5")
 _MOST_REQUESTS = 50_000
 _MOST_BYTES = 150 * 2**20
 _POLL_S = 30.0
+_TOLD = 5
+"""Different reasons that are told; all of them are in the rows."""
+_AGAIN = "run the same command again to send it in another batch"
 
 
 def fill(
@@ -61,30 +65,21 @@ def fill(
     poll_s: float = _POLL_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
-    """Get into the journal what a job needs.
+    """Get into the journal what a job needs, and make it a job that asks nothing any more.
 
-    Args:
-        job: What is to be done; its backend has a journal.
-        asked: Reads the items with their questions from the start; called once a round.
-        poll_s: Seconds between two looks at a batch.
-        say: Is told what happens.
-
-    Returns:
-        The job to run now: it finds everything in the journal, and asks nothing.
-
-    Raises:
-        UnsupportedError: There is no batch API here, or no journal.
-        BackendError: The server refused, or cannot be reached.
+    `asked` reads the items with their questions from the start, and is called once a round; every
+    `poll_s` seconds a batch is looked at. An UnsupportedError if there is no batch API, or no
+    journal; a BackendError if the server refuses, or cannot be reached.
     """
     deferred, journal = _deferred(job), job.backend.journal
     if deferred is None or journal is None:
         msg = f"{job.backend.name} cannot be asked through a batch API"
-        raise UnsupportedError(msg, hint="use a model of the kind openai, and a journal")
+        raise UnsupportedError(msg, hint="use openai/NAME or azure/NAME, and a journal")
     filling = _Filling(job, deferred, journal, poll_s, say)
     filling.collect()
     while filling.submit(asked()):
         filling.collect()
-    closed = Journaled(_OnlyRecalling(job.backend), journal)
+    closed = Journaled(_OnlyRecalling(job.backend, journal), journal)
     closed.paid, closed.cost_usd = job.backend.paid, job.backend.cost_usd
     return replace(job, backend=closed, max_cost=None, same_errors=None)
 
@@ -149,14 +144,18 @@ class _Filling:
                 plan = row_plan(self.job, image, question)
                 with closing(plan):
                     missing = _next(self.job, plan)
-                yield from (pair for pair in missing if pair[0] not in self.sent)
+                yield from (pair for pair in missing if self._is_to_be_sent(pair[0]))
+
+    def _is_to_be_sent(self, key: bytes) -> bool:
+        failure = self.journal.read("batches", _failure_key(key)) or {}
+        return key not in self.sent and not failure.get("stays")
 
     def collect(self) -> None:
         """Wait for the batches that are under way, and keep their replies."""
         under_way = [
             (entry, data)
             for entry, data in self.journal.entries("batches")
-            if data["who"] == self._who and data["batch"] != "done"
+            if data["who"] == self._who and data.get("batch", "done") != "done"
         ]
         for entry, data in under_way:
             # Without a name it was begun and not written down, or not begun.
@@ -171,10 +170,12 @@ class _Filling:
                 # Refused as a whole. The next run sends another one.
                 self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
                 raise
-            replies = (one for file in files for one in self.deferred.replies(file))
-            count = sum(self._keep(*one) for one in replies)
+            replies = [self._keep(*line) for file in files for line in self.deferred.replies(file)]
             self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
-            self.say(f"{count} replies from batch {batch}")
+            reasons = Counter(why for why in replies if why)
+            self.say(f"{len(replies) - reasons.total()} replies from batch {batch}")
+            for why, count in reasons.most_common(_TOLD):
+                self.say(f"{count} without a reply: {why}")
 
     def _ended(self, batch: str) -> tuple[str, ...]:
         """Wait for a batch; the files that hold what came of it."""
@@ -189,16 +190,26 @@ class _Filling:
                     return files
             time.sleep(self.poll_s)
 
-    def _keep(self, name: str, reply: Reply | FaithfulDecideError) -> bool:
+    def _keep(self, name: str, outcome: Reply | Failed) -> str:
+        """Keep a reply, or why there is none, and return that."""
         try:
             key = bytes.fromhex(name)
         except ValueError:
-            return False
-        if isinstance(reply, FaithfulDecideError):
-            return False
-        self.journal.remember(key, reply)
-        self.job.backend.count(reply, HALF)
-        return True
+            return "the server names a request that was not sent"
+        if isinstance(outcome, Reply):
+            self.journal.remember(key, outcome)
+            self.job.backend.count(outcome, HALF)
+            return ""
+        why = str(outcome.error)
+        failure = {"why": why, "hint": outcome.error.hint, "stays": outcome.stays}
+        data = {"who": self._who, **failure}
+        self.journal.write("batches", _failure_key(key), data, replacing=True)
+        return why
+
+
+def _failure_key(key: bytes) -> bytes:
+    """Where it is written down why a request has no reply."""
+    return digest("failed", key.hex())
 
 
 def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
@@ -226,7 +237,14 @@ def _next(job: Job, plan: Plan[None]) -> list[tuple[bytes, Request]]:
 class _OnlyRecalling(Wrapper):
     """Asks nobody: what is not in the journal is an error of its row."""
 
+    def __init__(self, backend: Journaled, journal: Journal) -> None:
+        super().__init__(backend)
+        self._journal = journal
+
     def generate(self, request: Request) -> Reply:
-        del request
-        msg = f"{self.name} has not replied to this in its batch"
-        raise BackendError(msg, hint="run the same command again to send it in another batch")
+        failure = self._journal.read("batches", _failure_key(request_key(request, self)))
+        if failure is None:
+            msg = f"{self.name} has not replied to this in its batch"
+            raise BackendError(msg, hint=_AGAIN)
+        hint = f"{failure['hint']}; it is not sent in a batch again" if failure["stays"] else _AGAIN
+        raise BackendError(failure["why"], hint=hint)

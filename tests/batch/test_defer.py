@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 import pytest
+from click.testing import CliRunner
 
 from faithful_decide import (
     BackendError,
@@ -22,6 +23,8 @@ from faithful_decide._asking.options import Options
 from faithful_decide._batch.deferred import fill
 from faithful_decide._batch.journaled import journaled
 from faithful_decide._batch.runner import Job, stream
+from faithful_decide._cli.main import main
+from faithful_decide.backends._openai.address import Server
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTIONS = {"red": Question("Is it red?"), "blue": Question("Is it blue?")}
@@ -77,6 +80,9 @@ class Provider:
             self.answered.append(entry)
             done = {"id": "x", "custom_id": entry["custom_id"], "error": None}
             text = self.spoil.get(number, reply_text("yes"))
+            if isinstance(text, dict):
+                bad.append(done | text)
+                continue
             if isinstance(text, int):
                 done["response"] = {"status_code": text, "body": {"error": {"message": "no"}}}
                 bad.append(done)
@@ -204,12 +210,82 @@ def test_a_process_that_was_killed_while_beginning(run, provider, fault):
 def test_a_request_without_a_reply_is_an_error_of_its_row(run, provider):
     """It is not asked at the full price; the next run sends it again, and nothing else."""
     provider.spoil = {1: 500, 2: "nonsense"}
-    rows, _ = run()
+    said = []
+    rows, _ = run(said=said)
     assert [row.error_type for row in rows] == [None, "BackendError", "ContractError"] + [None] * 5
+    assert "status 500: no" in str(rows[1].error)
+    assert any("1 without a reply" in line and "500: no" in line for line in said)
     provider.spoil = {}
     rows, _ = run()
     assert [row.error_type for row in rows] == [None, None, "ContractError"] + [None] * 5
     assert len(provider.answered) == 9
+
+
+@pytest.mark.parametrize("run_through", ["a new process", "the same"])
+def test_what_would_be_refused_again_is_not_sent_again(run, provider, run_through):
+    """The reason that the provider gave stays the error of its row."""
+    provider.spoil = {1: 400, 3: 422}
+    for _ in range(3):
+        rows, _ = run()
+        wrong = [row for row in rows if row.error_type]
+        assert [row.error_type for row in wrong] == ["BackendError"] * 2
+        assert "400: no" in str(wrong[0].error)
+        assert len(provider.answered) == 8
+        if run_through == "the same":
+            break
+    assert len(provider.batches) == 1
+
+
+def test_a_request_that_was_left_over_is_sent_by_the_next_run(run, provider):
+    """A batch may run out of time; nothing is wrong with what it left."""
+    left = {"code": "batch_expired", "message": "could not be executed in time"}
+    provider.spoil = {2: {"response": None, "error": left}}
+    rows, _ = run()
+    assert "could not be executed in time" in str(rows[2].error)
+    provider.spoil = {}
+    rows, _ = run()
+    assert {row.verdict for row in rows} == {"yes"}
+    assert len(provider.answered) == 9
+
+
+def test_a_blocked_request_is_a_refusal(run, provider):
+    """It is a reply like any other, and kept."""
+    blocked = {"error": {"code": "content_filter", "message": "filtered"}}
+    provider.spoil = {0: {"response": {"status_code": 400, "body": blocked}, "error": None}}
+    for _ in range(2):
+        assert run()[0][0].error_type == "RefusedError"
+    assert len(provider.answered) == 8
+
+
+@pytest.mark.parametrize("kind", ["openai", "azure"])
+def test_the_provider_it_is_for(kind, provider, tmp_path, picture_of, monkeypatch):
+    """Asked for responses otherwise, in a batch for chat completions, from the command line."""
+    (tmp_path / "a.png").write_bytes(picture_of(1))
+    monkeypatch.chdir(tmp_path)
+    provider.polls = 0
+    with serving(provider) as address:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-1234")
+        monkeypatch.setenv("AZURE_OPENAI_API_KEY", "sk-of-azure-1234")
+        # What listens there is this machine; whose it is said to be is the point.
+        monkeypatch.setattr(Server, "is_openai", kind == "openai")
+        option = ("--base-url", address)
+        command = (
+            "batch",
+            "a.png",
+            "-q",
+            "Is it red?",
+            "--model",
+            f"{kind}/gpt-4o-mini",
+            "--deferred",
+        )
+        result = CliRunner().invoke(main, [*command, *option, "--out", "rows.jsonl"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["verdict"] == "yes"
+    (line,) = provider.answered
+    assert "response_format" in line["body"]
+    assert "max_completion_tokens" in line["body"]
+    assert "input" not in line["body"]
+    assert provider.heads[0]["authorization"] == f"Bearer sk-of-{kind}-1234"
 
 
 def test_what_depends_on_replies_is_sent_in_rounds(run, provider):

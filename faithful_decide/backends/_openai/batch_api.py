@@ -13,7 +13,7 @@ the types of its SDK. No such service was reached.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from faithful_decide.backends._openai.chat import CHAT
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from faithful_decide.backends._openai.connection import Connection
     from faithful_decide.backends._openai.presets import Preset
 
-__all__ = ["Deferred"]
+__all__ = ["Deferred", "Failed"]
 
 _ENDPOINT = "/v1/chat/completions"
 _OVER = {"completed", "failed", "expired", "cancelled"}
@@ -40,7 +40,18 @@ _NOT_BEGUN = {"batch_expired", "batch_cancelled", "request_timeout"}
 _LOOKED_AT = 100
 _REQUEST = Request("", None, "", {"type": "object"}, 1, top_logprobs=1)
 """Stands for every request when replies are read: all have a schema, and none a forced start."""
+_STAYS = frozenset({400, 404, 405, 413, 415, 422})
+"""Statuses of requests that would be refused again, word for word as they are."""
 _NO_API = "this server may have no batch API; run without it"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a request of a batch has no reply."""
+
+    error: FaithfulDecideError
+    stays: bool
+    """Whether the same request would be refused again."""
 
 
 class Deferred:
@@ -98,7 +109,7 @@ class Deferred:
             raise BackendError(msg, hint="mend what it names, and run again")
         return files
 
-    def replies(self, file: str) -> Iterator[tuple[str, Reply | FaithfulDecideError]]:
+    def replies(self, file: str) -> Iterator[tuple[str, Reply | Failed]]:
         """What came of the requests of a batch: a name, and the reply or why there is none."""
         for line in self._content(self._connection.get(f"/files/{file}/content")).splitlines():
             try:
@@ -109,19 +120,22 @@ class Deferred:
             if isinstance(name, str) and isinstance(response, dict):
                 yield name, self._read(response, entry.get("error"))
 
-    def _read(self, response: dict[str, Any], error: object) -> Reply | FaithfulDecideError:
+    def _read(self, response: dict[str, Any], error: object) -> Reply | Failed:
         said = said_in(error)
         if not response and any(code in said.words for code in _NOT_BEGUN):
-            return TransientError(
-                f"{self._name} left it over: {self._connection.clean(said.words)}"
+            why = self._connection.clean(said.words)
+            return Failed(
+                TransientError(f"{self._name} did not reply within the batch: {why}"), stays=False
             )
         status = response.get("status_code")
+        status = status if type(status) is int else OK
         content = json.dumps(response.get("body") or {"error": error}).encode()
-        answer = Answer(status if type(status) is int else OK, {}, content)
         try:
-            reply = self._connection.reply_in(answer, CHAT, _REQUEST, self._preset)
+            reply = self._connection.reply_in(
+                Answer(status, {}, content), CHAT, _REQUEST, self._preset
+            )
         except FaithfulDecideError as refused:
-            return refused
+            return Failed(refused, stays=status in _STAYS)
         body = CHAT.body(_REQUEST, self._model, self._preset)
         return replace(reply, constraint=constraint_of(body, _REQUEST))
 
