@@ -10,7 +10,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import resources
 from itertools import takewhile
@@ -26,7 +26,7 @@ from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import PreparedImage, prepare
 from faithful_decide.backends import load_backend
 from faithful_decide.backends.base import Request
-from faithful_decide.backends.llamacpp import LlamaCppBackend
+from faithful_decide.backends.llamacpp import LlamaCppBackend, load_embedded
 from tests.support.huggingface import HuggingFace
 from tests.support.llama_server import llamacpp_server
 from training.export.huggingface import convert
@@ -210,14 +210,12 @@ def overhead(drawn: list[Case], rounds: int) -> Row:
 
     The engine keeps nothing here, so each request is to it what a first question about an image is.
     """
-    with Decider("embedded", reuse=False) as decider:
-        return _overhead(decider, drawn, rounds)
+    backend = load_embedded(reuse=False)
+    with closing(backend), Decider(backend) as decider:
+        return _overhead(decider, backend, drawn, rounds)
 
 
-def _overhead(decider: Decider, drawn: list[Case], rounds: int) -> Row:
-    backend = decider.backend
-    if not isinstance(backend, LlamaCppBackend):
-        raise TypeError(backend)
+def _overhead(decider: Decider, backend: LlamaCppBackend, drawn: list[Case], rounds: int) -> Row:
     chat = backend._engine.chat  # noqa: SLF001 - the bare call is what is compared with
     bodies: list[list[dict[str, Any]]] = []
     for case in drawn:

@@ -35,6 +35,7 @@ from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import regex_of_rest
 from faithful_decide.backends._llamacpp.gguf import find_pair, parts_of
 from faithful_decide.backends.base import Request
+from faithful_decide.backends.llamacpp import LlamaCppBackend
 from faithful_decide.errors import (
     BackendError,
     MissingExtraError,
@@ -621,6 +622,7 @@ def test_close_while_calls_are_running(fresh):
 ASK = """
 import os, sys, threading, time
 from faithful_decide.backends.base import Request
+from faithful_decide.backends.llamacpp import LlamaCppBackend
 from faithful_decide.backends import load_backend
 backend = load_backend("embedded")
 request = Request("", None, "Question: Is there a dog?", None, 4)
@@ -659,8 +661,11 @@ def test_last_reference_releases_the_engine(picture):
     try:
         decider = Decider("embedded")
         decider.decide(picture, "Is there a dog?")
-        engine, server = weakref.ref(decider.backend._engine), decider.backend._engine._server
-        del decider
+        backend = decider.backend
+        while not isinstance(backend, LlamaCppBackend):
+            backend = backend.backend
+        engine, server = weakref.ref(backend._engine), backend._engine._server
+        del decider, backend
         assert engine() is None
         assert server.get() is None
     finally:
