@@ -365,12 +365,13 @@ def pooling(options: Options) -> Iterator[Row]:
             cluster=str(number),
             treatments={name: drawn(check.treatment.n) for name, check in report.checks.items()},
             controls={name: drawn(check.control.n) for name, check in report.checks.items()},
+            report=report,
         )
         for number in range(POOLED)
     ]
     started = time.process_time()
     pooled_report(
-        [(item, report) for item in items],
+        items,
         "full",
         Thresholds.shipped(),
         model="m",

@@ -26,7 +26,7 @@ from faithful_decide._audit.reporting import Asked, report_of
 from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.price import price_of
-from faithful_decide._batch.row import OF_A_ROW, Item, encodable
+from faithful_decide._batch.row import OF_A_ROW, Item, encodable, numbered
 from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
@@ -238,7 +238,7 @@ def audit_dataset(
     )
     common = None if question is None else how.question(question)
     started = time.perf_counter()
-    done: list[tuple[ItemAudit, AuditReport | None]] = []
+    done: list[ItemAudit] = []
     with ExitStack() as stack:
         asked = _asked(stack, how, rest, named_in(audit_dataset))
         gate = _limiter(asked)
@@ -246,7 +246,6 @@ def audit_dataset(
             item, about = _item(index, given, common, how)
             expected = item.columns.get(EXPECTED, "")
             spoilt = isinstance(item.image, FaithfulDecideError)
-            report = None
             try:
                 if isinstance(item.image, FaithfulDecideError):
                     raise item.image
@@ -259,11 +258,12 @@ def audit_dataset(
                     raise
                 audited = ItemAudit(
                     item=item.id,
+                    question=about.text,
                     expected=expected,
                     error=encodable(str(error)),
                     error_type=type(error).__name__,
                 )
-            done.append((audited, report))
+            done.append(audited)
             if progress is not None:
                 progress(audited)
     if not done:
@@ -289,7 +289,7 @@ def _item(
     """An item with the question about it."""
     if not isinstance(item, Item):
         image, own = item
-        return Item(str(index), image), how.question(own)
+        return numbered(index, image), how.question(own)
     if common is None:
         msg = f"the item {item.id!r} brings no question, and none was passed"
         raise UsageError(msg, hint="pass question=")

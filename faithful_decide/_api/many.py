@@ -23,7 +23,7 @@ from faithful_decide._batch.deferred import HALF
 from faithful_decide._batch.estimate import Estimate, estimate
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Journaled, journaled
-from faithful_decide._batch.row import Item, Row
+from faithful_decide._batch.row import Item, Row, numbered
 from faithful_decide._batch.runner import Job, Progress, stream
 from faithful_decide._batch.sources import Source
 from faithful_decide._batch.workers import Workers
@@ -139,12 +139,7 @@ def items_of(
         yield from Source(sources)
         return
     for number, source in enumerate(sources):
-        if isinstance(source, Item):
-            yield source
-        elif isinstance(source, str | os.PathLike) and not str(source).startswith("data:"):
-            yield Item(os.fspath(source), source)
-        else:
-            yield Item(str(number), source)
+        yield source if isinstance(source, Item) else numbered(number, source)
 
 
 def count_of(

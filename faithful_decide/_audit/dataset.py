@@ -14,9 +14,16 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit.checks import BY_NAME
-from faithful_decide._audit.flags import FLAGS, RULES, because_of, label_of
+from faithful_decide._audit.flags import FLAGS, NOT_SHOWN, RULES, because_of, label_of, short_of
 from faithful_decide._audit.stats import gain, holm, pooled
-from faithful_decide._audit.types import CheckReport, DatasetAudit, DatasetFlag, ItemAudit, Tally
+from faithful_decide._audit.types import (
+    CheckReport,
+    DatasetAudit,
+    DatasetFlag,
+    Flag,
+    ItemAudit,
+    Tally,
+)
 from faithful_decide._core.types import Usage
 from faithful_decide._version import __version__
 
@@ -38,6 +45,7 @@ def item_of(name: str, expected: str, report: AuditReport) -> ItemAudit:
     ran = {name: check for name, check in report.checks.items() if check.trials}
     return ItemAudit(
         item=name,
+        question=report.question.text,
         cluster=report.image_sha256,
         verdict=report.decision.verdict,
         expected=expected,
@@ -45,12 +53,12 @@ def item_of(name: str, expected: str, report: AuditReport) -> ItemAudit:
         treatments={name: check.treatment for name, check in ran.items()},
         controls={name: check.control for name, check in ran.items()},
         flags=report.flags,
-        image=report.image,
+        report=report,
     )
 
 
 def pooled_report(
-    done: Sequence[tuple[ItemAudit, AuditReport | None]],
+    items: Sequence[ItemAudit],
     tier: Tier,
     thresholds: Thresholds,
     *,
@@ -60,8 +68,7 @@ def pooled_report(
     seconds: float,
 ) -> DatasetAudit:
     """Pool what was found; an item that failed has no report. `seed` draws the bootstrap."""
-    reports = [report for _, report in done if report is not None]
-    items = tuple(item for item, _ in done)
+    reports = [item.report for item in items if item.report is not None]
     clusters: dict[str, list[ItemAudit]] = {}
     for item in items:
         if not item.error_type:
@@ -72,18 +79,19 @@ def pooled_report(
     checks = {name: _pooled_check(name, reports, items, drawn[name]) for name in names}
     flags = _flags(checks, drawn, thresholds)
     hidden = any(r.hidden for r in reports)
-    label = ""
-    if not any(flag.raised for flag in flags):
-        label = label_of(checks, tier, thresholds, hidden=hidden).name
+    none = Flag(name="", because="")
+    raised = any(flag.raised for flag in flags)
+    label = none if raised else label_of(checks, tier, thresholds, hidden=hidden)
     return DatasetAudit(
         version=__version__,
         tier=tier,
         model=model,
         reader=reader,
-        items=items,
+        items=tuple(items),
         checks=checks,
         flags=flags,
-        label=label,
+        label=label.name,
+        label_because=label.because,
         judge=next((r.judge for r in reports), ""),
         judged=_judged(reports),
         notes=tuple(_notes(reports)),
@@ -199,11 +207,19 @@ def _flags(
         )
         scores = [checks[check].score or 0.0 for check in needed]
         least = min(range(len(needed)), key=lambda i: scores[i])
+        reports = [checks[check] for check in needed]
+        raised = passes and corrected[flag] < LEVEL
+        if raised:
+            because = because_of(flag, reports)
+        elif passes:
+            because = f"{NOT_SHOWN} (p is {corrected[flag]:.3f}, and has to be below {LEVEL:g})"
+        else:
+            because = short_of(flag, reports, thresholds)
         flags.append(
             DatasetFlag(
                 name=flag,
-                because=because_of(flag, [checks[check] for check in needed]),
-                raised=passes and corrected[flag] < LEVEL,
+                because=because,
+                raised=raised,
                 score=scores[least],
                 interval=bounds[least],
                 p=corrected[flag],

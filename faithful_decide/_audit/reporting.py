@@ -10,7 +10,7 @@ from faithful_decide._audit.checks import CHECKS, run_checks
 from faithful_decide._audit.checks.blind import neutral_reading
 from faithful_decide._audit.checks.cue import undisclosed
 from faithful_decide._audit.checks.forced import conflicts, explanations
-from faithful_decide._audit.flags import flags_of
+from faithful_decide._audit.flags import flags_of, short_of
 from faithful_decide._audit.gathering import comparer_of
 from faithful_decide._audit.types import AuditReport, Flag
 from faithful_decide._core.types import Usage
@@ -18,11 +18,11 @@ from faithful_decide._version import __version__
 from faithful_decide.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.flags import Thresholds
-    from faithful_decide._audit.types import CheckReport
+    from faithful_decide._audit.types import CheckReport, Forced
     from faithful_decide.backends.base import Backend
 
 __all__ = ["Asked", "report_of"]
@@ -71,6 +71,9 @@ def report_of(
             hidden=hidden,
             rule_differs=derived is not None and derived.verdict != derived.model_verdict,
         )
+    forced = tuple(explanations(evidence, comparer))
+    notes = [] if case.tier == "screen" else [*_obeyed(forced, checks, reasons, thresholds)]
+    notes += _notes(evidence, asked, hidden=hidden)
     return AuditReport(
         version=__version__,
         question=case.question,
@@ -83,12 +86,12 @@ def report_of(
         reader_is_model=read and asked.reader_is_model,
         judge=asked.judge.name if asked.judge else "",
         checks=checks,
-        forced=tuple(explanations(evidence, comparer)),
+        forced=forced,
         neutral=neutral,
         conflicts=tuple(conflicts(evidence, neutral, comparer)),
         judgements=evidence.judgements,
         reasons=reasons,
-        notes=tuple(_notes(evidence, asked, hidden=hidden)),
+        notes=tuple(notes),
         hidden=hidden,
         thresholds=thresholds.digest,
         seed=case.seed,
@@ -107,6 +110,29 @@ def _screened(checks: dict[str, CheckReport]) -> Flag:
     hit = any(t.hit and not t.control for t in ran.trials)
     because = f"{ran.trials[0].what}; one trial proves nothing"
     return Flag(name="hit" if hit else "no_hit", because=because, checks=(ran.check,))
+
+
+def _obeyed(
+    forced: Sequence[Forced],
+    checks: Mapping[str, CheckReport],
+    reasons: Sequence[Flag],
+    thresholds: Thresholds,
+) -> Iterator[str]:
+    """Why an explanation that argues for whatever it is told is not flagged, where it is not."""
+    argued = [one.outcome == "argued" for one in forced if one.force_mode == "note"]
+    if not argued or not all(argued) or any(flag.name == "accommodating" for flag in reasons):
+        return
+    needed = [checks[name] for name in ("blind", "forced") if name in checks]
+    ran = [check for check in needed if check.score is not None]
+    why = (
+        short_of("accommodating", ran, thresholds)
+        if len(ran) == len(needed)
+        else f"not run: {', '.join(check.title for check in needed if check not in ran)}"
+    )
+    yield (
+        "It argued for every verdict that it was told. Obedience looks the same, so that alone is "
+        f"not flagged; that what it sees moves with the verdict was {why}."
+    )
 
 
 def _notes(evidence: Evidence, asked: Asked, *, hidden: bool) -> Iterator[str]:

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faithful_decide._core.types import Decision, Frozen, Observation, Question, Usage
+from faithful_decide._core.shown import Audited, Frozen
+from faithful_decide._core.types import Decision, Observation, Question, Usage
 from faithful_decide._public import public
 
 __all__ = [
@@ -47,12 +48,6 @@ OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
     "unusable": ("No usable reply", "There is no usable reply."),
 }
 """What became of a verdict that was forced, in two words and in a sentence."""
-
-
-def _write_html(report: "AuditReport | DatasetAudit", path: str) -> None:
-    from faithful_decide._report import write_html  # noqa: PLC0415 - a floor up, on demand
-
-    write_html(report, path)
 
 
 class Tally(Frozen):
@@ -98,6 +93,11 @@ class CheckReport(Frozen):
     lost: tuple[str, ...] = ()
     """What was wrong with its calls and replies that could not be used; they are in no trial."""
     calls: Count = 0
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return self.check.replace("_", " ")
 
 
 class Judgement(Frozen):
@@ -167,7 +167,7 @@ class Flag(Frozen):
 
 
 @public
-class AuditReport(Frozen):
+class AuditReport(Audited):
     """An audit of one decision.
 
     `flags` are names only; `reasons` holds each with the sentence that justifies it. Where nothing
@@ -214,19 +214,12 @@ class AuditReport(Frozen):
         """For every verdict the explanation that it gets when forced by a note."""
         return {one.forced: one for one in self.forced if one.force_mode == "note"}
 
-    def to_html(self, path: str) -> None:
-        """Write the report as one HTML file that needs nothing else.
-
-        Args:
-            path: Where to write it.
-        """
-        _write_html(self, path)
-
 
 class ItemAudit(Frozen):
     """One item of an audited data set."""
 
     item: str
+    question: str = ""
     cluster: str = ""
     """What identifies its image; items that share one are not independent."""
     verdict: str = ""
@@ -238,11 +231,25 @@ class ItemAudit(Frozen):
     flags: tuple[str, ...] = ()
     error: str = ""
     error_type: str = ""
-    image: str = ""
+    report: AuditReport | None = None
+    """Its audit, with every reply; None for an item that failed."""
+
+    @property
+    def image(self) -> str:
+        """Its picture as a data URI, or nothing."""
+        return "" if self.report is None else self.report.image
+
+    @property
+    def forced(self) -> tuple[Forced, ...]:
+        """The explanations that its verdicts get when they are forced."""
+        return () if self.report is None else self.report.forced
 
 
 class DatasetFlag(Frozen):
-    """A flag of a whole data set; `p` is already corrected for the number of flags looked at."""
+    """A flag of a whole data set; `p` is already corrected for the number of flags looked at.
+
+    `because` says what is true: what justifies the flag where it was raised, else what was lacking.
+    """
 
     name: str
     because: str
@@ -254,8 +261,11 @@ class DatasetFlag(Frozen):
 
 
 @public
-class DatasetAudit(Frozen):
-    """An audit of many decisions, its checks pooled over the items, clustered by image."""
+class DatasetAudit(Audited):
+    """An audit of many decisions, its checks pooled over the items, clustered by image.
+
+    Where no flag was raised, `label` says what that amounts to, and `label_because` why.
+    """
 
     kind: Literal["dataset_audit"] = "dataset_audit"
     version: str
@@ -266,6 +276,7 @@ class DatasetAudit(Frozen):
     checks: Mapping[str, CheckReport]
     flags: tuple[DatasetFlag, ...]
     label: str
+    label_because: str = ""
     judge: str = ""
     judged: Tally = Tally(hits=0, n=0)
     """Of the pairs of wordings that the judge could judge, how many it called contradictions."""
@@ -276,10 +287,7 @@ class DatasetAudit(Frozen):
     usage: Usage = Usage()
     seconds: Annotated[float, Field(ge=0)] = 0.0
 
-    def to_html(self, path: str) -> None:
-        """Write the report as one HTML file that needs nothing else.
-
-        Args:
-            path: Where to write it.
-        """
-        _write_html(self, path)
+    @property
+    def conclusion(self) -> Flag:
+        """Its label with the sentence that justifies it."""
+        return Flag(name=self.label, because=self.label_because)

@@ -7,6 +7,7 @@ this package (a line of JSON, a line of CSV, a row of Parquet); `from_flat` read
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError
 if TYPE_CHECKING:
     from faithful_decide._images.load import ImageSource, SourceImage
 
-__all__ = ["MORE", "OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat"]
+__all__ = ["MORE", "OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat", "numbered"]
 
 OF_A_ROW = (ReplyError, BackendError, ImageError)
 """What can be wrong with one row. Anything else (a refused key, a full disk) is wrong with all."""
@@ -113,6 +114,13 @@ class Row:
         if self.decision is None or self.decision.scores is None:
             return None
         return self.decision.scores.probabilities[self.decision.verdict]
+
+
+def numbered(number: int, image: ImageSource | SourceImage) -> Item:
+    """An item called by its path or URL; one that has neither is called by its number."""
+    if isinstance(image, str | os.PathLike) and not str(image).startswith("data:"):
+        return Item(os.fspath(image), image)
+    return Item(str(number), image)
 
 
 def encodable(text: str) -> str:

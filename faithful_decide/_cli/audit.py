@@ -18,14 +18,14 @@ from faithful_decide._cli.options import (
     read_pairs,
     with_model,
 )
-from faithful_decide._cli.terminal import document, say, table
+from faithful_decide._cli.terminal import document, say, shown, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
 
-__all__ = ["audit", "audit_dataset", "rows_of"]
+__all__ = ["audit", "audit_dataset"]
 
 FAILED = 1
 
@@ -171,61 +171,16 @@ def _dry(items: int, image: Any, question: str, given: dict[str, Any]) -> int:  
 
 def _deliver(report: AuditReport | DatasetAudit, how: dict[str, Any]) -> int:
     """Print a report, write it where it is wanted, and say which gates are broken."""
-    from faithful_decide._report import write_junit  # noqa: PLC0415 - slow to load
-
     gates = {gate.text: gate.broken(report) for gate in how["gates"]}
     if how["html"]:
         report.to_html(how["html"])
     if how["junit"]:
-        write_junit(report, how["junit"], gates=gates or None)
+        report.to_junit(how["junit"], gates=gates)
     if how["as_json"]:
         document(report.model_dump_json(indent=2))
     else:
-        table(rows_of(report))
+        shown(report)
     for gate, why in gates.items():
         if why:
             say(f"gate failed: {gate} ({why})")
     return FAILED if any(gates.values()) else 0
-
-
-def rows_of(report: AuditReport | DatasetAudit) -> list[tuple[str, str]]:
-    """An audit as text: flags with their reasons, explanations side by side, checks."""
-    from faithful_decide._audit.types import AuditReport  # noqa: PLC0415 - slow to load
-
-    rows: list[tuple[str, str]] = []
-    if isinstance(report, AuditReport):
-        rows.append(("decided", f"{report.decision.verdict}: {report.decision.reasoning}"))
-        for one in report.forced:
-            if one.force_mode == "note":
-                seen = "; ".join(
-                    f"{'* ' if i in one.moved else ''}{o.about}: {o.seen}"
-                    for i, o in enumerate(one.observations)
-                )
-                said = f"{seen}. {one.reasoning}" if seen else one.problem
-                rows.append((f"told {one.forced}", f"{one.title}. {one.sentence} {said}"))
-        rows += [
-            ("conflict", f"{c.about}: {c.seen[0]} ({c.verdicts[0]}), {c.seen[1]} ({c.verdicts[1]})")
-            for c in report.conflicts
-        ]
-        rows += [("flag", f"{flag.name}: {flag.because}") for flag in report.reasons]
-    else:
-        failed = sum(bool(item.error_type) for item in report.items)
-        rows.append(("items", f"{len(report.items)}, {failed} failed"))
-        rows += [
-            ("flag", f"{flag.name}: {flag.because}, p {flag.p:.3f}")
-            for flag in report.flags if flag.raised
-        ]  # fmt: skip
-        if report.label:
-            rows.append(("label", report.label))
-    for check in report.checks.values():
-        if check.score is None:
-            rows.append((check.check, f"not run: {check.not_run}"))
-            continue
-        low, high = check.interval or (0.0, 1.0)
-        control = f", control {check.control.hits} of {check.control.n}" if check.control.n else ""
-        hits = f"{check.treatment.hits} of {check.treatment.n}{control}"
-        rows.append((check.check, f"{check.score:.2f} [{low:.2f}, {high:.2f}], {hits}"))
-    rows.append(
-        ("calls", f"{report.calls} in {report.seconds:.1f} s; thresholds {report.thresholds}")
-    )
-    return rows

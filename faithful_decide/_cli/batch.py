@@ -309,8 +309,8 @@ def _finish(
     how: dict[str, Any],
 ) -> None:
     """Say what an audit that ran along has found, and write the page."""
-    from faithful_decide._report import write_html  # noqa: PLC0415 - slow to load
     from faithful_decide._report.batch import page_of  # noqa: PLC0415 - slow to load
+    from faithful_decide._report.html import render, write_whole  # noqa: PLC0415 - slow to load
 
     if opened.progress.too_dear:
         say(f"stopped, because more would cost over ${how['max_cost']}; raise --max-cost to go on")
@@ -329,7 +329,7 @@ def _finish(
     page = page_of(
         summary, opened.backend, again, checks=checks, left_out=left_out, seconds=seconds
     )
-    write_html(page, how["html"])
+    write_whole(how["html"], render(page))
     say(f"the page is in {how['html']}")
 
 

@@ -17,7 +17,7 @@ from faithful_decide._cli.options import (
     secret,
     with_model,
 )
-from faithful_decide._cli.terminal import data, document, say, table
+from faithful_decide._cli.terminal import data, document, say, shown, table
 
 if TYPE_CHECKING:
     from faithful_decide._core.types import Decision
@@ -69,7 +69,6 @@ def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the
     The audit forces each verdict and compares the explanations; its report is written to a file.
     """
     from faithful_decide._api.decide import Decider  # noqa: PLC0415 - slow to load
-    from faithful_decide._cli.audit import rows_of  # noqa: PLC0415 - the same
 
     sample = str(resources.files("faithful_decide") / "embedded" / "sample.png")
     with Decider("embedded", **backend_options("embedded", how)) as decider:
@@ -81,7 +80,7 @@ def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the
     else:
         _print(decision)
         data("")
-        table(rows_of(report))
+        shown(report)
     say(f"note: the report is in {html}")
 
 
@@ -139,23 +138,8 @@ def probe(spec: str, *, timeout: float, as_json: bool, **how: Any) -> None:  # n
 
 
 def _print(decision: Decision) -> None:
-    receipt = decision.receipt
-    rows = [("question", decision.question.text)]
-    rows += [("observed", f"{o.about}: {o.seen}") for o in decision.observations]
-    rows += [("reasoning", decision.reasoning), ("verdict", decision.verdict)]
-    if decision.scores is not None:
-        shares = decision.scores.probabilities.items()
-        shown = ", ".join(f"{label} {probability:.3f}" for label, probability in shares)
-        rows.append(("scores", f"{shown} (from {decision.scores.source})"))
-    reason, verdict = receipt.reasoning_span, receipt.verdict_span
-    places = f"reasoning {reason.start}-{reason.end}, verdict {verdict.start}-{verdict.end}"
-    rows += [
-        ("order", f"{receipt.order} ({receipt.enforcement}); bytes: {places}"),
-        ("model", f"{receipt.model} on {receipt.backend}"),
-        ("request", f"sha256 {receipt.request_sha256}"),
-    ]
-    table(rows)
-    for note in receipt.image_notes:
+    shown(decision)
+    for note in decision.receipt.image_notes:
         say(f"note: the image: {note}")
-    if receipt.hidden_thinking_tokens != 0:
+    if decision.receipt.hidden_thinking_tokens != 0:
         say("note: the model may have reasoned out of sight before this reply")

@@ -23,9 +23,21 @@ from faithful_decide.errors import ReplyError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from faithful_decide._core.shown import Shown
     from faithful_decide.errors import FaithfulDecideError
 
-__all__ = ["as_typed", "data", "document", "notices", "prepare", "say", "silence", "table", "tell"]
+__all__ = [
+    "as_typed",
+    "data",
+    "document",
+    "notices",
+    "prepare",
+    "say",
+    "shown",
+    "silence",
+    "table",
+    "tell",
+]
 
 
 def prepare() -> None:
@@ -60,6 +72,13 @@ def table(rows: Iterable[tuple[str, str]], width: int = 0) -> None:
     for name, text in rows:
         label = visible(f"{name:<{width}}", keep="")
         _out(f"{click.style(label, bold=True) if bold else label}  {visible(text, keep='')}", bold)
+
+
+def shown(result: Shown) -> None:
+    """Print a result as `print` in Python does."""
+    from faithful_decide._report.lines import lines_of  # noqa: PLC0415 - slow to load
+
+    table(lines_of(result))
 
 
 def _out(text: str, color: bool = False) -> None:

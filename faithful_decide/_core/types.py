@@ -15,8 +15,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from faithful_decide._core.shown import Frozen, Shown
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
 from faithful_decide._public import public
 from faithful_decide.errors import QuestionError, UsageError
@@ -245,12 +246,6 @@ class Reply:
     remark: str = ""
 
 
-class Frozen(BaseModel):
-    """Stored by users, read back later: no silent extras, no changes after the fact."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 @public
 class Observation(Frozen):
     """One thing that the model says it saw, and what about it."""
@@ -349,7 +344,7 @@ _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})
 
 
 @public
-class Decision(Frozen):
+class Decision(Shown):
     """A verdict with what it rests on.
 
     Where the question has a rule, `verdict` is the rule's, and `derived` has the findings and the

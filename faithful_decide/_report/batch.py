@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from faithful_decide._report import BatchSummary, thumbnail
+from faithful_decide._report.picture import thumbnail
+from faithful_decide._report.types import BatchSummary
 from faithful_decide._version import __version__
 from faithful_decide.errors import FaithfulDecideError, ImageError
 

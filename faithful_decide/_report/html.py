@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,33 +26,29 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from faithful_decide._audit.types import AuditReport, CheckReport, DatasetAudit, ItemAudit
+    from faithful_decide._audit.types import AuditReport, CheckReport, ItemAudit, Trial
+    from faithful_decide._core.shown import Shown
     from faithful_decide._report.types import BatchSummary
 
-__all__ = ["render_html", "write_html", "write_whole"]
+__all__ = ["framed", "render", "write_whole"]
 
-_PAGES = {
-    "audit": "audit.html.j2",
-    "dataset_audit": "dataset.html.j2",
-    "batch_summary": "batch.html.j2",
-}
 _MANY = 500
-"""Samples whose thumbnails may take what a page of this many may take."""
+"""Items whose thumbnails may take what a page of this many may take."""
+_EVIDENCE = 2_500_000
+"""Characters of forced explanations and comparisons on the page of a data set."""
 
 
-def write_html(
-    report: AuditReport | DatasetAudit | BatchSummary, path: str | os.PathLike[str]
-) -> None:
-    """Write a report as one HTML file that needs nothing else.
+def render(report: Shown | BatchSummary) -> str:
+    """Make the page of a decision, an audit, an audit of a data set, or a batch."""
+    kind = getattr(report, "kind", "decision")
+    return _environment().get_template(f"{kind}.html.j2").render(report=report)
 
-    Args:
-        report: An audit, an audit of a data set, or the summary of a batch.
-        path: Where to write it. The file appears whole or not at all.
 
-    Raises:
-        UsageError: It cannot be written there.
-    """
-    write_whole(path, render_html(report))
+def framed(report: Shown) -> str:
+    """The page as a frame of another one, such as a notebook: neither style nor script gets out."""
+    page = html.escape(render(report))
+    style = "width: 100%; height: 40rem; border: 0; resize: vertical"
+    return f'<iframe sandbox title="faithful-decide" style="{style}" srcdoc="{page}"></iframe>'
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
@@ -62,19 +59,6 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     except OSError as error:
         msg = f"the report cannot be written to {Path(path)}: {error.strerror}"
         raise UsageError(msg, hint="name a file in a folder that can be written to") from error
-
-
-def render_html(report: AuditReport | DatasetAudit | BatchSummary) -> str:
-    """Render a report as one HTML page that needs nothing else.
-
-    Args:
-        report: An audit, an audit of a data set, or the summary of a batch.
-
-    Returns:
-        The page.
-    """
-    template = _environment().get_template(_PAGES[report.kind])
-    return template.render(report=report)
 
 
 @cache
@@ -98,11 +82,18 @@ def _environment() -> Environment:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment.globals |= {
         "drawn": drawn,
+        "evidence": _evidence,
+        "experiment": words.experiment,
+        "headlines": words.headlines,
         "is_label": words.is_label,
+        "not_looked_at": words.not_looked_at,
+        "outcomes": words.outcomes,
         "pieces": view.pieces,
         "sheets": view.sheets,
         "strip": view.strip,
         "style": style,
+        "questions": words.questions,
+        "relation_of": words.relation,
         "style_hash": f"sha256-{digest}",
         "title_of": words.title,
         "tone_of": words.tone,
@@ -110,6 +101,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "clip": text.clip,
         "one_line": text.one_line,
+        "plain": words.plain,
         "percent": _percent,
         "number": lambda value: "n/a" if value is None else f"{value:.2f}",
         "count": lambda value: "unknown" if value is None else f"{value:,}".replace(",", "\u202f"),
@@ -117,6 +109,7 @@ def _environment() -> Environment:
         "picture": lambda uri: picture.embeddable(uri, side=1024, most=2_000_000),
         "thumb": _thumb,
         "worst_first": _worst_first,
+        "trials": _trials,
         "was_run": _was_run,
     }
     return environment
@@ -141,24 +134,31 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _thumb(uri: str, samples: int) -> str:
+def _thumb(uri: str, items: int) -> str:
     """A picture among many: the more there are, the smaller each."""
-    most = 4_100 * _MANY // max(samples, _MANY)
+    most = 4_100 * _MANY // max(items, _MANY)
     return picture.embeddable(uri, side=112, most=most)
 
 
-def _worst_first(samples: tuple[ItemAudit, ...]) -> list[ItemAudit]:
+def _evidence(items: int) -> int:
+    """Characters that the evidence of one item may take: the more there are, the fewer."""
+    return min(_EVIDENCE // max(items, 1), 40_000)
+
+
+def _worst_first(items: tuple[ItemAudit, ...]) -> list[ItemAudit]:
     """Flagged ones, then those with hits, then failed ones; the others as they came."""
 
-    def order(sample: ItemAudit) -> tuple[bool, int, bool]:
-        flagged = any(not words.is_label(flag) for flag in sample.flags)
-        return (
-            not flagged,
-            -sum(tally.hits for tally in sample.treatments.values()),
-            not sample.error,
-        )
+    def order(item: ItemAudit) -> tuple[bool, int, bool]:
+        flagged = any(not words.is_label(flag) for flag in item.flags)
+        return not flagged, -sum(tally.hits for tally in item.treatments.values()), not item.error
 
-    return sorted(samples, key=order)
+    return sorted(items, key=order)
+
+
+def _trials(report: AuditReport) -> list[tuple[CheckReport, Trial]]:
+    """Everything that was compared, with the check that it is of; hits first."""
+    trials = [(check, trial) for check in report.checks.values() for trial in check.trials]
+    return sorted(trials, key=lambda pair: not pair[1].hit)
 
 
 def _was_run(checks: dict[str, CheckReport]) -> tuple[list[CheckReport], list[CheckReport]]:

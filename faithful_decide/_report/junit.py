@@ -1,8 +1,8 @@
 """An audit as JUnit XML, for build servers.
 
-Every flag is a test case, and in a data set every sample. What a gate was set for fails or holds;
-where no gate was set, every flag fails. A label that settles nothing is a skipped test, not a
-passed one.
+Every flag is a test case, and in a data set every item, which fails only where it has no verdict.
+What a gate was set for fails or holds; where no gate was set, every flag fails. A label that
+settles nothing is a skipped test, not a passed one.
 """
 
 from __future__ import annotations
@@ -10,55 +10,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from faithful_decide._audit.types import AuditReport
-from faithful_decide._report.html import write_whole
+from faithful_decide._audit.types import AuditReport, DatasetAudit
+from faithful_decide._report.gates import Gate
 from faithful_decide._report.text import clip, one_line, xml_text
-from faithful_decide._report.words import is_clean, is_label
+from faithful_decide._report.words import is_clean, is_label, questions, title
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-    from faithful_decide._audit.types import DatasetAudit, ItemAudit
+    from faithful_decide._audit.types import ItemAudit
+    from faithful_decide._core.shown import Audited
 
-__all__ = ["junit_xml", "write_junit"]
+__all__ = ["junit_xml"]
 
 _NAME = 200
 """Characters of a name; a build server shows it in a line."""
 
 
-def write_junit(
-    report: AuditReport | DatasetAudit,
-    path: str | os.PathLike[str],
-    *,
-    gates: Mapping[str, str] | None = None,
-) -> None:
-    """Write an audit as JUnit XML.
-
-    Args:
-        report: An audit.
-        path: Where to write it. The file appears whole or not at all.
-        gates: Each gate with why it failed, or with nothing where it held.
-
-    Raises:
-        UsageError: It cannot be written there.
-    """
-    write_whole(path, junit_xml(report, gates=gates))
-
-
-def junit_xml(report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | None = None) -> str:
-    """Render an audit as JUnit XML.
-
-    Args:
-        report: An audit.
-        gates: Each gate with why it failed, or with nothing where it held. Where gates are given,
-            only they fail.
-
-    Returns:
-        The document.
-    """
+def junit_xml(report: Audited, gates: Iterable[str] = ()) -> str:
+    """Make the document. Where there are gates, only they fail."""
+    assert isinstance(report, AuditReport | DatasetAudit)  # noqa: S101 - there are no others
+    conditions = [Gate.read(gate) for gate in gates]
     suite = ET.Element("testsuite")
-    strict = gates is None
+    strict = not conditions
     if isinstance(report, AuditReport):
         suite.set("name", _name(f"audit: {report.question.text}"))
         for flag in report.reasons:
@@ -66,15 +40,20 @@ def junit_xml(report: AuditReport | DatasetAudit, *, gates: Mapping[str, str] | 
             _judge(case, flag.name, flag.because, strict=strict)
         _tell(suite[0], report)
     else:
-        suite.set("name", _name(f"audit of a data set: {report.model}"))
+        asked = questions(report)
+        about = asked[0] if len(asked) == 1 else f"{len(asked)} questions, {report.model}"
+        suite.set("name", _name(f"audit of a data set: {about}"))
         for one in report.flags:
             case = _case(suite, "flag", one.name)
             _judge(case, one.name, one.because, strict=strict and one.raised)
-        for sample in report.items:
-            _sample(suite, sample, strict=strict)
-    for gate, why in (gates or {}).items():
-        case = _case(suite, "gate", gate)
-        if why:
+        if report.label:
+            case = _case(suite, "label", report.label)
+            _judge(case, report.label, report.label_because, strict=strict)
+        for item in report.items:
+            _item(suite, item, item.question if len(asked) > 1 else "")
+    for gate in conditions:
+        case = _case(suite, "gate", gate.text)
+        if why := gate.broken(report):
             _add(case, "failure", kind="gate", message=why)
     cases = list(suite)
     suite.set("tests", str(len(cases)))
@@ -115,16 +94,16 @@ def _tell(case: ET.Element, report: AuditReport) -> None:
         out.text = "\n".join([*filter(None, [out.text]), xml_text("\n".join(lines))])
 
 
-def _sample(suite: ET.Element, sample: ItemAudit, *, strict: bool) -> None:
-    case = _case(suite, "sample", sample.item)
-    flags = [flag for flag in sample.flags if not is_label(flag)]
-    if sample.error:
-        _add(case, "error", kind=sample.error_type or "error", message=sample.error)
-    elif flags and strict:
-        _add(case, "failure", kind=flags[0], message=f"flagged: {', '.join(flags)}")
-    elif sample.flags:
-        said = f"verdict {sample.verdict}; {', '.join(sample.flags)}"
+def _item(suite: ET.Element, item: ItemAudit, asked: str) -> None:
+    """What became of one item. It fails nothing: only all of them together raise a flag."""
+    case = _case(suite, "item", f"{item.item}: {asked}" if asked else item.item)
+    if item.error:
+        _add(case, "error", kind=item.error_type or "error", message=item.error)
+    elif item.flags:
+        said = f"verdict {item.verdict}; {', '.join(map(title, item.flags))}"
         ET.SubElement(case, "system-out").text = xml_text(said)
+    if item.report is not None:
+        _tell(case, item.report)
 
 
 def _add(case: ET.Element, tag: str, *, message: str, kind: str = "") -> None:

@@ -25,12 +25,8 @@ __all__ = ["Column", "Piece", "Seen", "Sheet", "pieces", "sheets", "strip"]
 class Seen:
     """One observation in a cell, and what is to be said of it.
 
-    Args:
-        text: What was seen.
-        moved: Whether it differs from that of the free decision.
-        relied: Whether the explanation names it as what carries the verdict.
-        left: Whether it departed from the neutral reading while the other side did not, or both
-            did.
+    It `moved` if it differs from that of the free decision; the explanation `relied` on it to carry
+    the verdict; it `left` the neutral reading while the other side did not, or both did.
     """
 
     text: str
@@ -43,17 +39,10 @@ class Seen:
 class Column:
     """One explanation.
 
-    Args:
-        kind: Whose it is.
-        verdict: The verdict that it was told, or reached by itself; none for a blind reading.
-        wrote: The verdict that it wrote.
-        own: Whether a forced verdict is the one that the model reaches by itself: a control.
-        reasoning: Its reasoning.
-        reservation: What it objected.
-        fate: What became of it, in two words and in a sentence.
-        moved: How many of its observations moved.
-        n: How many observations it has.
-        raw: The reply.
+    `verdict` is the one that it was told, or reached by itself (none for a blind reading), and
+    `wrote` the one it wrote; `own` says that a forced verdict is the one that the model reaches by
+    itself, which is the control. `fate` is what became of it, in two words and in a sentence;
+    `moved` of its `n` observations moved.
     """
 
     kind: Literal["blind", "free", "forced"]
@@ -70,13 +59,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Explanations under one way of forcing.
-
-    Args:
-        mode: How the verdict was forced; none if it was not.
-        columns: The explanations.
-        rows: What the observations are about, with a cell for each column.
-    """
+    """Explanations under one way of forcing; each row is a thing, with a cell for each column."""
 
     mode: Literal["note", "prefix", ""]
     columns: tuple[Column, ...]
@@ -92,14 +75,7 @@ class Piece:
 
 
 def sheets(report: AuditReport) -> tuple[Sheet, ...]:
-    """Lay out the explanations of an audit.
-
-    Args:
-        report: The audit.
-
-    Returns:
-        A sheet for each way of forcing that was used; one without forced columns if none was.
-    """
+    """A sheet for each way of forcing that was used; one without forced columns if none was."""
     modes = [
         mode for mode in ("note", "prefix") if any(f.force_mode == mode for f in report.forced)
     ]
@@ -191,11 +167,7 @@ def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
 def pieces(receipt: Receipt) -> tuple[Piece, ...]:
     """Cut a raw reply where its receipt says that the reasoning and the verdict stand.
 
-    Args:
-        receipt: The receipt.
-
-    Returns:
-        The whole reply in order; without marks where the spans do not fit it.
+    Where the spans do not fit it, it stays whole and unmarked.
     """
     raw = receipt.raw.encode("utf-8", "surrogatepass")
     reason, verdict = receipt.reasoning_span, receipt.verdict_span
@@ -211,15 +183,9 @@ def pieces(receipt: Receipt) -> tuple[Piece, ...]:
 
 
 def strip(receipt: Receipt, *, width: int = 600, least: int = 12) -> dict[str, tuple[float, float]]:
-    """Draw the reply as a strip: where in it the reasoning and the verdict stand.
+    """Where in a reply the reasoning and the verdict begin, and how wide they are, as a strip.
 
-    Args:
-        receipt: The receipt.
-        width: How wide the strip is.
-        least: The least width of a part, so that a verdict of three letters can be seen.
-
-    Returns:
-        For "reasoning" and "verdict" where the part begins and how wide it is.
+    No part is narrower than `least`, so that a verdict of three letters can be seen.
     """
     total = max(1, len(receipt.raw.encode("utf-8", "surrogatepass")))
     spans = {"reasoning": receipt.reasoning_span, "verdict": receipt.verdict_span}

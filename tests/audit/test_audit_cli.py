@@ -55,13 +55,13 @@ def test_an_audit_prints_what_it_found(call, folder):
     assert (code, err) == (0, "")
     for part in (
         "told no",
-        "Argued for it",
-        "* the squirrel: sitting still",
+        "It gave the verdict that it was told, and reasons for it. * the squirrel: sitting still",
+        "This explanation accommodates either answer.",
         "conflict",
         "knockout",
+        "No violation found",
     ):
-        assert part in out
-    assert "no_violation_found" in out
+        assert part in " ".join(out.split()) or part in out
 
 
 def test_it_prints_json_that_reads_back(call, folder):
@@ -180,7 +180,7 @@ def test_what_is_wrong_is_said(wrong, call, folder):
 def test_model_text_cannot_move_the_cursor(call, folder, facts):
     """What a terminal would obey is shown, not sent."""
     for shown in facts.values():
-        shown["the tree"] = "green\x1b[2J\u202e"
+        shown["the squirrel"] += "\x1b[2J\u202e"
     _, out, _ = call(*AUDIT, "organism/Obedient")
     assert "\x1b" not in out
     assert "\u202e" not in out

@@ -11,7 +11,7 @@ from faithful_decide._audit.flags import Thresholds
 from faithful_decide.errors import ImageError
 from faithful_decide.organisms import organisms
 
-SILENT = {"seconds": True}
+SILENT = {"seconds": True, "items": {"__all__": {"report": {"seconds"}}}}
 
 
 @pytest.fixture
@@ -77,9 +77,7 @@ def sampled(many, count, of_one_image):
         model = models["ImageIgnorer" if index < count // 2 else "Honest"]
         report = audit(picture, FUNNY, model=model)
         sample = item_of(str(index), "", report)
-        done.append(
-            (sample.model_copy(update={"cluster": str(index // (count // of_one_image))}), report)
-        )
+        done.append(sample.model_copy(update={"cluster": str(index // (count // of_one_image))}))
     return pooled(done)
 
 

@@ -19,7 +19,6 @@ from faithful_decide import (
 from faithful_decide._audit.case import safe, written
 from faithful_decide._audit.types import OUTCOMES
 from faithful_decide._core.types import Observation
-from faithful_decide._report import junit_xml, render_html
 from faithful_decide.backends.base import Capabilities, Reply, Token
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend, reply_text
@@ -172,10 +171,10 @@ def test_every_outcome_has_its_true_sentence(outcome, line, failing, funny):
     one = report.explanations["no"]
     assert one.outcome == outcome
     assert (one.title, one.sentence) == OUTCOMES[outcome]
-    page = " ".join(render_html(report).split())
+    page = " ".join(report.to_html().split())
     assert one.title in page
     assert one.sentence in page
-    assert f'told "no": {one.title}. {one.sentence}' in junit_xml(report)
+    assert f'told "no": {one.title}. {one.sentence}' in report.to_junit()
     told = {one.sentence for one in report.forced}
     assert not [s for _, s in OUTCOMES.values() if s in page and s not in told]
     if outcome in {"refused", "unusable"}:

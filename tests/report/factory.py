@@ -25,7 +25,7 @@ from faithful_decide._core.types import (
     Scores,
     Usage,
 )
-from faithful_decide._report import BatchSummary
+from faithful_decide._report.types import BatchSummary
 from faithful_decide.calibration import reliability
 from faithful_decide.testing import reply_text
 
@@ -248,9 +248,11 @@ def squirrel(**changes):
 
 def dataset(size=12, image="", **changes):
     """A data set in which some samples were hit, some not, and some failed."""
+    report = squirrel(image=image)
     rows = tuple(
         ItemAudit(
             item=f"photos/{index:04}.jpg",
+            question=QUESTION.text,
             verdict="" if index % 7 == 6 else "yes" if index % 3 else "no",
             expected="yes",
             check="forced",
@@ -261,7 +263,7 @@ def dataset(size=12, image="", **changes):
             flags=() if index % 7 == 6 else ("hit",) if index % 2 else ("no_hit",),
             error="the reply was cut off after 512 tokens" if index % 7 == 6 else "",
             error_type="TruncatedError" if index % 7 == 6 else "",
-            image=image,
+            report=None if index % 7 == 6 else report,
         )
         for index in range(size)
     )
@@ -285,7 +287,7 @@ def dataset(size=12, image="", **changes):
             ),
             DatasetFlag(
                 name="ignores_image",
-                because="Without the picture it said that it cannot tell in 118 of 120 samples.",
+                because="not shown (no image: 2 of 120, net 0.02 [0.00, 0.06])",
                 raised=False,
                 score=0.02,
                 interval=(0.0, 0.06),
@@ -293,7 +295,7 @@ def dataset(size=12, image="", **changes):
                 checks=("no_image",),
             ),
         ),
-        "label": "accommodating",
+        "label": "",
         "notes": ("One check was drawn for each sample.",),
         "thresholds": "2026-11 sha256:3c9e1f0d5b7a",
         "seed": 1,

@@ -10,13 +10,14 @@ import pytest
 from filled import filled
 from hostile import HOSTILE
 
-from faithful_decide._report import render_html
+from faithful_decide._report.html import render
 from faithful_decide._report.text import visible
 
 REPORTS = {
     "audit": factory.squirrel(image="not a picture"),
     "dataset": factory.dataset(4, image="not a picture"),
     "batch": factory.batch(image="not a picture"),
+    "decision": factory.decision(),
 }
 HARMLESS = "harmless words"
 
@@ -63,9 +64,9 @@ def test_there_are_enough_of_them():
 def test_no_text_becomes_markup(kind):
     """In every field, each of them makes the page that a harmless text makes; and it is on it."""
     report = REPORTS[kind]
-    expected = Tree(render_html(filled(report, HARMLESS))).seen
+    expected = Tree(render(filled(report, HARMLESS))).seen
     for text in HOSTILE:
-        page = Tree(render_html(filled(report, text)))
+        page = Tree(render(filled(report, text)))
         assert page.seen == expected, repr(text[:80])
         said = "".join(page.said)
         assert visible(text[:70]) in said, repr(text[:80])
@@ -75,7 +76,7 @@ def test_no_text_becomes_markup(kind):
 @pytest.mark.parametrize("kind", REPORTS)
 def test_a_lone_surrogate_is_shown_by_its_number(kind, text):
     """No reply can hold one, but a page with one could not be written at all."""
-    page = render_html(filled(REPORTS[kind], text))
+    page = render(filled(REPORTS[kind], text))
     assert f"\\u{ord(text[1]):04x}" in page
     page.encode()
 
@@ -83,13 +84,13 @@ def test_a_lone_surrogate_is_shown_by_its_number(kind, text):
 def test_a_receipt_of_hostile_text_is_cut_as_its_spans_say():
     """The marks in a raw reply go around pieces of it, whatever is in it."""
     plain = factory.squirrel(decision=factory.decision(because="harmless words"))
-    expected = Tree(render_html(plain)).seen
+    expected = Tree(render(plain)).seen
     for text in HOSTILE[::7]:
         because = f"harmless words{text}"
         if "\0" in because or any(ord(c) > 0xFFFD for c in because):
             continue
         decision = factory.decision(because=because)
-        assert Tree(render_html(factory.squirrel(decision=decision))).seen == expected
+        assert Tree(render(factory.squirrel(decision=decision))).seen == expected
 
 
 @pytest.fixture(scope="module")
@@ -101,20 +102,20 @@ def browser(tmp_path_factory):
 @pytest.mark.parametrize("kind", REPORTS)
 def test_the_parser_of_a_real_browser_finds_no_new_element(kind, browser):
     """In every field, each of them makes the page that a harmless text makes."""
-    [expected] = browser.parse([render_html(filled(REPORTS[kind], HARMLESS))])
+    [expected] = browser.parse([render(filled(REPORTS[kind], HARMLESS))])
     assert len(expected) > 100
     for texts in batched(HOSTILE, 40):
-        trees = browser.parse([render_html(filled(REPORTS[kind], text)) for text in texts])
+        trees = browser.parse([render(filled(REPORTS[kind], text)) for text in texts])
         assert [text for text, tree in zip(texts, trees, strict=True) if tree != expected] == []
 
 
 @pytest.mark.parametrize(("kind", "every"), [("audit", 1), ("dataset", 12), ("batch", 12)])
 def test_a_real_browser_runs_and_fetches_nothing(kind, every, browser):
     """No dialog, no request, no element more: each page a document that is really loaded."""
-    expected = browser.frames([render_html(filled(REPORTS[kind], HARMLESS))])
+    expected = browser.frames([render(filled(REPORTS[kind], HARMLESS))])
     assert expected[1:] == ([], [])
     for texts in batched(HOSTILE[::every], 30):
-        pages = [render_html(filled(REPORTS[kind], text)) for text in texts]
+        pages = [render(filled(REPORTS[kind], text)) for text in texts]
         trees, requests, dialogs = browser.frames(pages)
         assert (requests, dialogs) == ([], []), texts
         assert trees == expected[0] * len(texts), texts
@@ -124,11 +125,11 @@ def test_a_real_browser_runs_and_fetches_nothing(kind, every, browser):
 def test_alone_in_a_real_browser(kind, browser, tmp_path):
     """The same for one that is shown, and the browser has nothing to complain about."""
     page = tmp_path / "report.html"
-    page.write_text(render_html(filled(REPORTS[kind], HARMLESS)), encoding="utf-8")
+    page.write_text(render(filled(REPORTS[kind], HARMLESS)), encoding="utf-8")
     assert browser.open(page) == ([], [], [])
     expected = browser.tree()
     for text in HOSTILE[::120]:
-        page.write_text(render_html(filled(REPORTS[kind], text)), encoding="utf-8")
+        page.write_text(render(filled(REPORTS[kind], text)), encoding="utf-8")
         assert browser.open(page) == ([], [], []), repr(text[:80])
         assert browser.tree() == expected, repr(text[:80])
 
@@ -164,7 +165,7 @@ def test_the_security_policy_holds_by_itself(browser, server, tmp_path):
         "<iframe src='javascript:parent.alert(1)'></iframe>"
         f"<iframe src={home}/d></iframe>"
     )
-    whole = render_html(REPORTS["audit"]).replace("</body>", f"{attack}</body>")
+    whole = render(REPORTS["audit"]).replace("</body>", f"{attack}</body>")
     page = tmp_path / "report.html"
     page.write_text(whole, encoding="utf-8")
     _, dialogs, complaints = browser.open(page)

@@ -8,7 +8,6 @@ from filled import filled
 from hostile import HOSTILE
 
 from faithful_decide._audit.types import Flag
-from faithful_decide._report import junit_xml, write_junit
 
 
 def cases(xml):
@@ -44,54 +43,58 @@ def cases(xml):
 def test_a_flag_is_a_test_case(name, outcome):
     """One that settles nothing is skipped: it did not pass."""
     report = factory.squirrel(reasons=(Flag(name=name, because="for this reason"),))
-    xml = junit_xml(report)
+    xml = report.to_junit()
     assert cases(xml) == [("flag", name, outcome)]
     assert "for this reason" in xml
 
 
 def test_where_gates_are_set_only_they_fail():
     """A flag that no gate is about does not turn the build red."""
-    gates = {"flag!=accommodating": "it is accommodating", "flag!=sycophantic": ""}
-    assert cases(junit_xml(factory.squirrel(), gates=gates)) == [
+    gates = ["flag!=accommodating", "flag!=sycophantic"]
+    assert cases(factory.squirrel().to_junit(gates=gates)) == [
         ("flag", "accommodating", "passed"),
         ("gate", "flag!=accommodating", "failure"),
         ("gate", "flag!=sycophantic", "passed"),
     ]
-    held = junit_xml(factory.squirrel(), gates={"flag!=sycophantic": ""})
+    held = factory.squirrel().to_junit(gates=["flag!=sycophantic"])
     assert [outcome for *_, outcome in cases(held)] == ["passed", "passed"]
 
 
-def test_a_data_set_has_a_case_for_each_flag_and_sample():
-    """A sample that failed is an error, with its type."""
-    xml = junit_xml(factory.dataset(8))
+def test_a_data_set_has_a_case_for_each_flag_and_item():
+    """An item that failed is an error, with its type."""
+    xml = factory.dataset(8).to_junit()
     assert cases(xml)[:3] == [
         ("flag", "accommodating", "failure"),
         ("flag", "ignores_image", "passed"),
-        ("sample", "photos/0000.jpg", "passed"),
+        ("item", "photos/0000.jpg", "passed"),
     ]
     assert cases(xml)[-2:] == [
-        ("sample", "photos/0006.jpg", "error"),
-        ("sample", "photos/0007.jpg", "passed"),
+        ("item", "photos/0006.jpg", "error"),
+        ("item", "photos/0007.jpg", "passed"),
     ]
     [error] = ET.fromstring(xml).iter("error")
     assert error.get("type") == "TruncatedError"
 
 
-def test_a_flagged_sample_fails_unless_there_are_gates():
-    """Like the flag of a single audit."""
+def test_an_item_has_what_became_of_it_in_its_case():
+    """Its flags, which are none of the data set, and what it was told; they fail nothing."""
     flagged = factory.dataset(1).items[0].model_copy(update={"flags": ("accommodating",)})
-    report = factory.dataset(items=(flagged,), flags=())
-    assert cases(junit_xml(report)) == [("sample", "photos/0000.jpg", "failure")]
-    assert cases(junit_xml(report, gates={}))[0][2] == "passed"
+    report = factory.dataset(items=(flagged,), flags=(), label="no_violation_found")
+    xml = report.to_junit()
+    assert cases(xml) == [
+        ("label", "no_violation_found", "passed"),
+        ("item", "photos/0000.jpg", "passed"),
+    ]
+    assert "verdict no; Accommodating" in xml
+    assert 'told "no": Argued for it.' in xml
 
 
 @pytest.mark.parametrize("kind", ["audit", "dataset"])
 def test_any_text_is_well_formed(kind, tmp_path):
     """Also what XML cannot hold; nothing becomes an element."""
     report = {"audit": factory.squirrel(), "dataset": factory.dataset(8)}[kind]
-    gates = {"gate": "text"}
-    shape = [e.tag for e in ET.fromstring(junit_xml(filled(report, "text"), gates=gates)).iter()]
+    shape = [e.tag for e in ET.fromstring(filled(report, "text").to_junit()).iter()]
     for text in (*HOSTILE, "a\ud800b"):
         path = tmp_path / "audit.xml"
-        write_junit(filled(report, text), path, gates={text: text})
+        filled(report, text).to_junit(path)
         assert [element.tag for element in ET.parse(path).getroot().iter()] == shape, repr(text)
