@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._batch.row import Row
+    from faithful_decide._core.types import Decision
 
 __all__ = ["QuestionSummary", "Shown", "Summary", "summarise"]
 
 SHOWN = 12
 """Rows that are named as the most and the least certain."""
+NOTED = 1000
+"""Observations of undecided rows that are told apart and counted."""
+SMALL_WORLD = (
+    "the embedded model knows drawn scenes of a small world and plain questions about them, and no "
+    "photographs; see `faithful-decide samples`, or name another model"
+)
+ANY_MODEL = (
+    "read the reasoning of some, and see whether the images show what is asked, and whether the "
+    "question says what counts"
+)
 
 
 class Shown(Frozen):
@@ -59,6 +70,8 @@ class QuestionSummary(Frozen):
     """What probabilities are; None if there are none, "mixed" if they are not all the same."""
     most_certain: tuple[Shown, ...] = ()
     least_certain: tuple[Shown, ...] = ()
+    undecided: str = ""
+    """Why most verdicts are `cannot_tell`, as far as rows can show it; empty where most are not."""
 
 
 class Summary(Frozen):
@@ -126,6 +139,7 @@ class _Counts:
         self._confusion: dict[str, Counter[str]] = {}
         self._pairs = Pairs()
         self._sources: set[str] = set()
+        self._backends, self._noted = set[str](), Counter[str]()
         self._most: list[tuple[float, int, Shown]] = []
         self._least: list[tuple[float, int, Shown]] = []
 
@@ -137,6 +151,9 @@ class _Counts:
         self._decided += 1
         verdict, label = row.decision.verdict, row.columns.get(self._label)
         self._verdicts[verdict] += 1
+        self._backends.add(row.decision.receipt.backend)
+        if verdict == CANNOT_TELL:
+            self._note(row.decision)
         right = None if label is None or verdict == CANNOT_TELL else verdict == label
         if label is not None:
             self._confusion.setdefault(label, Counter())[verdict] += 1
@@ -156,6 +173,24 @@ class _Counts:
                     reasoning=row.decision.reasoning,
                 )
             )
+
+    def _note(self, decision: Decision) -> None:
+        notes = {f"{note.about}: {note.seen}" for note in decision.observations}
+        room = NOTED - len(self._noted)
+        self._noted.update(note for note in sorted(notes) if note in self._noted or room > 0)
+
+    def _undecided(self) -> str:
+        abstained = self._verdicts[CANNOT_TELL]
+        if 2 * abstained <= self._decided:
+            return ""
+        told = f"most verdicts are cannot_tell: {abstained} of {self._decided}"
+        ((note, count),) = self._noted.most_common(1) or [("", 0)]
+        if 2 * count > abstained:
+            share = "all" if count == abstained else count
+            told += f", {share} of them with the observation {_clipped(note)!r}"
+        if self._backends == {"embedded"}:
+            return f"{told}; {SMALL_WORLD}"
+        return f"{told}; {ANY_MODEL}"
 
     def _keep(self, row: Shown) -> None:
         # The number settles ties, in favour of the row that came first.
@@ -180,7 +215,12 @@ class _Counts:
             scores_source=(sources[0] if len(sources) == 1 else "mixed") if sources else None,
             most_certain=_best_first(self._most),
             least_certain=_best_first(self._least),
+            undecided=self._undecided(),
         )
+
+
+def _clipped(text: str) -> str:
+    return " ".join(text.split())[:100]
 
 
 def _best_first(heap: list[tuple[float, int, Shown]]) -> tuple[Shown, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -285,8 +284,8 @@ def _print_row(row: Row) -> None:
     data(line.getvalue().removesuffix("\n"))
 
 
-def _run(rows: Iterator[Row], write: Callable[[Row], None], how: dict[str, Any]) -> Summary | None:
-    """Write all rows, and count what a page needs of them, if there is to be one."""
+def _run(rows: Iterator[Row], write: Callable[[Row], None], how: dict[str, Any]) -> Summary:
+    """Write all rows, and count what is told of them."""
     from faithful_decide._batch.summary import summarise  # noqa: PLC0415 - slow to load
 
     def written() -> Iterator[Row]:
@@ -294,10 +293,7 @@ def _run(rows: Iterator[Row], write: Callable[[Row], None], how: dict[str, Any])
             write(row)
             yield row
 
-    if how["html"]:
-        return summarise(written(), label=how["label"])
-    deque(written(), maxlen=0)
-    return None
+    return summarise(written(), label=how["label"])
 
 
 def _finish(
@@ -322,6 +318,12 @@ def _finish(
             counts += f", {control.hits} of {control.n} controls"
         say(f"audit: {name} {counts}")
     if summary is None or not summary.questions:
+        return
+    for question in summary.questions:
+        if question.undecided:
+            about = f"{question.question}: " if len(summary.questions) > 1 else ""
+            say(f"note: {about}{question.undecided}")
+    if how["html"] is None:
         return
     # What came by standard input cannot be read once more, so its pictures are not shown.
     again = () if "-" in sources else _items(sources, how, again=True)

@@ -80,7 +80,10 @@ def _pictured(rows: Iterable[Shown], pictures: Mapping[str, str]) -> tuple[Shown
 
 
 def _notes(question: QuestionSummary, checks: Mapping[str, CheckReport]) -> tuple[str, ...]:
-    notes = ["Tokens are those of the decisions in the rows."]
+    notes = []
+    if question.undecided:
+        notes.append(f"{question.undecided[0].upper()}{question.undecided[1:]}.")
+    notes.append("Tokens are those of the decisions in the rows.")
     if checks:
         notes.append("The checks rest on one call more for each decision.")
     if question.scores_source == "mixed":

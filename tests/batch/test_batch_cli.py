@@ -322,3 +322,19 @@ def test_a_server_that_fails_ends_the_run_and_keeps_the_rows(call, images, pictu
         assert rows == ["yes"] * 3 + [None] * 10
         call(*asked, "--journal", "another.journal")
         assert [row.verdict for row in read_rows("o.csv")] == rows
+
+
+def test_most_verdicts_that_are_none_say_why(call, images):
+    """On stderr, by question where there are several, and on the page."""
+    backend = ScriptedBackend(
+        lambda request: reply_text(
+            "cannot_tell" if "red" in request.text else "yes", observations=[("it", "all fog")]
+        )
+    )
+    with registered("foggy", lambda _: backend):
+        asked = ("batch", images, "--model", "foggy/x", "--out", "o.csv", "-q", "Is it red?")
+        why = "most verdicts are cannot_tell: 6 of 6, all of them with the observation"
+        assert f"\nnote: {why} 'it: all fog'; " in call(*asked, "--html", "o.html")[2]
+        assert f"\nnote: Is it red?: {why}" in call(*asked, "-q", "Is it blue?")[2]
+    page = re.sub("<[^>]*>", "", Path("o.html").read_text(encoding="utf-8"))
+    assert f"M{why[1:]}" in page

@@ -95,3 +95,35 @@ def test_another_column_may_hold_the_label(row):
     assert summary.right == 1
     empty = summarise([])
     assert (empty.rows, empty.questions, empty.cost_usd) == (0, (), None)
+
+
+def abstaining(png, name, *observations):
+    """Rows that say cannot_tell, each with an observation."""
+    for note in observations:
+        backend = ScriptedBackend([reply_text("cannot_tell", observations=[note])], name=name)
+        yield Row("x", "q", decision=Decider(backend).decide(png, "Is it red?"))
+
+
+def test_most_verdicts_that_are_none_say_why(row, png):
+    """By what was noted most often, and by whose world it is; only where they are most."""
+    fog, dark = ("the image", "all fog"), ("the image", "too dark")
+    rows = list(abstaining(png, "openai/x", fog, fog, dark))
+    (asked,) = summarise([*rows, row("yes")]).questions
+    start = "most verdicts are cannot_tell: 3 of 4, 2 of them with the observation"
+    assert asked.undecided.startswith(f"{start} 'the image: all fog'; ")
+    assert "embedded" not in asked.undecided
+    (asked,) = summarise([*rows, *(row("yes") for _ in range(3))]).questions
+    assert asked.undecided == ""
+    (asked,) = summarise(abstaining(png, "embedded", fog, fog)).questions
+    assert "2 of 2, all of them with" in asked.undecided
+    assert "the embedded model knows drawn scenes" in asked.undecided
+    (asked,) = summarise(abstaining(png, "openai/x", fog, dark)).questions
+    assert "observation" not in asked.undecided
+
+
+def test_observations_that_all_differ_do_not_fill_the_memory(png, monkeypatch):
+    """Only so many are told apart; one that is known is still counted."""
+    monkeypatch.setattr("faithful_decide._batch.summary.NOTED", 1)
+    notes = [("the image", "all fog"), ("b", "other"), ("the image", "all fog")]
+    (asked,) = summarise(abstaining(png, "openai/x", *notes)).questions
+    assert "2 of them with the observation 'the image: all fog'" in asked.undecided
