@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks._rows import Options, Row, run
 from faithful_decide._asking.plans import arun
+from faithful_decide._asking.retrying import patient
 from faithful_decide._core.prompt import SYSTEM
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -77,13 +78,12 @@ async def together(call: Callable[[], Awaitable[object]], count: int, concurrenc
 async def compare(address: str, concurrency: int, count: int) -> tuple[float, float]:
     """Processor time per request: ours, with patience and reading of the reply, and the SDK's."""
     asked = request(8)
-    backend: Backend = load_backend("openai/faulty", base_url=address)
+    served = load_backend("openai/faulty", base_url=address)
+    backend: Backend = patient(served)
     body = chat_body(asked, "faulty", PRESETS["openai"])
     # On a busy machine the server is slow to accept; that is not what is measured.
-    patient = Timeout(None, connect=60.0)
-    async with AsyncOpenAI(
-        base_url=address, api_key="none", max_retries=0, timeout=patient
-    ) as bare:
+    long = Timeout(None, connect=60.0)
+    async with AsyncOpenAI(base_url=address, api_key="none", max_retries=0, timeout=long) as bare:
 
         async def ours() -> None:
             reply = await arun(asking(asked), backend)
@@ -97,7 +97,7 @@ async def compare(address: str, concurrency: int, count: int) -> tuple[float, fl
         for _ in range(ROUNDS + 1):
             mine = await together(ours, count, concurrency)
             pairs.append((mine, await together(theirs, count, concurrency)))
-    backend.close()
+    served.close()
     # The first round opens the connections.
     return statistics.median(p[0] for p in pairs[1:]), statistics.median(p[1] for p in pairs[1:])
 
