@@ -1,6 +1,8 @@
 """What the project file and the README promise."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,3 +55,60 @@ def test_the_readme_has_two_commands():
     assert '-e ".[embedded]"' in first
     assert first.rstrip().endswith("faithful-decide demo")
     assert second.rstrip().endswith("-m pytest")
+
+
+def names_of(requirements):
+    """The distributions of a list of requirements, without floors and extras."""
+    return {re.split(r"[\[>=]", entry)[0] for entry in requirements if isinstance(entry, str)}
+
+
+def imports_of(path, *, everywhere):
+    """What a file imports of others: all of it, or only what loading the file imports."""
+    waiting = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {
+            "import_module",
+            "_optional",
+        }:
+            yield from (a.value.split(".")[0] for a in node.args if isinstance(a, ast.Constant))
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if everywhere or not (later or typing):
+            waiting += ast.iter_child_nodes(node)
+
+
+# Where the name of a distribution is not that of what it holds.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "genai_prices": "genai-prices"}
+
+
+def strangers(path, *, everywhere):
+    """The distributions that a file imports, but for Python's own and this one."""
+    own = sys.stdlib_module_names | {"faithful_decide"}
+    names = set(imports_of(path, everywhere=everywhere)) - own
+    return {DISTRIBUTIONS.get(name, name) for name in names}
+
+
+def test_every_import_is_declared():
+    """What a file imports is installed with the package, or all of it with one extra."""
+    core = names_of(PROJECT["project"]["dependencies"])
+    extras = {n: names_of(e) for n, e in PROJECT["project"]["optional-dependencies"].items()}
+    files = sorted((ROOT / "faithful_decide").rglob("*.py"))
+    assert len(files) > 100
+    for path in files:
+        # Only pytest loads its plugin.
+        core_here = core | ({"pytest"} if path.name == "pytest_plugin.py" else set())
+        for everywhere in (False, True):
+            optional = strangers(path, everywhere=everywhere) - core_here
+            homes = [name for name, entries in extras.items() if optional <= entries]
+            assert homes, f"{path.relative_to(ROOT)}: no extra brings all of {sorted(optional)}"
+
+
+def test_every_test_has_a_limit():
+    """A test that never ends is a failure, and the others go on."""
+    assert "pytest-timeout" in names_of(PROJECT["dependency-groups"]["test"])
+    assert 60 <= PROJECT["tool"]["pytest"]["ini_options"]["timeout"] <= 600
