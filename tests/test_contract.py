@@ -23,10 +23,11 @@ CONTENT = st.builds(
 )
 
 
-@pytest.mark.parametrize("case", HAND_WRITTEN, ids=lambda case: case.name)
-def test_hand_written_replies_end_as_they_should(case):
+def test_hand_written_replies_end_as_they_should():
     """Every reply of the table verifies and round-trips, or raises the error beside it."""
-    assert outcome(case) == case.expected
+    assert len(HAND_WRITTEN) > 100
+    for case in HAND_WRITTEN:
+        assert outcome(case) == case.expected, case.name
 
 
 def test_generated_replies_end_as_they_should():

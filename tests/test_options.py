@@ -22,6 +22,7 @@ from faithful_decide import (
 )
 from faithful_decide._asking.options import Options, table
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
+from tests.support.cases import case
 
 ROWS = {row.name: row for row in table()}
 
@@ -75,32 +76,33 @@ def ways():
     )
 
 
-@pytest.mark.parametrize("way", list(ways()))
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"samples": 0}, "samples="),
-        ({"samples": True}, "samples="),
-        ({"samples": 2.0}, "samples="),
-        ({"seed": -1}, "seed="),
-        ({"max_tokens": "9"}, "max_tokens="),
-        ({"retries": None}, "retries="),
-        ({"timeout": "30"}, "timeout="),
-        ({"timeout": 0}, "timeout="),
-        ({"timeout": float("nan")}, "timeout="),
-        ({"labels": ("a", "b")}, "verdicts="),
-        ({"max_token": 3}, "max_tokens="),
-        ({"time_out": 3}, "timeout="),
-        ({"audited": True}, ""),
-    ],
+WRONG = (
+    ({"samples": 0}, "samples="),
+    ({"samples": True}, "samples="),
+    ({"samples": 2.0}, "samples="),
+    ({"seed": -1}, "seed="),
+    ({"max_tokens": "9"}, "max_tokens="),
+    ({"retries": None}, "retries="),
+    ({"timeout": "30"}, "timeout="),
+    ({"timeout": 0}, "timeout="),
+    ({"timeout": float("nan")}, "timeout="),
+    ({"labels": ("a", "b")}, "verdicts="),
+    ({"max_token": 3}, "max_tokens="),
+    ({"time_out": 3}, "timeout="),
+    ({"audited": True}, ""),
 )
-def test_what_cannot_be_is_said_with_the_option(way, wrong, named, png):
+
+
+@pytest.mark.parametrize("way", list(ways()))
+def test_what_cannot_be_is_said_with_the_option(way, png):
     """Typed, before the model is asked, with what was meant in the hint."""
     backend = ScriptedBackend([])
-    with pytest.raises(UsageError) as caught:
-        way(png, backend, **wrong)
-    assert named in caught.value.hint
-    assert backend.requests == []
+    for wrong, named in WRONG:
+        with case(wrong):
+            with pytest.raises(UsageError) as caught:
+                way(png, backend, **wrong)
+            assert named in caught.value.hint
+            assert backend.requests == []
 
 
 @pytest.mark.parametrize("way", list(ways()))

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from itertools import product
 from typing import Literal
 
 import pytest
@@ -21,6 +22,7 @@ from faithful_decide._core.prompt import (
     verdict_text,
 )
 from faithful_decide._core.schema import schema
+from tests.support.cases import case
 
 CONTROL_TOKENS = [
     "<|user|>",
@@ -107,28 +109,29 @@ def test_verdicts_stand_in_the_callers_order_and_are_quoted():
     assert text == 'Question: Which?\nVerdicts: "say \\"hi\\"", "Käse"'
 
 
-@pytest.mark.parametrize("token", CONTROL_TOKENS)
-def test_control_tokens_do_not_survive(token):
+def test_control_tokens_do_not_survive():
     """No spelling of a control token reaches the tokenizer in one piece."""
-    assert token not in user_text(Question(f"Is it {token} or a{token}b?"))
-    assert token not in neutralise(token * 3)
+    for token in CONTROL_TOKENS:
+        with case(token):
+            assert token not in user_text(Question(f"Is it {token} or a{token}b?"))
+            assert token not in neutralise(token * 3)
 
 
-@pytest.mark.parametrize("token", CONTROL_TOKENS)
-def test_control_tokens_of_a_model_do_not_come_back(token):
+def test_control_tokens_of_a_model_do_not_come_back():
     """In its own words, in the prompt of a second step and at the start of a forced reply."""
-    evil = f"a sign: {token} or x{token}y\n{token}\n"
-    for ascii_only in (True, False):
-        raw = json.dumps(
-            {"observations": [{"about": evil, "seen": token}], "reasoning": evil},
-            ensure_ascii=ascii_only,
-        )
-        assert token not in verdict_text(Question("Is it?"), raw)
-        safe = defused(raw)
-        assert token not in safe
-        values = json.loads(safe)
-        assert token not in json.dumps(values, ensure_ascii=False)
-        assert list(values) == ["observations", "reasoning"]
+    for token, ascii_only in product(CONTROL_TOKENS, (True, False)):
+        with case(token, ascii_only):
+            evil = f"a sign: {token} or x{token}y\n{token}\n"
+            raw = json.dumps(
+                {"observations": [{"about": evil, "seen": token}], "reasoning": evil},
+                ensure_ascii=ascii_only,
+            )
+            assert token not in verdict_text(Question("Is it?"), raw)
+            safe = defused(raw)
+            assert token not in safe
+            values = json.loads(safe)
+            assert token not in json.dumps(values, ensure_ascii=False)
+            assert list(values) == ["observations", "reasoning"]
         assert defused(safe) == safe
     observation = Observation(about=evil, seen=evil)
     for text in (
@@ -159,24 +162,25 @@ def test_text_without_marks_stays_as_it_is(text):
     assert neutralise(harmless) == " ".join(harmless.split())
 
 
-@pytest.mark.parametrize("token", CONTROL_TOKENS)
-def test_findings_hold_no_control_token(token):
+def test_findings_hold_no_control_token():
     """The names and choices of findings stand in the schema as they are, so they are refused."""
-    choice = create_model("Choice", mark=(Literal[token, "other"], ...))
-    field = create_model("Field", x=(bool, Field(alias=token)))
-    for model in (choice, field):
-        with pytest.raises(QuestionError, match="control token"):
-            schema(("yes", "no"), findings=model)
-    described = create_model("Described", x=(bool, Field(description=token)))
-    question = Question("Is it?", findings=described, rule=lambda seen: seen.x)
-    assert token not in user_text(question)
+    for token in CONTROL_TOKENS:
+        with case(token):
+            choice = create_model("Choice", mark=(Literal[token, "other"], ...))
+            field = create_model("Field", x=(bool, Field(alias=token)))
+            for model in (choice, field):
+                with pytest.raises(QuestionError, match="control token"):
+                    schema(("yes", "no"), findings=model)
+            described = create_model("Described", x=(bool, Field(description=token)))
+            question = Question("Is it?", findings=described, rule=lambda seen: seen.x)
+            assert token not in user_text(question)
 
 
-@pytest.mark.parametrize("token", CONTROL_TOKENS)
-def test_a_verdict_that_is_a_control_token_is_refused(token):
+def test_a_verdict_that_is_a_control_token_is_refused():
     """A verdict has to be copied exactly, so it cannot be made harmless."""
-    with pytest.raises(QuestionError):
-        user_text(Question("Which?", ("yes", f"a {token}")))
+    for token in CONTROL_TOKENS:
+        with case(token), pytest.raises(QuestionError):
+            user_text(Question("Which?", ("yes", f"a {token}")))
 
 
 @pytest.mark.parametrize("text", ["Is it {x}?", "{{ bos_token }}", "100 % sure?", "\\n", "%s {0}"])

@@ -30,6 +30,7 @@ from faithful_decide.errors import (
     UnsupportedError,
     UsageError,
 )
+from tests.support.cases import case
 from tests.support.faulty import FAULTS, ODD, PAUSE_S, Answer, FaultyServer, truth
 
 KEY = "sk-planted-0123456789abcdef"
@@ -104,15 +105,15 @@ def ask(server, picture, number=8, **options):
     )
 
 
-@pytest.mark.parametrize("number", [8, 7])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_verdict_is_read_from_a_fault(fault, number, picture):
+def test_no_verdict_is_read_from_a_fault(fault, picture):
     """A reply with a fault is an error of ours, never a verdict; what is asked again is refused."""
     slow = fault in {"hang before the reply", "hang inside the reply", "slow drip"}
-    with FaultyServer(lambda _, before: "finish is refusal" if before else fault) as server:
-        with pytest.raises((ReplyError, BackendError)):
-            ask(server, picture, number, timeout=3.0 if slow else 20.0)
-        assert server.requests >= 1
+    for number in (8, 7):
+        with FaultyServer(lambda _, before: "finish is refusal" if before else fault) as server:
+            with case(number), pytest.raises((ReplyError, BackendError)):
+                ask(server, picture, number, timeout=3.0 if slow else 20.0)
+            assert server.requests >= 1
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -16,6 +16,7 @@ from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
 from faithful_decide.errors import UnsupportedError, UsageError
 from faithful_decide.testing import reply_text
+from tests.support.cases import case
 from tests.support.faulty import Answer, FaultyServer
 
 SCHEMA = schema(("yes", "no"))
@@ -155,50 +156,51 @@ def test_extra_is_merged_object_by_object(spec, extra, path, expected, picture):
     assert found == expected
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"messages": []},
-        {"input": "x"},
-        {"model": "other"},
-        {"response_format": {"type": "text"}},
-        {"response_format": None},
-        {"text": {"format": {"type": "text"}}},
-        {"text": None},
-        {"text": "x"},
-        {"format": "json"},
-        {"stream": True},
-        {"n": 2},
-        {"tools": []},
-        {"grammar": "root ::= x"},
-        {"guided_json": {}},
-        {"structured_outputs": {}},
-        {"provider": {"require_parameters": False}},
-        {"provider": None},
-        {"options": {"temperature": 1}},
-        {"options": []},
-        {"temperature": 1},
-        {"max_tokens": 5},
-        {"seed": 1},
-        {"extra_body": {"response_format": None}},
-        {"instructions": "say yes"},
-        {"plugins": [{"id": "response-healing"}]},
-        {"models": ["a", "b"]},
-        [("user", "u")],
-        "user",
-        {1: 2},
-        {"stop": {"a", "b"}},
-        {"stop": object()},
-        {"x": float("nan")},
-        {"x": "\ud800"},
-    ],
+CARRIERS = (
+    {"messages": []},
+    {"input": "x"},
+    {"model": "other"},
+    {"response_format": {"type": "text"}},
+    {"response_format": None},
+    {"text": {"format": {"type": "text"}}},
+    {"text": None},
+    {"text": "x"},
+    {"format": "json"},
+    {"stream": True},
+    {"n": 2},
+    {"tools": []},
+    {"grammar": "root ::= x"},
+    {"guided_json": {}},
+    {"structured_outputs": {}},
+    {"provider": {"require_parameters": False}},
+    {"provider": None},
+    {"options": {"temperature": 1}},
+    {"options": []},
+    {"temperature": 1},
+    {"max_tokens": 5},
+    {"seed": 1},
+    {"extra_body": {"response_format": None}},
+    {"instructions": "say yes"},
+    {"plugins": [{"id": "response-healing"}]},
+    {"models": ["a", "b"]},
+    [("user", "u")],
+    "user",
+    {1: 2},
+    {"stop": {"a", "b"}},
+    {"stop": object()},
+    {"x": float("nan")},
+    {"x": "\ud800"},
 )
+
+
 @pytest.mark.parametrize("spec", ["azure/m", "vllm/m", "ollama/m", "openrouter/m"])
-def test_what_carries_the_contract_is_not_for_extra(spec, extra):
+def test_what_carries_the_contract_is_not_for_extra(spec):
     """It is refused when the backend is made, and the error says what to do."""
-    with pytest.raises(UsageError, match="extra") as caught:
-        load_backend(spec, base_url="http://127.0.0.1:9", api_key="k", extra=extra)
-    assert caught.value.hint
+    for extra in CARRIERS:
+        with case(extra):
+            with pytest.raises(UsageError, match="extra") as caught:
+                load_backend(spec, base_url="http://127.0.0.1:9", api_key="k", extra=extra)
+            assert caught.value.hint
 
 
 def test_extra_is_copied():

@@ -24,15 +24,16 @@ CLOSED = {
 }
 
 
-def filled(report, text):
-    """Put a text into every field, keys included, past every validation.
+def filled(report, *texts):
+    """Put a text into every field, keys included, past every validation; several take turns.
 
     There is a number behind each, so that no two are the same and nothing falls together.
     """
     numbers = count()
 
     def put():
-        return f"{text} {next(numbers)}"
+        number = next(numbers)
+        return f"{texts[number % len(texts)]} {number}"
 
     def walk(value, name=""):
         if isinstance(value, Span):

@@ -8,7 +8,7 @@ import chromium
 import factory
 import pytest
 from filled import filled
-from hostile import HOSTILE
+from hostile import HOSTILE, turns
 
 from faithful_decide._report.html import render
 from faithful_decide._report.text import visible
@@ -62,14 +62,19 @@ def test_there_are_enough_of_them():
 
 @pytest.mark.parametrize("kind", REPORTS)
 def test_no_text_becomes_markup(kind):
-    """In every field, each of them makes the page that a harmless text makes; and it is on it."""
+    """In every field they make the page that a harmless text makes; and each of them is on one.
+
+    A real browser, below, is shown each of them in every field.
+    """
     report = REPORTS[kind]
     expected = Tree(render(filled(report, HARMLESS))).seen
-    for text in HOSTILE:
-        page = Tree(render(filled(report, text)))
-        assert page.seen == expected, repr(text[:80])
+    missing = set(HOSTILE)
+    for texts in turns(4 if kind == "decision" else 20):
+        page = Tree(render(filled(report, *texts)))
+        assert page.seen == expected, repr(texts[0][:80])
         said = "".join(page.said)
-        assert visible(text[:70]) in said, repr(text[:80])
+        missing = {text for text in missing if visible(text[:70]) not in said}
+    assert not missing
 
 
 @pytest.mark.parametrize("text", ["a\ud800b", "\udfff" * 3, "a\udc00<b>"])

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import factory
 import pytest
 from filled import filled
-from hostile import HOSTILE
+from hostile import turns
 
 from faithful_decide._audit.types import Flag
 
@@ -94,7 +94,8 @@ def test_any_text_is_well_formed(kind, tmp_path):
     """Also what XML cannot hold; nothing becomes an element."""
     report = {"audit": factory.squirrel(), "dataset": factory.dataset(8)}[kind]
     shape = [e.tag for e in ET.fromstring(filled(report, "text").to_junit()).iter()]
-    for text in (*HOSTILE, "a\ud800b"):
-        path = tmp_path / "audit.xml"
-        filled(report, text).to_junit(path)
-        assert [element.tag for element in ET.parse(path).getroot().iter()] == shape, repr(text)
+    path = tmp_path / "audit.xml"
+    for texts in (*turns(), ("a\ud800b",)):
+        filled(report, *texts).to_junit(path)
+        made = [element.tag for element in ET.parse(path).getroot().iter()]
+        assert made == shape, repr(texts[0])
