@@ -303,6 +303,7 @@ SHAPES = (
     "\u2028",
 )
 
+
 def turns(step=20):
     """Give all of them in an order that begins elsewhere each time.
 
