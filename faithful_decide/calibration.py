@@ -171,7 +171,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 # The picture, in its own units: a square for the diagonal, a strip below it for the counts.
-_LEFT, _TOP, _SIDE, _STRIP, _GAP = 46, 30, 260, 44, 10
+_LEFT, _TOP, _SIDE, _STRIP, _GAP = 46, 42, 260, 44, 10
 _WIDTH, _HEIGHT = _LEFT + _SIDE + 14, _TOP + _SIDE + _GAP + _STRIP + 40
 _FLOOR = _TOP + _SIDE + _GAP + _STRIP
 
@@ -224,7 +224,7 @@ def drawn(table: Reliability, *, title: str = "Calibration") -> str:
         f' fill="currentColor" stroke="none">\n'
         f"<title>{escape(title)}</title>\n<desc>{label}</desc>\n"
         f'<text x="{_LEFT}" y="14" font-size="13">{escape(title)}</text>\n'
-        f'<text x="{_LEFT}" y="{_TOP - 5}">n={table.n}, ECE {table.ece:.3f}, Brier'
+        f'<text x="{_LEFT}" y="{_TOP - 11}">n={table.n}, ECE {table.ece:.3f}, Brier'
         f" {table.brier:.3f}; lines: 95 % intervals</text>\n"
         f"{shapes}\n</svg>\n"
     )

@@ -79,7 +79,7 @@ def test_the_picture_shows_the_table():
     points = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter(f"{SVG}circle")]
     bins = reliability(probabilities, correct).bins
     assert len(points) == len(bins)
-    expected = [(46 + one.mean * 260, 30 + (1 - one.share) * 260) for one in bins]
+    expected = [(46 + one.mean * 260, 42 + (1 - one.share) * 260) for one in bins]
     for point, place in zip(points, expected, strict=True):
         assert point == pytest.approx(place, abs=0.06)
     width, height = float(root.get("width")), float(root.get("height"))

@@ -31,6 +31,7 @@ from faithful_decide._core.types import Usage
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
+from faithful_decide._report.picture import thumbnail
 from faithful_decide.backends.base import innermost
 from faithful_decide.errors import FaithfulDecideError, MissingExtraError, UsageError
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import Tier
     from faithful_decide._core.types import Question
     from faithful_decide._images.load import ImageSource, SourceImage
-    from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend, Request, Role
 
 __all__ = ["AuditEstimate", "aaudit", "audit", "audit_dataset", "estimate_audit"]
@@ -55,7 +55,7 @@ FIRST_WAVE = 6
 """Calls that an audit of tier `standard` has to make at first, of which none waits for another."""
 EXPECTED = "label"
 """The column of an item that holds its right verdict."""
-_SHOWN_BYTES = 200_000
+_SHOWN_SIDE, _SHOWN_BYTES = 640, 60_000
 
 
 NOT_OF_AN_AUDIT = ("samples", "retries")
@@ -310,7 +310,7 @@ class _Begun:
     ) -> None:
         self.started = time.perf_counter()
         self.asked, self.limits = asked, how.limits
-        self._limiter = limiter
+        self._limiter, self._image = limiter, image
         self.case = _case(image, other, question, asked, how)
         self.backends: dict[Role, Backend] = {"model": asked.model, "reader": asked.reader}
         if asked.judge is not None:
@@ -325,7 +325,7 @@ class _Begun:
             evidence,
             self.asked,
             self.limits,
-            image=_shown(self.case.image),
+            image=_shown(self._image),
             seconds=time.perf_counter() - self.started,
         )
 
@@ -406,9 +406,9 @@ def _limiter(asked: Asked) -> Limiter:
     return limiter_of(asked.model.name, FIRST_WAVE)
 
 
-def _shown(image: PreparedImage) -> str:
-    """The picture for the report, if it is small enough to be carried along."""
-    return image.data_uri() if len(image.data) <= _SHOWN_BYTES else ""
+def _shown(image: SourceImage) -> str:
+    """The picture for the report, as people know it: not as it was fitted to the model."""
+    return thumbnail(image, side=_SHOWN_SIDE, most=_SHOWN_BYTES)
 
 
 # ---------------------------------------------------------------- what it would cost

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faithful_decide._core.shown import Audited, Frozen
+from faithful_decide._core.display import Audited, Frozen
 from faithful_decide._core.types import Decision, Observation, Question, Usage
 from faithful_decide._public import public
 

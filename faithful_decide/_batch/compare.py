@@ -124,7 +124,7 @@ class _Counts:
     def add(self, first: Row, second: Row) -> None:
         self.items += 1
         rows = (first, second)
-        label = first.columns.get(self._label)
+        label = first.columns.get(self._label) or None  # an empty cell is no label
         if self.labelled is None:
             self.labelled = label is not None
             if not self.labelled and not self._same:

@@ -39,11 +39,11 @@ ANY_MODEL = (
 
 
 class Shown(Frozen):
-    """A row that is worth a look, by how probable its verdict is."""
+    """A row that is worth a look."""
 
     id: str
     verdict: str
-    probability: float
+    probability: float | None
     label: str | None = None
     reasoning: str = ""
     image: str = ""
@@ -68,6 +68,8 @@ class QuestionSummary(Frozen):
     """None where no verdict has both a probability and a label."""
     scores_source: str | None
     """What probabilities are; None if there are none, "mixed" if they are not all the same."""
+    wrong: tuple[Shown, ...] = ()
+    """Rows whose verdict is not the label, those with the most probable verdicts first."""
     most_certain: tuple[Shown, ...] = ()
     least_certain: tuple[Shown, ...] = ()
     undecided: str = ""
@@ -140,6 +142,7 @@ class _Counts:
         self._pairs = Pairs()
         self._sources: set[str] = set()
         self._backends, self._noted = set[str](), Counter[str]()
+        self._wrong: list[tuple[float, int, Shown]] = []
         self._most: list[tuple[float, int, Shown]] = []
         self._least: list[tuple[float, int, Shown]] = []
 
@@ -149,7 +152,8 @@ class _Counts:
             self._errors[row.error_type or "FaithfulDecideError"] += 1
             return
         self._decided += 1
-        verdict, label = row.decision.verdict, row.columns.get(self._label)
+        # An empty cell is no label.
+        verdict, label = row.decision.verdict, row.columns.get(self._label) or None
         self._verdicts[verdict] += 1
         self._backends.add(row.decision.receipt.backend)
         if verdict == CANNOT_TELL:
@@ -160,19 +164,21 @@ class _Counts:
         if right is not None:
             self._labelled += 1
             self._right += right
+        shown = Shown(
+            id=row.id,
+            verdict=verdict,
+            probability=row.probability,
+            label=label,
+            reasoning=row.decision.reasoning,
+        )
+        if right is False:
+            self._keep(self._wrong, row.probability or 0.0, shown)
         if row.probability is not None and row.decision.scores is not None:
             self._sources.add(row.decision.scores.source)
             if right is not None:
                 self._pairs.add(row.probability, right=right)
-            self._keep(
-                Shown(
-                    id=row.id,
-                    verdict=verdict,
-                    probability=row.probability,
-                    label=label,
-                    reasoning=row.decision.reasoning,
-                )
-            )
+            self._keep(self._most, row.probability, shown)
+            self._keep(self._least, -row.probability, shown)
 
     def _note(self, decision: Decision) -> None:
         notes = {f"{note.about}: {note.seen}" for note in decision.observations}
@@ -192,12 +198,11 @@ class _Counts:
             return f"{told}; {SMALL_WORLD}"
         return f"{told}; {ANY_MODEL}"
 
-    def _keep(self, row: Shown) -> None:
+    def _keep(self, heap: list[tuple[float, int, Shown]], value: float, row: Shown) -> None:
         # The number settles ties, in favour of the row that came first.
-        for heap, value in ((self._most, row.probability), (self._least, -row.probability)):
-            heapq.heappush(heap, (value, -self.rows, row))
-            if len(heap) > SHOWN:
-                heapq.heappop(heap)
+        heapq.heappush(heap, (value, -self.rows, row))
+        if len(heap) > SHOWN:
+            heapq.heappop(heap)
 
     def done(self, name: str) -> QuestionSummary:
         sources = sorted(self._sources)
@@ -213,6 +218,7 @@ class _Counts:
             confusion={label: dict(found) for label, found in self._confusion.items()},
             calibration=self._pairs.table(),
             scores_source=(sources[0] if len(sources) == 1 else "mixed") if sources else None,
+            wrong=_best_first(self._wrong),
             most_certain=_best_first(self._most),
             least_certain=_best_first(self._least),
             undecided=self._undecided(),

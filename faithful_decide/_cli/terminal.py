@@ -23,7 +23,7 @@ from faithful_decide.errors import ReplyError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from faithful_decide._core.shown import Shown
+    from faithful_decide._core.display import Displayable
     from faithful_decide.errors import FaithfulDecideError
 
 __all__ = [
@@ -74,7 +74,7 @@ def table(rows: Iterable[tuple[str, str]], width: int = 0) -> None:
         _out(f"{click.style(label, bold=True) if bold else label}  {visible(text, keep='')}", bold)
 
 
-def shown(result: Shown) -> None:
+def shown(result: Displayable) -> None:
     """Print a result as `print` in Python does."""
     from faithful_decide._report.lines import lines_of  # noqa: PLC0415 - slow to load
 

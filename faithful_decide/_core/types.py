@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from faithful_decide._core.shown import Frozen, Shown
+from faithful_decide._core.display import Displayable, Frozen
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
 from faithful_decide._public import public
 from faithful_decide.errors import QuestionError, UsageError
@@ -344,7 +344,7 @@ _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})
 
 
 @public
-class Decision(Shown):
+class Decision(Displayable):
     """A verdict with what it rests on.
 
     Where the question has a rule, `verdict` is the rule's, and `derived` has the findings and the

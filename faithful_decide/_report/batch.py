@@ -35,13 +35,14 @@ def page_of(
     The items are read once more, for the pictures, and no further than needed.
     """
     (question,) = summary.questions
-    rows = (*question.most_certain, *question.least_certain)
+    rows = (*question.wrong, *question.most_certain, *question.least_certain)
     pictures = _pictures({row.id for row in rows}, items)
     return BatchSummary(
         version=__version__,
         model=backend.name,
         question=question.model_copy(
             update={
+                "wrong": _pictured(question.wrong, pictures),
                 "most_certain": _pictured(question.most_certain, pictures),
                 "least_certain": _pictured(question.least_certain, pictures),
             }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._core.files import written_whole
 from faithful_decide._report import picture, text, view, words
-from faithful_decide.calibration import drawn
+from faithful_decide.calibration import drawn, wilson
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from faithful_decide._audit.types import AuditReport, CheckReport, ItemAudit, Trial
-    from faithful_decide._core.shown import Shown
+    from faithful_decide._core.display import Displayable
     from faithful_decide._report.types import BatchSummary
 
 __all__ = ["framed", "render", "write_whole"]
@@ -38,13 +38,13 @@ _EVIDENCE = 2_500_000
 """Characters of forced explanations and comparisons on the page of a data set."""
 
 
-def render(report: Shown | BatchSummary) -> str:
+def render(report: Displayable | BatchSummary) -> str:
     """Make the page of a decision, an audit, an audit of a data set, or a batch."""
     kind = getattr(report, "kind", "decision")
     return _environment().get_template(f"{kind}.html.j2").render(report=report)
 
 
-def framed(report: Shown) -> str:
+def framed(report: Displayable) -> str:
     """The page as a frame of another one, such as a notebook: neither style nor script gets out."""
     page = html.escape(render(report))
     style = "width: 100%; height: 40rem; border: 0; resize: vertical"
@@ -96,6 +96,7 @@ def _environment() -> Environment:
         "relation_of": words.relation,
         "style_hash": f"sha256-{digest}",
         "title_of": words.title,
+        "wilson": wilson,
         "tone_of": words.tone,
     }
     environment.filters |= {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._audit.types import ItemAudit
-    from faithful_decide._core.shown import Audited
+    from faithful_decide._core.display import Audited
 
 __all__ = ["junit_xml"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from faithful_decide._audit.types import AuditReport, CheckReport, DatasetAudit, Forced
-    from faithful_decide._core.shown import Shown
+    from faithful_decide._core.display import Displayable
     from faithful_decide._core.types import Decision
 
     Row: TypeAlias = tuple[str, str]
@@ -31,12 +31,12 @@ _LEAST = 20
 """Columns that a text has, however long the names are."""
 
 
-def printed(result: Shown) -> str:
+def printed(result: Displayable) -> str:
     """All lines as one text."""
     return "\n".join(f"{name}  {text}".rstrip() for name, text in lines_of(result))
 
 
-def lines_of(result: Shown) -> list[tuple[str, str]]:
+def lines_of(result: Displayable) -> list[tuple[str, str]]:
     """Each line in two parts: a name, padded, and what stands beside it."""
     rows = [(visible(name, keep=""), visible(text, keep="")) for name, text in _rows(result)]
     names = min(max(_columns(name) for name, _ in rows), WIDTH - 2 - _LEAST)
@@ -87,7 +87,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 # ---------------------------------------------------------------- what stands in the rows
 
 
-def _rows(result: Shown) -> list[Row]:
+def _rows(result: Displayable) -> list[Row]:
     kind = getattr(result, "kind", "decision")
     return list(_ROWS[kind](result))
 

@@ -87,6 +87,22 @@ def test_the_most_and_the_least_certain(row):
     assert least == ["0", "twin", *[str(n) for n in range(1, 11)]]
 
 
+def test_wrong_rows_are_named_with_the_most_certain_first(row):
+    """Also those without a probability; an abstention is not wrong, and an empty cell no label."""
+    rows = [
+        row("yes", 0.6, label="no", id="unsure"),
+        row("yes", 0.9, label="no", id="sure"),
+        row("no", None, label="yes", id="plain"),
+        row("yes", 0.9, label="yes", id="right"),
+        row("cannot_tell", 0.9, label="yes", id="open"),
+        row("yes", 0.9, label="", id="unlabelled"),
+    ]
+    (summary,) = summarise(rows).questions
+    assert [one.id for one in summary.wrong] == ["sure", "unsure", "plain"]
+    assert (summary.labelled, summary.right) == (4, 1)
+    assert "" not in summary.confusion
+
+
 def test_another_column_may_hold_the_label(row):
     """And a data set without rows has a summary too."""
     one = row("yes")

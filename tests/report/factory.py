@@ -337,6 +337,7 @@ def batch(image="", **changes):
             [i % 100 < 60 + (i % 50) * 0.6 for i in range(400)],
         ),
         scores_source="token_logprobs",
+        wrong=tuple(shown(i * 3, 0.9) for i in range(3)),
         most_certain=tuple(shown(i, 0.998) for i in range(6)),
         least_certain=tuple(shown(i + 10, 0.5) for i in range(6)),
     )

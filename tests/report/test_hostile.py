@@ -15,7 +15,7 @@ from faithful_decide._report.text import visible
 
 REPORTS = {
     "audit": factory.squirrel(image="not a picture"),
-    "dataset": factory.dataset(4, image="not a picture"),
+    "dataset": factory.dataset(1, image="not a picture"),
     "batch": factory.batch(image="not a picture"),
     "decision": factory.decision(),
 }

@@ -19,6 +19,7 @@ from faithful_decide._report.picture import embeddable, thumbnail
 from faithful_decide._report.text import clip, visible
 from faithful_decide._report.view import pieces, sheets
 from faithful_decide._report.words import findings
+from faithful_decide.calibration import calibration_svg
 
 PACKAGE = Path(faithful_decide.__file__).parent
 TEMPLATES = PACKAGE / "_report" / "templates"
@@ -38,6 +39,7 @@ def pages(picture):
         "audit": render(factory.squirrel(image=picture)),
         "dataset": render(factory.dataset(12, image=small)),
         "batch": render(factory.batch(image=small)),
+        "decision": factory.decision().to_html(),
     }
 
 
@@ -76,7 +78,7 @@ def words(page):
     return " ".join("".join(Page(page).text).split())
 
 
-KINDS = ("audit", "dataset", "batch")
+KINDS = ("audit", "dataset", "batch", "decision")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,6 +129,9 @@ def test_a_page_can_be_found_through_without_eyes(pages, kind):
         if tag == "nav" or attrs.get("tabindex") == "0":
             assert attrs.get("aria-label")
     assert page.all("html")[0][1]["lang"] == "en"
+
+
+PAIRS, RIGHT = [0.6, 0.7, 0.9, 0.95], [True, False, True, True]
 
 
 def luminance(colour):
@@ -337,9 +342,19 @@ def test_a_batch_shows_what_became_of_it(pages):
         assert expected in said
     assert "TruncatedError 19" in said
     assert "not asked about: 2 hidden files, 1 .txt files." in said
-    assert "Least certain" in said
+    assert "92 % right: 851 of 921 verdicts with a label; 95 % interval 91 % to 94 %" in said
+    assert said.index("Wrong") < said.index("Least certain") < said.index("Most certain")
+    assert "70 in all" in said
     assert 'role="img"' in pages["batch"]
-    assert pages["batch"].count("<img ") == 12
+    assert pages["batch"].count("<img ") == 15
+
+
+def test_nothing_of_a_drawing_lies_over_anything_else_of_it():
+    """The title, what stands below it, and the frame have room of their own."""
+    drawing = calibration_svg(PAIRS, RIGHT)
+    title, below = (float(y) for y in re.findall(r'<text x="46" y="([\d.]+)"', drawing)[:2])
+    top = float(re.search(r'<rect x="46" y="([\d.]+)"', drawing)[1])
+    assert title + 10 <= below <= top - 8
 
 
 @pytest.mark.parametrize("labels", [(), ("inconclusive",)])
@@ -402,6 +417,8 @@ def test_a_page_fits_its_reader(*, pages, kind, width, scheme, browser, tmp_path
     browser.media(width=width, scheme=scheme)
     assert browser.open(path) == ([], [], [])
     ask = browser.driver.execute_script
+    assert ask("return document.documentElement.scrollWidth") <= width
+    ask("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert ask("return document.documentElement.scrollWidth") <= width
     ground = ask("return getComputedStyle(document.body).backgroundColor")
     red = int(re.search(r"\d+", ground)[0])

@@ -11,7 +11,7 @@ from typing import overload
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Audited", "Frozen", "Shown"]
+__all__ = ["Audited", "Displayable", "Frozen"]
 
 
 class Frozen(BaseModel):
@@ -20,7 +20,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Shown(Frozen):
+class Displayable(Frozen):
     """A result that can be printed, shown and written as a page."""
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Shown(Frozen):
         return None
 
 
-class Audited(Shown):
+class Audited(Displayable):
     """An audit, which a build server can read too."""
 
     @overload
