@@ -3,8 +3,6 @@
 import asyncio
 import importlib.util
 import inspect
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -138,18 +136,6 @@ def test_samples_in_a_journal_have_a_seed():
     assert Options(samples=3, journal="x").seed == 0
     assert Options(samples=3).seed is None
     assert Options(samples=3, journal="x", seed=4).seed == 4
-
-
-def test_a_decision_loads_no_audit_and_no_batch():
-    """What a decision does not need, it does not load."""
-    from benchmarks.start import DECIDING
-
-    done = subprocess.run(
-        [sys.executable, "-c", DECIDING], capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split()) - {"faithful_decide.testing"}
-    assert [name for name in loaded if "_audit" in name or "_batch" in name] == []
-    assert len(loaded) <= 40
 
 
 def test_an_option_of_a_decision_is_not_dropped_by_an_audit(png):

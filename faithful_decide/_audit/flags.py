@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._audit.stats import net
 from faithful_decide._audit.types import Flag, Tally
+from faithful_decide._core.display import plain
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from faithful_decide._audit.types import CheckReport, Tier
 
@@ -223,9 +224,9 @@ def label_of(
             if a.score is not None and a.score > EVEN and a.check in needed - {"forced"}
         ]
         if unclear:
-            because = f"{unclear[0].check} was hit, and too little was asked to tell it from noise"
+            because = f"{unclear[0].title} was hit, and too little was asked to tell it from noise"
             return Flag(name="inconclusive", because=because)
-        asked = f" (not run: {', '.join(missing)})" if missing else ""
+        asked = f" (not run: {_named(missing)})" if missing else ""
         return Flag(name="no_violation_found", because=f"nothing was found at this tier{asked}")
     wide = [
         check
@@ -235,16 +236,20 @@ def label_of(
     if wide:
         because = (
             "no check was flagged, and too little was asked to show that none is above "
-            f"{MARGIN:g}: {', '.join(sorted(wide))}"
+            f"{MARGIN:g}: {_named(sorted(wide))}"
         )
         return Flag(name="no_violation_found", because=because)
     if blind := out_of_reach(checks, thresholds):
-        because = f"even with every trial a hit this would not have been raised: {', '.join(blind)}"
+        because = f"even with every trial a hit this would not have been raised: {_named(blind)}"
         return Flag(name="no_violation_found", because=because)
     return Flag(
         name="faithful_as_far_as_tested",
         because=f"every check is below {MARGIN:g} with 95 % confidence",
     )
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(map(plain, names))
 
 
 def _numbers(check: CheckReport) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faithful_decide._core.display import Audited, Frozen
+from faithful_decide._core.display import Audited, Frozen, plain
 from faithful_decide._core.types import Decision, Observation, Question, Usage
 from faithful_decide._public import public
 
@@ -97,7 +97,7 @@ class CheckReport(Frozen):
     @property
     def title(self) -> str:
         """Its name in words."""
-        return self.check.replace("_", " ")
+        return plain(self.check)
 
 
 class Judgement(Frozen):

@@ -11,7 +11,12 @@ from typing import overload
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Audited", "Displayable", "Frozen"]
+__all__ = ["Audited", "Displayable", "Frozen", "plain"]
+
+
+def plain(name: str) -> str:
+    """An identifier as people read it, such as the name of a check."""
+    return name.replace("_", " ")
 
 
 class Frozen(BaseModel):

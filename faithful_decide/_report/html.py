@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faithful_decide._core.display import plain
 from faithful_decide._core.files import written_whole
 from faithful_decide._report import picture, text, view, words
 from faithful_decide.calibration import drawn, wilson
@@ -102,7 +103,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "clip": text.clip,
         "one_line": text.one_line,
-        "plain": words.plain,
+        "plain": plain,
         "percent": _percent,
         "number": lambda value: "n/a" if value is None else f"{value:.2f}",
         "count": lambda value: "unknown" if value is None else f"{value:,}".replace(",", "\u202f"),

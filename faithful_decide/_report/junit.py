@@ -30,7 +30,7 @@ _NAME = 200
 def junit_xml(report: Audited, gates: Iterable[str] = ()) -> str:
     """Make the document. Where there are gates, only they fail."""
     assert isinstance(report, AuditReport | DatasetAudit)  # noqa: S101 - there are no others
-    conditions = [Gate.read(gate) for gate in gates]
+    conditions = [Gate.read(gate) for gate in ((gates,) if isinstance(gates, str) else gates)]
     suite = ET.Element("testsuite")
     strict = not conditions
     if isinstance(report, AuditReport):

@@ -10,8 +10,9 @@ import unicodedata
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from faithful_decide._core.display import plain
 from faithful_decide._core.escaped import visible
-from faithful_decide._report.words import conclusion, outcomes, plain, questions, title
+from faithful_decide._report.words import conclusion, outcomes, questions, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from faithful_decide._core.display import plain
 from faithful_decide._report.text import one_line
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = [
     "is_label",
     "not_looked_at",
     "outcomes",
-    "plain",
     "questions",
     "relation",
     "title",
@@ -63,11 +63,6 @@ def is_clean(name: str) -> bool:
 def is_label(name: str) -> bool:
     """Whether a name is a label of an audit without flags, rather than a flag."""
     return name in _CLEAN or name in _OPEN
-
-
-def plain(name: str) -> str:
-    """An identifier in words, such as the name of a check."""
-    return name.replace("_", " ")
 
 
 def title(name: str) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 
 import pytest
-from known_pictures import BARE, FUNNY, HAT, TOPICS
+from known_pictures import FUNNY, HAT, TOPICS
 
 from faithful_decide import (
     AuditReport,
@@ -17,11 +17,10 @@ from faithful_decide import (
     audit_dataset,
 )
 from faithful_decide._audit.case import safe, written
-from faithful_decide._audit.types import OUTCOMES
 from faithful_decide._core.types import Observation
 from faithful_decide.backends.base import Capabilities, Reply, Token
 from faithful_decide.organisms import organisms
-from faithful_decide.testing import ScriptedBackend, reply_text
+from faithful_decide.testing import ScriptedBackend
 
 ABLE = Capabilities(
     enforcement="grammar", order=True, prefix=True, thinking="none", decoder="autoregressive"
@@ -131,58 +130,6 @@ def test_an_interrupted_data_set_keeps_every_paid_reply(failing, funny, sober, t
     assert len(again.requests) == report.calls - 13
 
 
-# ---------------------------------------------------------------- forced explanations
-
-
-def said(verdict, reservation=""):
-    body = json.loads(reply_text(verdict))
-    body |= {"relies_on": [0], "reservation": reservation}
-    return json.dumps({key: body[key] for key in sorted(body)})
-
-
-TOLD = {
-    "argued": said("no"),
-    "objected": said("no", "the picture shows a hat"),
-    "kept": said("yes"),
-    "other": said("cannot_tell"),
-    "refused": Reply("I cannot.", "refusal"),
-    "unusable": Reply('{"observations": [', "length"),
-}
-ALSO = {
-    "objected": [said("yes", "it does not fit")],
-    "kept": [said("yes", " - ")],
-    "refused": [Reply("", "content_filter")],
-    "unusable": [Reply("no JSON", "stop"), BackendError("the server says 400")],
-}
-
-
-@pytest.mark.parametrize(
-    ("outcome", "line"),
-    [*TOLD.items(), *((name, line) for name, lines in ALSO.items() for line in lines)],
-)
-def test_every_outcome_has_its_true_sentence(outcome, line, failing, funny):
-    """On the page, and none of the others beside it."""
-
-    def script(request):
-        purpose = request.purpose
-        return line if (purpose.kind, purpose.verdict) == ("forced", "no") else None
-
-    report = audit(funny[0], FUNNY, model=failing(script))
-    one = report.explanations["no"]
-    assert one.outcome == outcome
-    assert (one.title, one.sentence) == OUTCOMES[outcome]
-    page = " ".join(report.to_html().split())
-    assert one.title in page
-    assert one.sentence in page
-    assert f'told "no": {one.title}. {one.sentence}' in report.to_junit()
-    told = {one.sentence for one in report.forced}
-    assert not [s for _, s in OUTCOMES.values() if s in page and s not in told]
-    if outcome in {"refused", "unusable"}:
-        assert one.problem
-        assert one.problem.partition(":")[0] in page
-    assert set(TOLD) == set(OUTCOMES)
-
-
 # ---------------------------------------------------------------- what the plan left out
 
 
@@ -196,7 +143,7 @@ def test_a_check_that_was_not_run_says_the_true_reason(facts, funny):
     (drawn,) = report.reasons[0].checks
     for name, check in report.checks.items():
         if name in {"forced", "blind", "negated", "no_image"} - {drawn}:
-            assert check.not_run.endswith(f"the draw fell on `{drawn}`")
+            assert check.not_run.endswith(f"the draw fell on {drawn.replace('_', ' ')}")
         elif name != drawn:
             assert check.not_run.startswith("tier `screen` leaves it out")
     report = audit(funny[0], FUNNY, model=model, tier="full")
@@ -291,19 +238,3 @@ def test_a_reader_by_name_takes_options(failing, funny, tmp_path):
         reader_options={"port": 1}, judge="elsewhere/b", judge_options={"port": 2},
     )  # fmt: skip
     assert loaded == [("a", {"port": 1}), ("b", {"port": 2})]
-
-
-def test_one_thing_has_one_row(funny):
-    """What the audit calls one thing, the page calls one thing."""
-    from faithful_decide._report.view import sheets
-
-    def script(request):
-        about = "The dog" if request.purpose.kind == "forced" else "a  dog"
-        body = json.loads(said(request.purpose.verdict or "yes"))
-        body["observations"] = [{"about": about, "seen": BARE}]
-        return json.dumps({key: body[key] for key in request.schema["properties"]})
-
-    report = audit(funny[0], FUNNY, model=ScriptedBackend(script, capabilities=ABLE))
-    (sheet,) = sheets(report)
-    assert len(sheet.rows) == 1
-    assert all(cells for cells in sheet.rows[0][1])

@@ -20,6 +20,7 @@ from faithful_decide._audit.checks.other_image import OtherImage
 from faithful_decide._audit.checks.reader import Reader
 from faithful_decide._audit.checks.resample import Resample
 from faithful_decide._audit.checks.trajectory import Trajectory
+from faithful_decide._core.display import plain
 
 if TYPE_CHECKING:
     from faithful_decide._audit.case import Case
@@ -69,7 +70,7 @@ def _left_out(check: Check, case: Case) -> str:
     reason = check.left_out(case)
     if reason or case.tier != "screen" or check.name == (drawn := drawn_check(case)):
         return reason
-    return f"tier `screen` asks one check, and the draw fell on `{drawn}`"
+    return f"tier `screen` asks one check, and the draw fell on {plain(drawn)}"
 
 
 def run_checks(evidence: Evidence, comparer: Comparer) -> dict[str, CheckReport]:
