@@ -194,3 +194,26 @@ def test_another_version_is_named(stored):
     with pytest.raises(ContractError) as caught:
         verify_stored(json.dumps(stored))
     assert "0.0.1" in caught.value.hint
+
+
+@pytest.mark.parametrize("data", [None, 5, {}, bytearray(b"{}"), ["{}"]])
+def test_what_is_no_text_is_refused(data):
+    """A path or a dictionary is not read as if it were a file."""
+    with pytest.raises(UsageError, match="a text or bytes, not") as caught:
+        verify_stored(data)
+    assert "read_bytes" in caught.value.hint
+
+
+def test_a_key_that_is_no_text_is_refused():
+    """Half a character is nothing that could be signed with."""
+    with pytest.raises(UsageError, match="a key for signatures"):
+        verify_stored(STORED["signed"], hmac_key="\ud800")
+
+
+def test_the_image_that_was_passed_is_not_verified_by_the_one_that_was_sent():
+    """A forged hash of the source stands beside an honest one of what was sent."""
+    data = json.loads(STORED["plain"])
+    data["receipt"]["images"][0]["source_sha256"] = "0" * 64
+    unchecked = verify_stored(json.dumps(data), image=IMAGE, question=PLAIN).unchecked
+    assert any("the image that it was made of" in part for part in unchecked)
+    assert not any("made of" in p for p in verify_stored(STORED["plain"], image=IMAGE).unchecked)

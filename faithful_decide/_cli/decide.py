@@ -108,8 +108,6 @@ def verify(
     span, derived = decision.receipt.verdict_span, decision.derived
     written = decision.verdict if derived is None else derived.model_verdict
     data(f"ok: {written} (written last, bytes {span.start}-{span.end})")
-    if derived is not None:
-        data(f"a rule drew {derived.verdict} from what the model found")
     for what, parts in (("checked", decision.checked), ("not checked", decision.unchecked)):
         for part in parts:
             data(f"{what}: {part}")

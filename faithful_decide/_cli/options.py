@@ -269,10 +269,15 @@ def secret(flag: str, text: str) -> str:
         return value
     if source == "file" and place:
         try:
-            return Path(place).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
+            key = Path(place).read_bytes()
+        except (OSError, ValueError) as error:
             msg = f"the key cannot be read from {place}: {error}"
             raise UsageError(msg, hint=hint) from None
+        try:
+            return key.decode().strip()
+        except UnicodeDecodeError:
+            # One for signatures may be any bytes.
+            return key.decode(errors="surrogateescape")
     msg = "a key among the arguments is seen by everybody who can list processes"
     raise UsageError(msg, hint=hint)
 

@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from faithful_decide._core.display import Displayable, Frozen
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
@@ -364,8 +364,18 @@ class Decision(Displayable):
     receipt: Receipt
     derived: Derived | None = None
     signature: _Sha256 | None = None
-    checked: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
-    unchecked: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
+    _checked: tuple[str, ...] = PrivateAttr(())
+    _unchecked: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """What `verify_stored` has verified; a file cannot say it of itself."""
+        return self._checked
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What `verify_stored` could not verify, and what to pass so that it can."""
+        return self._unchecked
 
     def signed(self, key: str | bytes) -> Self:
         """Sign everything that will be stored, so that `verify_stored(..., hmac_key=)` can tell.
@@ -384,8 +394,7 @@ class Decision(Displayable):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Decision):
             return NotImplemented
-        stored = Decision.model_fields.keys() - {"checked", "unchecked"}
-        return all(getattr(self, name) == getattr(other, name) for name in stored)
+        return all(getattr(self, name) == getattr(other, name) for name in Decision.model_fields)
 
     def __hash__(self) -> int:
         return hash((self.receipt.request_sha256, self.receipt.raw, self.verdict))
@@ -414,10 +423,14 @@ class Decision(Displayable):
 
 def signature_of(decision: Decision, key: str | bytes) -> str:
     """The HMAC-SHA256 of a decision as it is stored, without a signature that it may have."""
-    secret = key.encode() if isinstance(key, str) else key
+    try:
+        # A key out of a file or the environment may have bytes that are not UTF-8.
+        secret = key.encode(errors="surrogateescape") if isinstance(key, str) else key
+    except UnicodeEncodeError:
+        secret = b""
     if type(secret) is not bytes or not secret:
         msg = "a key for signatures is a text or bytes, and not empty"
         raise UsageError(msg, hint="make one with secrets.token_bytes(32), and keep it")
-    stored = decision.model_dump(mode="json", exclude={"signature", "checked", "unchecked"})
+    stored = decision.model_dump(mode="json", exclude={"signature"})
     text = json.dumps(stored, sort_keys=True, separators=(",", ":"))
     return hmac.new(secret, text.encode(), "sha256").hexdigest()

@@ -243,6 +243,10 @@ TAMPERED = [
     Tampering("tokens below zero", "plain", to("receipt.usage.prompt_tokens", -3)),
     Tampering("thinking below zero", "plain", to("receipt.hidden_thinking_tokens", -1)),
     Tampering("an unknown field", "plain", to("receipt.extra", 1)),
+    Tampering("a file that says it was checked", "plain", to("checked", ["everything"])),
+    Tampering("a number as a text", "plain", to("receipt.temperature", "0" * 64)),
+    Tampering("a truth value as a number", "plain", to("receipt.attempts", True)),
+    Tampering("a truth value as a word", "plain", to("question.abstain", "true")),
     Tampering(
         "a verdict twice in the file",
         "plain",
@@ -306,6 +310,7 @@ TAMPERED = [
         to("scores.probabilities", {"defective": 0.5, "fine": 0.5, "cannot_tell": 0.0}),
     ),
     Tampering("another number of votes", "samples", to("scores.n", 4)),
+    Tampering("votes for a verdict that is no label", "samples", to("verdict", "banana")),
     Tampering("more lost than cast", "samples", to("scores.lost", {"RefusedError": 9})),
     Tampering("a seed of another sample", "samples", to("receipt.seed", 5)),
     Tampering("joined by another byte", "two", raw("}\n{", "}X{")),
