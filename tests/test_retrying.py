@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import math
+import re
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +15,7 @@ from faithful_decide._asking import retrying
 from faithful_decide._asking.limiter import limiter_of
 from faithful_decide._asking.plans import arun, run
 from faithful_decide._asking.retrying import patient
-from faithful_decide.backends import AsyncBackend, Reply, Request
+from faithful_decide.backends import AsyncBackend, Reply, Request, Token, Usage
 from faithful_decide.backends.base import innermost
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -284,3 +287,44 @@ def test_a_wrapper_is_what_it_wraps():
         assert patient(wrapped) is wrapped
         wrapped.close()
         assert not backend.closed
+
+
+WHOLE = Reply("x", "stop", "m", "f", Usage(1, 2, 3), 0, 0.5, (Token(b"x", {b"x": -0.1}),))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("", None),
+        ("", "a text"),
+        ("text", None),
+        ("text", b"bytes"),
+        ("finish", "STOP"),
+        ("model", None),
+        ("fingerprint", 5),
+        ("usage", None),
+        ("usage.prompt_tokens", Usage(-1)),
+        ("usage.cached_tokens", Usage(1, 1.5)),
+        ("hidden_thinking_tokens", "1"),
+        ("latency_s", math.nan),
+        ("latency_s", -1),
+        ("constraint", "magic"),
+        ("remark", 5),
+        ("tokens", "abc"),
+        ("tokens.0.data", (Token("x", {}),)),
+        ("tokens.0.top", (Token(b"x", {b"x": math.nan}),)),
+        ("tokens.0.top", (Token(b"x", {b"x": 0.5}),)),
+    ],
+)
+def test_what_is_no_reply_is_the_fault_of_the_backend(field, value):
+    """It says which part; nothing of it is kept, and in a batch it is the error of a row."""
+    reply = replace(WHOLE, **{field.split(".")[0]: value}) if field else value
+
+    class Theirs(ScriptedBackend):
+        def generate(self, request):
+            return reply
+
+    for kind in (blocking, awaited):
+        with pytest.raises(BackendError, match=re.escape(f"no reply: {field}")):
+            kind(Theirs([], name="theirs"), 5.0)
+    assert blocking(ScriptedBackend([WHOLE]), 5.0).text == "x"

@@ -17,7 +17,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from faithful_decide._asking.constraint import allows
 from faithful_decide._asking.decision import (
@@ -37,7 +37,7 @@ from faithful_decide._core.contract import (
 from faithful_decide._core.findings import conclude
 from faithful_decide._core.json_text import Broken, read_members
 from faithful_decide._core.schema import verdict_schema
-from faithful_decide._core.types import Decision, Question, Reply, signature_of
+from faithful_decide._core.types import Decision, Question, Reply, first_of, signature_of
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import ImageLimits, prepare
 from faithful_decide._public import public
@@ -92,9 +92,6 @@ def verify_stored(
         RefusedError: Its raw reply is a refusal.
         UsageError: The data, the image, the rule or the key cannot be used.
     """
-    if not isinstance(data, str | bytes):
-        msg = f"a stored decision is a text or bytes, not {type(data).__name__}"
-        raise UsageError(msg, hint="pass what is in the file, such as Path(...).read_bytes()")
     verification = _Verification(_read(data))
     verification.against_question(question, rule)
     verification.of_reply()
@@ -108,24 +105,18 @@ def verify_stored(
     return decision
 
 
-def _read(data: str | bytes) -> Decision:
+def _read(data: object) -> Decision:
+    if not isinstance(data, str | bytes):
+        msg = f"a stored decision is a text or bytes, not {type(data).__name__}"
+        raise UsageError(msg, hint="pass what is in the file, such as Path(...).read_bytes()")
     try:
         text = data.decode() if isinstance(data, bytes) else data
         read_members(text)  # refuses what other readers of JSON would read in another way
         # Strictly: a text in the place of a number is read as another thing elsewhere.
         return Decision.model_validate_json(text, strict=True)
     except (Broken, ValueError, UsageError) as error:
-        msg = f"this is not a stored decision: {_first(error)}"
+        msg = f"this is not a stored decision: {first_of(error)}"
         raise ContractError(msg, hint=_STORED) from None
-
-
-def _first(error: Exception) -> str:
-    """What is wrong with a file, in a line."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 class _Findings(BaseModel):

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import tenacity
 
 from faithful_decide._asking.limiter import AsyncLimited, Limited, left_of
+from faithful_decide._core.types import fault_of
 from faithful_decide.backends.base import AsyncBackend, Wrapper
-from faithful_decide.errors import TransientError
+from faithful_decide.errors import BackendError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,13 @@ class Retrying(Wrapper):
         """Make a call as often as it takes."""
         with self._attempts(tenacity.Retrying, request) as attempts:
             reply: Reply = attempts(self.backend.generate, request)
+        return self._whole(reply)
+
+    def _whole(self, reply: Reply) -> Reply:
+        """The reply, if it is one: nothing else could be kept, verified or stored."""
+        if fault := fault_of(reply):
+            msg = f"{self.name} returned something that is no reply: {fault}"
+            raise BackendError(msg, hint="mend the backend; see Reply in faithful_decide.backends")
         return reply
 
     @contextmanager
@@ -96,7 +104,7 @@ class AsyncRetrying(Retrying):
         """Make a call as often as it takes, awaited."""
         with self._attempts(tenacity.AsyncRetrying, request) as attempts:
             reply: Reply = await attempts(self.backend.agenerate, request)
-        return reply
+        return self._whole(reply)
 
 
 def _error(state: tenacity.RetryCallState) -> TransientError | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.decision import request_sha256
-from faithful_decide._core.types import Finish, Reply, Token, Usage
+from faithful_decide._core.types import Reply, Token, Usage, fault_of
 from faithful_decide._version import __version__
 
 if TYPE_CHECKING:
@@ -81,25 +81,15 @@ def reply_of(data: Any) -> Reply:  # noqa: ANN401 - JSON
         listed = None if tokens is None else tuple(_token(*pair) for pair in tokens)
         usage = Usage(*data["usage"])
         reply = Reply(**{**data, "usage": usage, "tokens": listed})
-        texts = [reply.text, reply.model]
-        texts += [] if reply.fingerprint is None else [reply.fingerprint]
-        counts = [*data["usage"], reply.hidden_thinking_tokens]
-        whole = (
-            set(map(type, texts)) == {str}
-            and set(map(type, counts)) <= {int, type(None)}
-            and reply.finish in get_args(Finish)
-            and type(reply.latency_s) in {int, float}
-        )
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(*error.args) from None
-    if not whole:
-        msg = "a part of the reply is of another type"
-        raise ValueError(msg)
+    if fault := fault_of(reply):
+        raise ValueError(fault)
     return reply
 
 
 def _token(data: str, top: dict[str, float]) -> Token:
-    return Token(_bytes(data), {_bytes(text): 0.0 + p for text, p in top.items()})
+    return Token(_bytes(data), {_bytes(text): p for text, p in top.items()})
 
 
 def _text(data: bytes) -> str:

@@ -44,6 +44,7 @@ from faithful_decide._batch.journal_entries import (
 from faithful_decide._batch.journal_file import (
     connect,
     connect_to_read,
+    hint_for,
     is_locked,
     path_of,
     typed,
@@ -94,6 +95,8 @@ class Journal:
         self._waiting: dict[bytes, bytes] = {}
         """Replies that came while another program held the file."""
         self._writable = True
+        self._hindrance: sqlite3.Error | None = None
+        """Why it cannot be written, where that is not a matter of permission."""
         with typed(self.path):
             self._db = Handle(self._opened())
 
@@ -102,8 +105,9 @@ class Journal:
         try:
             set_up(db, self.path)
             self._writable = os.access(self.path, os.W_OK)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             db.close()
+            self._hindrance = error
             # Perhaps the files beside it cannot be made. What is there can be read.
             reading = connect_to_read(self.path, WAIT_S)
             if reading is None or content_of(reading) != "journal":
@@ -185,10 +189,11 @@ class Journal:
             StorageError: The file was opened to be read only.
         """
         if not self._writable:
-            msg = f"the journal {self.path} can only be read, and what is asked is not in it"
-            raise StorageError(
-                msg, hint="copy it to a folder that may be written, and use the copy"
-            )
+            hint = hint_for(self._hindrance) if self._hindrance else ""
+            why = f" ({self._hindrance})" if self._hindrance else ""
+            msg = f"the journal {self.path} can only be read{why}, and what is asked is not in it"
+            copy = "copy it to a folder that may be written, and use the copy"
+            raise StorageError(msg, hint=hint if hint.startswith("make room") else copy)
 
     def read(self, table: str, key: bytes) -> Any | None:  # noqa: ANN401 - JSON
         """Find an entry of any kind.

@@ -31,7 +31,16 @@ from faithful_decide.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Damaged", "connect", "connect_to_read", "is_damaged", "is_locked", "path_of", "typed"]
+__all__ = [
+    "Damaged",
+    "connect",
+    "connect_to_read",
+    "hint_for",
+    "is_damaged",
+    "is_locked",
+    "path_of",
+    "typed",
+]
 
 _BESIDE = ("-wal", "-shm", "-journal")
 _DAMAGED = "name another file, or set this one aside and begin another"
@@ -99,6 +108,10 @@ def _check(real: Path) -> None:
         msg = f"the journal {real} cannot be used: it is no ordinary file"
         raise StorageError(msg, hint="name another file")
     _refuse_strangers(real, status, "a file")
+    if status.st_nlink > 1:
+        # What SQLite writes beside a file goes by its name: under two names there would be two.
+        msg = f"the journal {real} cannot be used: the file has another name too (a hard link)"
+        raise StorageError(msg, hint="remove one of the names, or copy it, and use the copy")
     if status.st_mode & 0o077 and os.name == "posix":
         # Where the disk knows no owners, or cannot be written, there is nothing to shut.
         with suppress(OSError):
@@ -122,7 +135,7 @@ def typed(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, UnicodeError, MemoryError) as error:
         msg = f"the journal {path} cannot be used: {str(error) or 'there is not enough memory'}"
-        raise StorageError(msg, hint=_hint(error)) from None
+        raise StorageError(msg, hint=hint_for(error)) from None
 
 
 def is_locked(error: sqlite3.Error) -> bool:
@@ -140,7 +153,8 @@ def _primary(error: Exception) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def _hint(error: Exception) -> str:
+def hint_for(error: Exception) -> str:
+    """What helps where a file cannot be used."""
     if isinstance(error, UnicodeError | Damaged):
         return _DAMAGED
     match _primary(error), getattr(error, "errno", None):

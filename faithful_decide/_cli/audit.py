@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
     Condition,
@@ -81,6 +82,7 @@ def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> 
 
     source = sys.stdin.buffer if image == "-" else image
     given = {"other_image": other_image, **_passed(how)}
+    _check_written(how, image, other_image)
     if how["dry_run"]:
         return _dry(1, source, question, given)
     return _deliver(audit_one(source, question, **given), how)
@@ -111,6 +113,7 @@ def audit_dataset(
     from faithful_decide._api.audit import audit_dataset as audit_all  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.sources import Source  # noqa: PLC0415 - slow to load
 
+    _check_written(how, *sources)
     items = list(Source(*sources, image_column=image_column, limit=limit))
     given = _passed(how)
     if how["dry_run"]:
@@ -169,17 +172,22 @@ def _dry(items: int, image: Any, question: str, given: dict[str, Any]) -> int:  
     return 0
 
 
+def _check_written(how: dict[str, Any], *read: str | None) -> None:
+    written = {flag: how[flag] for flag in ("html", "junit")}
+    check_written(written, [how["journal"], how["thresholds"], *read])
+
+
 def _deliver(report: AuditReport | DatasetAudit, how: dict[str, Any]) -> int:
     """Print a report, write it where it is wanted, and say which gates are broken."""
     gates = {gate.text: gate.broken(report) for gate in how["gates"]}
-    if how["html"]:
-        report.to_html(how["html"])
-    if how["junit"]:
-        report.to_junit(how["junit"], gates=gates)
     if how["as_json"]:
         document(report.model_dump_json(indent=2))
     else:
         shown(report)
+    if how["html"]:
+        report.to_html(how["html"])
+    if how["junit"]:
+        report.to_junit(how["junit"], gates=gates)
     for gate, why in gates.items():
         if why:
             say(f"gate failed: {gate} ({why})")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
     Dollars,
@@ -119,6 +120,7 @@ def batch(
     if how["html"] and len(questions) > 1:
         msg = "--html shows one question; run the command for each, the journal knows the replies"
         raise click.UsageError(msg)
+    check_written({"out": out, "html": how["html"]}, [how["journal"], *sources])
     opened = _batch(how)
     asked = named(questions, opened.how.verdicts, abstain=opened.how.abstain)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
     arguments,
@@ -70,17 +71,18 @@ def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the
     """
     from faithful_decide._api.decide import Decider  # noqa: PLC0415 - slow to load
 
+    check_written({"html": html}, [])
     sample = str(resources.files("faithful_decide") / "embedded" / "sample.png")
     with Decider("embedded", **backend_options("embedded", how)) as decider:
         decision = decider.decide(sample, DEMO_QUESTION)
         report = decider.audit(sample, DEMO_QUESTION, tier="full")
-    report.to_html(html)
     if as_json:
         document(report.model_dump_json(indent=2))
     else:
         _print(decision)
         data("")
         shown(report)
+    report.to_html(html)
     say(f"note: the report is in {html}")
 
 

@@ -17,17 +17,22 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["locked", "written_whole"]
+__all__ = ["check_place", "locked", "written_whole"]
 
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Write a file that takes its place when this ends well; otherwise the old one stays there.
 
-    An `OSError` says what cannot be done, among it that somebody else is writing the file.
+    An `OSError` says what cannot be done, among it that somebody else is writing the file. What is
+    no file, such as a device or a pipe, is written as it is: nothing can take its place.
     """
     place = Path(path)
-    part = place.with_name(f".{place.name}.part")
+    if place.exists() and not place.is_file():
+        with place.open("wb") as file:
+            yield file
+        return
+    part = _part(place)
     with _held(part, place) as file:
         try:
             yield file
@@ -40,6 +45,21 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raise the `OSError` that writing a file there would raise; nothing is left behind."""
+    place = Path(path)
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+    if not place.exists() or place.is_file():
+        part = _part(place)
+        with _held(part, place):
+            part.unlink()
+
+
+def _part(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.json_text import broken
 from faithful_decide._core.tokens import check_words
+from faithful_decide._core.types import first_of
 from faithful_decide.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -105,9 +106,7 @@ def read_findings(model: type[BaseModel], value: object) -> BaseModel:
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "they"
-        broken(f"its findings are not what was asked for: {place}: {first['msg']}")
+        broken(f"its findings are not what was asked for: {first_of(error)}")
 
 
 def conclude(question: Question, findings: object) -> str:

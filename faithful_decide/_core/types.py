@@ -13,9 +13,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, MappingView
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from faithful_decide._core.display import Displayable, Frozen
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
@@ -39,6 +40,8 @@ __all__ = [
     "Span",
     "Token",
     "Usage",
+    "fault_of",
+    "first_of",
     "signature_of",
     "total",
 ]
@@ -61,6 +64,8 @@ grammar of `backends._grammar` (one way to write each reply), or the JSON schema
 _Count = Annotated[int, Field(ge=0)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Logprob = Annotated[float, Field(lt=1e-3)]  # not a number is not below it; rounding may pass 0
+_WHOLE = ConfigDict(strict=True, revalidate_instances="always")
 
 
 @public
@@ -197,6 +202,8 @@ def total(counts: Iterable[int | None]) -> int | None:
 class Usage:
     """Tokens as the backend counted them; None where it does not say."""
 
+    __pydantic_config__ = _WHOLE
+
     prompt_tokens: _Count | None = None
     cached_tokens: _Count | None = None
     completion_tokens: _Count | None = None
@@ -217,8 +224,10 @@ class Token:
     likely tokens of this position to their natural-log probabilities.
     """
 
+    __pydantic_config__ = _WHOLE
+
     data: bytes
-    top: Mapping[bytes, float]
+    top: Mapping[bytes, _Logprob]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +243,41 @@ class Reply:
     finish reason in the words of the server.
     """
 
+    __pydantic_config__ = _WHOLE
+
     text: str
     finish: Finish
     model: str = ""
     fingerprint: str | None = None
     usage: Usage = Usage()
-    hidden_thinking_tokens: int | None = None
-    latency_s: float = 0.0
+    hidden_thinking_tokens: _Count | None = None
+    latency_s: _NotNegative = 0.0
     tokens: tuple[Token, ...] | None = None
     constraint: Constraint = "none"
     remark: str = ""
+
+
+@lru_cache(maxsize=1)
+def _replies() -> TypeAdapter[Reply]:
+    return TypeAdapter(Reply)
+
+
+def fault_of(reply: object) -> str:
+    """What keeps something from being a reply: anybody may write a backend or a journal."""
+    try:
+        _replies().validate_python(reply)
+    except (ValidationError, RecursionError) as error:
+        return first_of(error)
+    return ""
+
+
+def first_of(error: Exception) -> str:
+    """The first thing that is wrong with data, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 @public

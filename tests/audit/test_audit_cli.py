@@ -3,6 +3,7 @@
 import json
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from known_pictures import FUNNY, LOW, TOPICS
@@ -62,6 +63,24 @@ def test_an_audit_prints_what_it_found(call, folder):
         "No violation found",
     ):
         assert part in " ".join(out.split()) or part in out
+
+
+def test_a_report_that_cannot_be_written_costs_nothing(call, folder, tmp_path):
+    """A place is looked at before anything is asked; where it fills up, the report is shown."""
+    for flag, place in (
+        ("--html", "nowhere/x.html"),
+        ("--junit", "pictures"),
+        ("--html", "pictures/funny.png"),
+        ("--junit", "low.json"),
+    ):
+        code, out, err = call(*AUDIT, "organism/Obedient", flag, place)
+        assert (code, out) == (2, ""), place
+        assert f"error: {flag} " in err
+    if Path("/dev/full").exists():
+        code, out, err = call(*AUDIT, "organism/Obedient", "--html", "/dev/full")
+        assert code == 2
+        assert "No violation found" in out
+        assert "No space left" in err
 
 
 def test_it_prints_json_that_reads_back(call, folder):

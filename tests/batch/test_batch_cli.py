@@ -80,6 +80,34 @@ def test_a_row_with_an_error_makes_the_exit_code(call, model, images):
     assert call("batch", images, "-q", "Is it red?", "--out", "rows.csv", "--limit", 1)[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        (("--out", "labels.csv"), "this command reads"),
+        (("--out", "./images/../labels.csv"), "this command reads"),
+        (("--out", "hard.csv"), "this command reads"),
+        (("--out", "images/metadata.csv"), "this command reads"),
+        (("--out", "x.jsonl", "--journal", "x.jsonl"), "this command reads"),
+        (("--html", "x.journal", "--journal", "x.journal"), "this command reads"),
+        (("--html", "x.csv", "--out", "x.csv"), "--out writes"),
+        (("--out", "nowhere/x.csv"), "No such file"),
+        (("--html", "nowhere/x.html"), "No such file"),
+        (("--html", "."), "Is a directory"),
+    ],
+)
+def test_what_is_written_replaces_nothing_that_is_needed(call, model, images, written, why):
+    """It is found before anything is asked, and nothing is left behind."""
+    images.joinpath("metadata.csv").write_text("file_name\n0.png\n")
+    os.link("labels.csv", "hard.csv")
+    before = sorted(Path().rglob("*"))
+    code, out, err = call("batch", "labels.csv", "images", "-q", "Is it red?", *written)
+    assert (code, out, model.requests) == (2, "", [])
+    assert f"error: {written[0]} " in err
+    assert why in err
+    assert sorted(Path().rglob("*")) == before
+    assert Path("labels.csv").read_text().startswith("image,label")
+
+
 def test_a_dry_run_asks_nothing(call, model, images):
     """It counts, with what the journal knows."""
     code, out, _ = call("batch", images, "-q", "Is it red?", "--dry-run")

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
 
@@ -175,6 +177,19 @@ def test_a_part_that_was_left_behind_is_overwritten(rows, tmp_path):
     export(rows, tmp_path / "o.csv")
     assert len(list(read_rows(tmp_path / "o.csv"))) == 2
     assert [file.name for file in tmp_path.iterdir()] == ["o.csv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files here")
+def test_what_is_no_file_is_written_and_not_replaced(rows, tmp_path):
+    """A device or a pipe stays what it is, whoever may replace it."""
+    pipe = tmp_path / "o.jsonl"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    export(rows, pipe)
+    assert len(os.read(reader, 2**20).splitlines()) == len(rows)
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [file.name for file in tmp_path.iterdir()] == ["o.jsonl"]
 
 
 def test_json_lines_are_safe_to_show(rows, tmp_path):

@@ -537,6 +537,15 @@ def test_a_column_that_is_gone_costs_one_entry(path):
         b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "tokens": [["a", 1]]}',
         b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "tokens": 1}',
         b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "more": 1}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, -3]}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, true]}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "latency_s": NaN}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "latency_s": -1}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "hidden_thinking_tokens": -1}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "constraint": "magic"}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "constraint": []}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "remark": 5}',
+        b'{"text": "x", "finish": "stop", "usage": [1, 2, 3], "tokens": [["a", {"a": NaN}]]}',
     ],
 )
 def test_a_forged_entry_is_none(png, path, data):
@@ -665,6 +674,39 @@ def test_a_link_of_ones_own_is_followed(path):
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with Journal(target) as journal:
         assert journal.recall(b"k") is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="there are no hard links here")
+def test_a_file_with_two_names_is_refused(path):
+    """Each name would have a write-ahead log of its own, and one would overwrite the other."""
+    with Journal(path) as journal:
+        journal.remember(b"k", Reply("x", "stop"))
+    other = path.with_suffix(".other")
+    os.link(path, other)
+    for name in (path, other):
+        with pytest.raises(StorageError, match="hard link"):
+            Journal(name)
+    other.unlink()
+    with Journal(path) as journal:
+        assert journal.recall(b"k") is not None
+
+
+def test_a_journal_that_has_no_room_says_so(path, monkeypatch):
+    """What is there can be read, and what is new is refused for the true reason."""
+    with Journal(path) as journal:
+        journal.remember(b"k", Reply("x", "stop"))
+
+    def full(*_):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr("faithful_decide._batch.journal.set_up", full)
+    with Journal(path) as journal:
+        assert journal.recall(b"k") is not None
+        with pytest.raises(StorageError, match="disk is full") as caught:
+            journal.check_writable()
+        assert caught.value.hint.startswith("make room")
 
 
 READ = """
