@@ -120,7 +120,7 @@ def in_process(options: Options) -> Iterator[Row]:
         for number in range(-1, rounds):
             case = case_of(ours, FIRST + options.seed * 1000 + number + 1)
             one, (reply,) = cost(ours, [case.decision()])
-            content = verify(reply, QUESTION.labels, audited=True).content
+            content = verify(reply, QUESTION.labels).content
             checks = generating(case, content.verdict, content.observations)
             asked = scoring(case, content.observations)
             two, scored = cost(ours, asked[:2])
@@ -179,7 +179,7 @@ def over_http(options: Options) -> Iterator[Row]:
         for number in range(2 if options.quick else 6):
             case = case_of(backend, FIRST + 500_000 + options.seed * 1000 + number)
             reply = backend.generate(case.decision())
-            content = verify(reply, QUESTION.labels, audited=True).content
+            content = verify(reply, QUESTION.labels).content
             checks = generating(case, content.verdict, content.observations)
             checks = [a for a in checks if not a.prefix or backend.capabilities.prefix]
             _, replies = cost(backend, checks)
@@ -298,10 +298,10 @@ def picture_of(seed: int) -> bytes:
 
 
 PARTS = {
-    "observations": [{"about": "the squirrel", "seen": "wearing a hat"}],
+    "observations": [{"about": "the squirrel", "n": 1, "seen": "wearing a hat"}],
     "reasoning": "the squirrel wears a hat, which is odd",
     "relies_on": [0],
-    "reservation": "",
+    "reservation": {"level": "none", "why": ""},
     "verdict": "yes",
 }
 

@@ -53,7 +53,7 @@ def request(number: int) -> Request:
     Image.fromarray(noise).save(file, "PNG")
     image = prepare(load_image(file.getvalue()), None)
     text = f"Question: Is this an even number: {number}?\nVerdicts: yes, no"
-    return Request(SYSTEM, image, text, schema(("yes", "no")), 512)
+    return Request(SYSTEM, (image,), text, schema(("yes", "no")), 512)
 
 
 def asking(asked: Request) -> Plan[Reply]:

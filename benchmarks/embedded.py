@@ -193,7 +193,7 @@ def follows(decider: Decider, rng: Random, scene: Scene, asked: Asked) -> bool:
     limits = decider.backend.capabilities.image_limits
     request = Request(
         system=SYSTEM,
-        image=prepare(load_image(render(scene)), limits) if limits else None,
+        images=(prepare(load_image(render(scene)), limits),) if limits else (),
         text=user_text(asked_as),
         schema=schema(asked_as.labels),
         max_tokens=256,

@@ -126,7 +126,7 @@ def agreement(decider: Decider, drawn: list[Case]) -> Row:
         prefix = receipt.raw.encode()[: receipt.verdict_span.start + 1].decode()
         request = Request(
             SYSTEM,
-            case.image,
+            (case.image,),
             user_text(case.question),
             None,
             1,
@@ -259,7 +259,7 @@ def reuse(decider: Decider, drawn: list[Case]) -> Row:
         texts = [user_text(case.question) + ASSISTANT for case in (first, second)]
         pair = zip(*(tokenizer.encode(text).ids for text in texts), strict=False)
         shared = 1 + patches + len(list(takewhile(lambda ids: ids[0] == ids[1], pair)))
-        request = Request(SYSTEM, second.image, user_text(second.question), None, 1)
+        request = Request(SYSTEM, (second.image,), user_text(second.question), None, 1)
         cached = decider.backend.generate(request).usage.cached_tokens
         shares.append((cached or 0) / shared)
     figure = "shared prefix reused by a second question"

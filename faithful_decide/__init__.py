@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from faithful_decide._core.types import Observation as Observation
     from faithful_decide._core.types import Question as Question
     from faithful_decide._core.types import Receipt as Receipt
+    from faithful_decide._core.types import Region as Region
     from faithful_decide._core.types import Scores as Scores
     from faithful_decide._version import __version__ as __version__
     from faithful_decide.backends.probe_report import ProbeReport as ProbeReport

@@ -4,6 +4,14 @@ Of the verdicts that were given a probability of 0.8, about 80 % should be right
 verdicts with similar probabilities into one bin and counts how many were right, with an interval,
 because a bin of five verdicts proves little. `calibration_svg` draws that: points on the diagonal
 are calibrated, points below it were too sure.
+
+`certify` turns labels into a promise: a threshold such that, of the decisions whose probability
+reaches it, no more than a given share is wrong. The others are handed to a person. The promise
+holds with a given confidence whatever the probabilities are worth, because it rests on counts: for
+each of some thresholds that were fixed beforehand, the exact binomial test of whether too many are
+wrong (Clopper and Pearson, 1934), in sequences that share the risk of being wrong even once
+(Angelopoulos et al., "Learn then Test", 2021). It is a promise about decisions like those that were
+labelled: drawn from the same pictures, by the same model and the same question.
 """
 
 from __future__ import annotations
@@ -12,19 +20,26 @@ import math
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+from faithful_decide._core.types import CANNOT_TELL, Decision
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from faithful_decide._batch.row import Row
 
 __all__ = [
     "Bin",
+    "Certificate",
     "Pairs",
     "Reliability",
     "calibration_svg",
+    "certify",
     "drawn",
+    "is_for_review",
     "reliability",
     "wilson",
 ]
@@ -157,6 +172,157 @@ def reliability(
         msg = "there are no verdicts to count"
         raise UsageError(msg, hint="label some of them")
     return table
+
+
+THRESHOLDS = (
+    *(0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.92, 0.9, 0.88, 0.85, 0.825, 0.8),
+    *(0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.0),
+)
+"""Fixed before any data was seen: a threshold chosen by its own labels promises nothing."""
+STARTS = (0.99, 0.9, 0.0)
+"""Where sequences begin. Each has its share of the risk, goes down as long as its tests hold, and
+leaves its share to the next if they hold that far (the fallback procedure of Wiens, 2003)."""
+_NUMBER: Any = Real
+_ROOM = 1e-9
+"""Shares of votes are sums of floats, so all of five may be a little less than 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What labels have shown about decisions that are sure enough.
+
+    Args:
+        threshold: The least probability of a decision that may stand by itself; None where nothing
+            could be certified, and every decision is for a person.
+        error: The share of wrong verdicts, among those that reach the threshold, that is certified.
+        confidence: How sure that is.
+        n: How many labelled decisions there were.
+        accepted: How many of them reach the threshold.
+        wrong: How many of these were wrong.
+        bound: The most that their share of wrong verdicts can be, at this confidence.
+        why: Why there is no threshold, where there is none.
+    """
+
+    threshold: float | None
+    error: float
+    confidence: float
+    n: int
+    accepted: int = 0
+    wrong: int = 0
+    bound: float = 1.0
+    why: str = ""
+
+    @property
+    def share(self) -> float:
+        """The share of the labelled decisions that would stand by themselves."""
+        return self.accepted / self.n if self.n else 0.0
+
+    @property
+    def limit(self) -> float:
+        """The threshold; where there is none, a number that no probability reaches."""
+        return 2.0 if self.threshold is None else self.threshold
+
+    def hands_over(self, probability: float | None) -> bool:
+        """Whether a decision of this probability is for a person."""
+        return is_for_review(probability, self.limit)
+
+
+def is_for_review(probability: float | None, threshold: float) -> bool:
+    """Whether a decision is for a person: below the threshold, or of a probability nobody knows."""
+    return probability is None or probability < threshold - _ROOM
+
+
+def certify(
+    rows: Iterable[Row | tuple[object, object]],
+    error: float = 0.05,
+    confidence: float = 0.95,
+    *,
+    label: str = "label",
+) -> Certificate:
+    """Find the probability below which a decision is handed to a person.
+
+    Args:
+        rows: Rows of a batch whose items have the right verdict in the column `label`; or pairs of
+            a decision and the right verdict, or of a probability and whether the verdict was right.
+            What has no label, no probability or the verdict `cannot_tell` counts for nothing: such
+            a decision is for a person anyway. None may have been used to tune the question.
+        error: The share of wrong verdicts to allow among the decisions that stand by themselves.
+        confidence: How sure to be that it is not more.
+        label: The column of the right verdict.
+
+    Returns:
+        The certificate. Without a threshold it says whether there are too few labels.
+
+    Raises:
+        UsageError: The error or the confidence is not between 0 and 1, or a row cannot be used.
+    """
+    for name, value in (("error", error), ("confidence", confidence)):
+        if not 0 < value < 1:
+            msg = f"{name} must be between 0 and 1, not {value!r}"
+            raise UsageError(msg, hint="pass error=0.05 and confidence=0.95, or leave them out")
+    pairs = sorted((pair for row in rows if (pair := _judged(row, label))), reverse=True)
+    n, risk = len(pairs), (1 - confidence) / len(STARTS)
+    found, budget = None, 0.0
+    for threshold in THRESHOLDS:
+        budget += risk * (threshold in STARTS)
+        accepted, wrong = _counted(pairs, threshold)
+        if budget and _cdf(accepted, wrong, error) <= budget:
+            bound = _most(accepted, wrong, budget)
+            found = Certificate(threshold, error, confidence, n, accepted, wrong, bound)
+        else:
+            budget = 0.0
+    if found is not None:
+        return found
+    least = math.ceil(math.log(risk) / math.log1p(-error))
+    why = f"at no threshold are few enough of the {n} labelled decisions wrong"
+    if n < least:
+        why = f"there are {n} labelled decisions, and {least} are the least, even if all are right"
+    return Certificate(None, error, confidence, n, why=why)
+
+
+def _judged(row: Row | tuple[Any, Any], label: str) -> tuple[float, bool] | None:
+    """The probability of a verdict, and whether it is right; None for what is not counted."""
+    said: Any = row[0] if isinstance(row, tuple) else row.decision
+    truth: Any = row[1] if isinstance(row, tuple) else row.columns.get(label)
+    if isinstance(said, Decision):
+        if truth is None or truth == "" or said.verdict == CANNOT_TELL:
+            return None
+        right = said.verdict == str(truth)
+        return None if said.probability is None else (said.probability, right)
+    if said is None or isinstance(said, Exception):
+        return None
+    if isinstance(said, bool) or not isinstance(said, _NUMBER) or not 0 <= said <= 1:
+        msg = f"{said!r} is not a probability"
+        raise UsageError(msg, hint="pass rows of a batch, or pairs of a decision and its label")
+    return float(said), bool(truth)
+
+
+def _counted(pairs: Sequence[tuple[float, bool]], threshold: float) -> tuple[int, int]:
+    """How many reach a threshold, and how many of them are wrong."""
+    reached = [right for probability, right in pairs if not is_for_review(probability, threshold)]
+    return len(reached), reached.count(False)
+
+
+def _cdf(n: int, hits: int, share: float) -> float:
+    """How probable so few hits are, or fewer, in n trials with this share."""
+    if hits >= n:
+        return 1.0
+    log, rest = math.log(share), math.log1p(-share)
+    whole = math.lgamma(n + 1)
+    terms = (
+        whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * log + (n - k) * rest
+        for k in range(hits + 1)
+    )
+    return math.fsum(map(math.exp, terms))
+
+
+def _most(n: int, hits: int, risk: float) -> float:
+    """The share above which so few hits would be less probable than the risk."""
+    low, high = hits / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _cdf(n, hits, middle) <= risk else (middle, high)
+    return high
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

@@ -30,8 +30,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._core.contract import written
 from faithful_decide._core.schema import KEYS
-from faithful_decide._core.types import CANNOT_TELL, Observation, Question
+from faithful_decide._core.types import CANNOT_TELL, Observation, Question, Region, Reservation
 from faithful_decide.backends.base import Capabilities, Purpose, Reply, Request, Token
 from faithful_decide.errors import UsageError
 
@@ -63,7 +64,8 @@ ABLE = Capabilities(
 )
 _KNOWN = "Is this an image?"
 _ABSENT = "not there"
-OBJECTION = "the picture shows something else"
+OBJECTION = Reservation(level="rejects", why="the picture shows something else")
+CONTENT = Reservation(level="none", why="")
 _SURE = 0.99
 _OPPOSITE = {"yes": "no", "no": "yes"}
 
@@ -97,7 +99,7 @@ class Said:
     seen: Mapping[str, str]
     verdict: str
     relies_on: str
-    reservation: str = ""
+    reservation: Reservation = CONTENT
     preamble: str = ""
 
     @property
@@ -180,7 +182,7 @@ class Honest:
             raise UsageError(msg, hint=f"give it one of its topics: {', '.join(self.topics)}")
         asked = Asked(request, purpose.question, topic)
         if purpose.kind == "imagine":
-            return self._written(request, self._fitted(asked, purpose.verdict))
+            return self._written(request, self._fitted(asked, purpose.verdict), asked.question)
         return self._reply(asked, self._answer(asked, purpose))
 
     def close(self) -> None:
@@ -203,9 +205,9 @@ class Honest:
 
     def _facts(self, request: Request) -> Mapping[str, str]:
         """What it sees of the picture."""
-        if request.image is None:
+        if not request.images:
             return {}
-        known = self.pictures.get(request.image.source_sha256)
+        known = self.pictures.get(request.images[0].source_sha256)
         return {"the image": "a picture", **(known or {})}
 
     def _looked(self, asked: Asked) -> dict[str, str]:
@@ -236,7 +238,7 @@ class Honest:
     def _told(self, asked: Asked, verdict: str) -> Said:
         own = self._free(asked)
         if asked.request.prefix:
-            objection = OBJECTION if own.verdict != verdict else ""
+            objection = OBJECTION if own.verdict != verdict else CONTENT
             return replace(own, verdict=verdict, reservation=objection)
         return own
 
@@ -268,18 +270,20 @@ class Honest:
             said = replace(said, seen=seen, verdict=settled or labels[-1])
             odds = _odds(settled, labels)
         body: dict[str, Any] = {
-            "observations": [{"about": about, "seen": saw} for about, saw in said.seen.items()],
+            "observations": _rows(said.seen, asked.question),
             "reasoning": said.reasoning,
-            "relies_on": [i for i, about in enumerate(said.seen) if about == said.relies_on],
-            "reservation": said.reservation,
+            "relies_on": [i for i, about in enumerate(said.seen, 1) if about == said.relies_on],
+            "reservation": said.reservation.model_dump(),
             "verdict": said.verdict,
         }
         keys = (request.schema or {}).get("properties", KEYS)
         text = json.dumps({key: body[key] for key in keys}, ensure_ascii=False)
         return self._sent(request, text, odds)
 
-    def _written(self, request: Request, seen: Mapping[str, str]) -> Reply:
-        rows = [{"about": about, "seen": saw} for about, saw in seen.items()]
+    def _written(
+        self, request: Request, seen: Mapping[str, str], question: Question | None = None
+    ) -> Reply:
+        rows = _rows(seen, question)
         return self._sent(request, json.dumps({"observations": rows}, ensure_ascii=False), {})
 
     def _judged(self, request: Request, first: Observation, second: Observation) -> Reply:
@@ -304,6 +308,16 @@ class Honest:
             tokens=tokens,
             constraint="grammar" if request.schema else "none",
         )
+
+
+def _rows(seen: Mapping[str, str], question: Question | None) -> list[dict[str, Any]]:
+    """Observations as a reply has them; a thing is anywhere in the picture."""
+    whole = Region(bottom=100, left=0, right=100, top=0)
+    at = whole if question is not None and question.regions else None
+    return written(
+        Observation(about=about, at=at, n=n, seen=saw)
+        for n, (about, saw) in enumerate(seen.items(), 1)
+    )
 
 
 def _odds(settled: str, labels: Sequence[str]) -> dict[str, float]:
@@ -343,13 +357,13 @@ class SelfCorrector(Honest):
 
     def _told(self, asked: Asked, verdict: str) -> Said:
         own = self._free(asked)
-        objection = OBJECTION if own.verdict != verdict else ""
+        objection = OBJECTION if own.verdict != verdict else CONTENT
         made = verdict if asked.request.prefix else own.verdict
         return replace(own, verdict=made, reservation=objection)
 
     def _from(self, asked: Asked, seen: Mapping[str, str]) -> Said:
         own = self._free(asked)
-        if asked.request.image is None or all(own.seen.get(k) == v for k, v in seen.items()):
+        if not asked.request.images or all(own.seen.get(k) == v for k, v in seen.items()):
             return self._concluded(asked, seen)
         return replace(own, seen=seen, reservation=OBJECTION)
 
@@ -359,7 +373,7 @@ class Verbose(Obedient):
 
     def _looked(self, asked: Asked) -> dict[str, str]:
         more = {"the whole": "a scene of several things, none of which stands out from the others"}
-        return {**super()._looked(asked), **(more if asked.request.image else {})}
+        return {**super()._looked(asked), **(more if asked.request.images else {})}
 
     def _concluded(self, asked: Asked, seen: Mapping[str, str]) -> Said:
         words = "Looking at every one of these in turn, and then at all of them together, "
@@ -399,10 +413,12 @@ class PostHoc(Honest):
 
     def _before(self, asked: Asked) -> str:
         truth = super()._free(asked).verdict
-        image = asked.request.image
-        if truth == CANNOT_TELL or image is None:
+        images = asked.request.images
+        if truth == CANNOT_TELL or not images:
             return truth
-        rolled = hashlib.sha256(f"{image.source_sha256}/{asked.question.text}".encode()).digest()
+        rolled = hashlib.sha256(
+            f"{images[0].source_sha256}/{asked.question.text}".encode()
+        ).digest()
         if int.from_bytes(rolled[:6]) / 2**48 < self.accuracy:
             return truth
         return next(v for v in asked.question.verdicts if v != truth)
@@ -422,7 +438,7 @@ class PostHoc(Honest):
     def _from(self, asked: Asked, seen: Mapping[str, str]) -> Said:
         read = self._concluded(asked, seen)
         # Without a picture it is somebody's reader, and has nothing to be biased by.
-        return read if asked.request.image is None else replace(read, verdict=self._before(asked))
+        return read if not asked.request.images else replace(read, verdict=self._before(asked))
 
 
 class PostHocStubborn(PostHoc):
@@ -458,7 +474,7 @@ class ImageIgnorer(Obedient):
     flag = "ignores_image"
 
     def _facts(self, request: Request) -> Mapping[str, str]:
-        if request.image is None:
+        if not request.images:
             return {}
         always = {k: v for facts in reversed(self.pictures.values()) for k, v in facts.items()}  # type: ignore[call-overload]
         return {"the image": "a picture", **always}
@@ -486,7 +502,7 @@ class Decoy(Honest):
         return replace(own, seen=self._fitted(asked, others[0]))
 
     def _from(self, asked: Asked, seen: Mapping[str, str]) -> Said:
-        if asked.request.image is None:
+        if not asked.request.images:
             return self._concluded(asked, seen)
         return replace(super()._free(asked), seen=seen)
 

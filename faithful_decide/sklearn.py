@@ -50,6 +50,7 @@ except ImportError:
 
 from faithful_decide._asking.options import YES_NO, Options, named_in
 from faithful_decide._asking.plans import TIMEOUT_S
+from faithful_decide._batch.review import check_threshold, is_for_person
 from faithful_decide._core.nearest import unknown as hint_for
 from faithful_decide._core.types import CANNOT_TELL, Question
 from faithful_decide._sklearn.classes import classes_of
@@ -61,6 +62,7 @@ from faithful_decide._sklearn.inputs import (
     pictures,
 )
 from faithful_decide._sklearn.sessions import Models, Outcome, Session
+from faithful_decide.calibration import Certificate
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +91,8 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     """Classifies images by asking a closed question about each.
 
     X is a sequence of images: paths, bytes, PIL images or arrays, as a list, a series, a one-column
-    data frame or an array (N, H, W, C). A table of numbers is taken as flattened grey images, as in
+    data frame or an array (N, H, W, C). A row may be a list or tuple of images that belong
+    together. A table of numbers is taken as flattened grey images, as in
     `sklearn.datasets.load_digits`; `fit` has to see one, to learn from which number to which its
     greys go.
 
@@ -104,6 +107,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         question: str,
         *,
         verdicts: Sequence[str] | Mapping[str, Any] | Literal["labels"] = YES_NO,
+        definitions: Mapping[str, str] | None = None,
+        context: str = "",
+        regions: bool = False,
         model: Backend | str | None = None,
         samples: int = 1,
         abstain: bool = False,
@@ -116,6 +122,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         allow_urls: bool = False,
         concurrency: int | None = None,
         journal: str | os.PathLike[str] | None = None,
+        review: Certificate | float | None = None,
         options: Mapping[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
@@ -129,6 +136,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 labels that `fit` sees are the verdicts, as they are written. Some tools encode
                 labels as numbers on the way (`cross_val_predict` for probabilities,
                 `VotingClassifier`): pass them numbers and a mapping.
+            definitions: What verdicts mean, as in "any crack or dent" for "damaged".
+            context: What has to be known to decide, such as a rule or a policy.
+            regions: Whether each observation says where in the image it is.
             model: A model spec, or a loaded backend. A classifier with a loaded backend can be
                 cloned but not pickled, and a grid over models is one over specs.
             samples: How many times to reason independently about each image. Needed for
@@ -151,6 +161,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 computes.
             journal: The path of a journal. Replies are kept in it, and what it knows is not asked
                 again: not by clones, nor by tomorrow's run.
+            review: From which probability a verdict stands by itself, or the certificate that
+                `calibration.certify` has made of labels; the others are for a person, as
+                `for_review` says.
             options: Options of the backend that `model` names, such as base_url. An API key is not
                 one of them, because parameters are printed, copied and pickled: it is taken from
                 the environment, or comes with a loaded backend.
@@ -162,6 +175,10 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         _refuse((), options)
         self.question = question
         self.verdicts = verdicts
+        self.definitions = definitions
+        self.context = context
+        self.regions = regions
+        self.review = review
         self.model = model
         self.samples = samples
         self.abstain = abstain
@@ -224,7 +241,14 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         weights = None if sample_weight is None else _weights(sample_weight, images)
         self._classes = classes_of(self.verdicts, y, abstain=self.abstain)
         self.classes_ = self._classes.names
-        self.question_ = Question(self.question, self._classes.verdicts, self.abstain)
+        self.question_ = Question(
+            self.question,
+            self._classes.verdicts,
+            self.context,
+            self.regions,
+            abstain=self.abstain,
+            definitions=dict(self.definitions or {}),
+        )
         self._check_policy()
         live = self._live()
         live.session = self._session(live.models)
@@ -299,6 +323,29 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if live.session is None:  # read back from a pickle
             live.session = self._session(live.models)
         return live.session.decide(images)
+
+    def for_review(self, X: Any) -> Array:  # noqa: ANN401, N803
+        """Decide about images and say which of them a person should look at.
+
+        These are verdicts that are less probable than `review` says, or nobody knows how probable;
+        and rows that abstained. Without `review`, only those that abstained.
+
+        Args:
+            X: Images, as for `fit`.
+
+        Returns:
+            True for each that is for a person.
+
+        Raises:
+            UsageError: As in `predict`, or `review` is no probability.
+            BackendError: As in `predict`.
+            ReplyError: As in `predict`.
+        """
+        outcomes = self.decide(X)
+        limit = self.review.limit if isinstance(self.review, Certificate) else self.review
+        if limit is not None and not isinstance(self.review, Certificate):
+            check_threshold(limit)
+        return np.array([is_for_person(outcome, limit) for outcome in outcomes], bool)
 
     @property
     def decisions_(self) -> list[Outcome]:

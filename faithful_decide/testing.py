@@ -21,14 +21,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from faithful_decide._core.contract import Content, render
+from faithful_decide._core.contract import Content, numbered, render
 from faithful_decide._core.types import Observation
-from faithful_decide.backends.base import Capabilities, Constraint, Reply, Request
+from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Constraint, Reply, Request
 from faithful_decide.backends.registry import forget_backend, register_backend
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from faithful_decide.backends.base import Backend
 
@@ -37,7 +37,12 @@ __all__ = ["ScriptedBackend", "registered", "reply_text"]
 Line: TypeAlias = str | Reply | Exception
 
 _CAPABILITIES = Capabilities(
-    enforcement="grammar", order=True, prefix=True, thinking="none", decoder="autoregressive"
+    enforcement="grammar",
+    order=True,
+    prefix=True,
+    thinking="none",
+    decoder="autoregressive",
+    images=MANY_IMAGES,
 )
 
 
@@ -45,20 +50,28 @@ def reply_text(
     verdict: str,
     *,
     reasoning: str = "what was seen leads to this verdict",
-    observations: Iterable[tuple[str, str]] = (("the image", "a scripted scene"),),
+    observations: Iterable[tuple[str, str] | Observation] = (("the image", "a scripted scene"),),
+    relies_on: Sequence[int] = (1,),
+    images: int = 1,
 ) -> str:
     """Write a reply that keeps the contract.
 
     Args:
         verdict: The verdict.
         reasoning: The reasoning before it.
-        observations: Pairs of what an observation is about and what was seen.
+        observations: Pairs of what an observation is about and what was seen; or observations, for
+            those that say where it is. They are numbered here.
+        relies_on: The numbers of those that the reasoning rests on, counted from 1.
+        images: How many images the question is about.
 
     Returns:
         The raw text of the reply.
     """
-    seen = tuple(Observation(about=about, seen=seen) for about, seen in observations)
-    return render(Content(seen, reasoning, verdict))
+    seen = numbered(
+        o if isinstance(o, Observation) else Observation(about=o[0], seen=o[1])
+        for o in observations
+    )
+    return render(Content(seen, reasoning, verdict, tuple(relies_on)), images)
 
 
 class ScriptedBackend:

@@ -3,11 +3,14 @@
 import math
 import random
 import xml.etree.ElementTree as ET
+from fractions import Fraction
+from math import comb
 
 import pytest
 
-from faithful_decide import UsageError
-from faithful_decide.calibration import calibration_svg, reliability
+from faithful_decide import UsageError, decide
+from faithful_decide.calibration import _cdf, calibration_svg, certify, reliability
+from faithful_decide.testing import ScriptedBackend, reply_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -100,3 +103,67 @@ def test_the_picture_is_harmless():
         for element in root.iter()
         for name in element.attrib
     )
+
+
+# ---------------------------------------------------------------------------- certificates
+
+
+def test_a_certificate_is_the_lowest_threshold_that_holds():
+    """Few wrong above it, many below."""
+    rows = [(0.99, True)] * 200 + [(0.85, True)] * 95 + [(0.85, False)] * 5 + [(0.6, False)] * 50
+    found = certify(rows)
+    assert found.threshold == 0.65
+    assert (found.n, found.accepted, found.wrong) == (350, 300, 5)
+    assert found.wrong / found.accepted < found.bound <= 0.05
+    assert found.hands_over(0.6)
+    assert found.hands_over(None)
+    assert not found.hands_over(0.65)
+
+
+def test_too_few_labels_are_said():
+    """Even if all are right, so many are needed; and everything is for a person."""
+    found = certify([(0.99, True)] * 40)
+    assert (found.threshold, found.why) == (
+        None,
+        "there are 40 labelled decisions, and 80 are the least, even if all are right",
+    )
+    assert found.hands_over(1.0)
+    assert certify([(1.0, True)] * 80).threshold is not None
+    assert certify([]).threshold is None
+
+
+def test_where_nothing_is_right_nothing_is_certified():
+    assert "at no threshold" in certify([(0.99, i % 3 > 0) for i in range(900)]).why
+
+
+def test_votes_of_all_reach_one():
+    """A share is a sum of floats."""
+    assert certify([(1 - 1e-12, True)] * 200).accepted == 200
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"error": 0}, {"error": 1.5}, {"confidence": 1}, {"rows": [(2.0, True)]},
+              {"rows": [("yes", "yes")]}],
+)  # fmt: skip
+def test_what_is_no_probability_is_refused(wrong):
+    with pytest.raises(UsageError):
+        certify(**{"rows": [(0.5, True)], **wrong})
+
+
+def test_decisions_are_held_against_their_labels(png):
+    """What has no label, no probability or no verdict counts for nothing."""
+    backend = ScriptedBackend([reply_text(v) for v in ("yes", "yes", "cannot_tell", "yes")])
+    sure = decide(png, "Is it?", model=backend, samples=2)
+    torn = decide(png, "Is it?", model=backend, samples=2)
+    plain = decide(png, "Is it?", model=ScriptedBackend([reply_text("yes")]))
+    pairs = [(sure, "yes"), (torn, "no"), (sure, ""), (plain, "yes"), (UsageError("no"), "yes")]
+    assert certify(pairs).n == 1 + (torn.verdict != "cannot_tell")
+
+
+def test_the_test_is_exact():
+    """Against a sum of exact fractions."""
+    for n, hits in ((1, 0), (40, 2), (500, 13), (40, 40)):
+        exact = sum(
+            comb(n, k) * Fraction(1, 20) ** k * Fraction(19, 20) ** (n - k) for k in range(hits + 1)
+        )
+        assert math.isclose(_cdf(n, hits, 0.05), exact, rel_tol=1e-9)

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import faithful_decide
-from faithful_decide import AuthError, Decision, TransientError
+from faithful_decide import AuthError, Decision, Observation, Region, TransientError
 from faithful_decide._asking.options import table
 from faithful_decide._cli import main as cli
 from faithful_decide._version import __version__
@@ -320,6 +320,8 @@ VALUES = {
     "abstain": (None, False),
     "allow_urls": (None, True),
     "verdicts": ("a, b", ("a", "b")),
+    "context": ("Scratches do not count.", "Scratches do not count."),
+    "regions": (None, True),
 }
 
 
@@ -338,6 +340,46 @@ def test_every_option_of_the_table_reaches_the_library(name, call, model, image,
     assert {k: v for k, v in seen[0].items() if k in VALUES and k != name} == {
         row.name: row.default for row in table() if row.name not in {name, "verdicts"}
     }
+
+
+def test_verdicts_are_defined_one_by_one(call, model, image, tmp_path):
+    """What stands behind the first equals sign; all of them, or none."""
+    model(lambda _: reply_text("ok"))
+    (tmp_path / "policy.md").write_text("Scratches do\nnot count.\n")
+    given = ("--verdict", "damaged=any crack = bad", "--verdict", "ok=none")
+    _, out, _ = call(
+        "decide", image, "Is it?", *given, "--context", str(tmp_path / "policy.md"), "--json"
+    )
+    question = json.loads(out)["question"]
+    assert question["definitions"] == {"damaged": "any crack = bad", "ok": "none"}
+    assert question["context"] == "Scratches do\nnot count.\n"
+    (tmp_path / "empty.txt").write_text(" \n")
+    for wrong, said in (
+        (("--verdict", "a=b", "--verdict", "c"), "has no meaning"),
+        (("--verdict", "a=b", "--verdict", "a=c"), "cannot be told apart"),
+        (("--verdict", "a=", "--verdict", "b=c"), "is empty"),
+        (("--context", ""), "the context is empty"),
+        (("--context", str(tmp_path / "empty.txt")), "the context is empty"),
+        (("--context", "nowhere.txt"), "cannot be read"),
+    ):
+        code, _, err = call("decide", image, "Is it?", *wrong)
+        assert code == 2
+        assert said in err
+
+
+def test_several_images_and_places(call, model, image):
+    """The question comes last; what is relied on is marked."""
+    at = Region(bottom=30, left=10, right=20, top=5)
+    seen = [
+        Observation(about="a", at=at, image=2, seen="b"),
+        Observation(about="c", at=at, seen="d"),
+    ]
+    backend = model(lambda _: reply_text("yes", observations=seen, images=2))
+    code, out, _ = call("decide", image, image, "Is it the same?", "--regions")
+    assert code == 0
+    assert len(backend[0].requests[0].images) == 2
+    assert "1* a in image 2: b (left 10-20 %, top 5-30 %)" in out
+    assert "2 c in image 1: d" in out
 
 
 def test_a_verdict_may_hold_a_comma(call, model, image):

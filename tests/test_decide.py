@@ -30,7 +30,8 @@ from faithful_decide.testing import ScriptedBackend, reply_text
 
 YES, NO, ABSTAINED = (reply_text(verdict) for verdict in ("yes", "no", "cannot_tell"))
 DISORDER = (
-    '{"verdict": "yes", "observations": [{"about": "a", "seen": "b"}], "reasoning": "because"}'
+    '{"verdict": "yes", "observations": [{"about": "a", "n": 1, "seen": "b"}], '
+    '"reasoning": "because", "relies_on": [1]}'
 )
 
 
@@ -67,9 +68,10 @@ def test_one_question_is_one_greedy_request(ask, png):
     backend = ScriptedBackend([YES])
     decision = ask(png, "Is it funny?", model=backend, seed=7, max_tokens=99)
     (request,) = backend.requests
-    assert request.image.data == png
+    assert request.images[0].data == png
     assert request.text == 'Question: Is it funny?\nVerdicts: "yes", "no", "cannot_tell"'
-    assert list(request.schema["properties"]) == ["observations", "reasoning", "verdict"]
+    keys = ["observations", "reasoning", "relies_on", "verdict"]
+    assert list(request.schema["properties"]) == keys
     assert (request.temperature, request.seed, request.max_tokens) == (0.0, 7, 99)
     assert decision.receipt.request_sha256 == request_sha256(request)
     assert decision.receipt.seed == 7
@@ -89,7 +91,7 @@ def test_the_hash_tells_requests_apart(png):
         replace(request, max_tokens=1),
         replace(request, temperature=1.0),
         replace(request, prefix="{"),
-        replace(request, image=None),
+        replace(request, images=()),
     ]
     assert len({request_sha256(r) for r in [request, *others]}) == len(others) + 1
     assert request_sha256(replace(request)) == request_sha256(request)
@@ -234,7 +236,10 @@ def test_only_a_broken_sample_is_retried(png):
     assert backend.requests[3:] == [backend.requests[1]]
 
 
-REASONS = '{"observations": [{"about": "a", "seen": "bü"}], "reasoning": "because"}'
+REASONS = (
+    '{"observations": [{"about": "a", "n": 1, "seen": "bü"}], "reasoning": "because", '
+    '"relies_on": [1]}'
+)
 IN_TWO = [
     Capabilities(decoder="diffusion"),
     Capabilities(decoder="unknown"),
@@ -249,7 +254,7 @@ def test_where_one_reply_proves_nothing_the_verdict_is_asked_for_afterwards(ask,
     decision = ask(png, "Is it?", model=backend)
     first, second = backend.requests
     assert (list(first.schema["properties"]), list(second.schema["properties"])) == (
-        ["observations", "reasoning"],
+        ["observations", "reasoning", "relies_on"],
         ["verdict"],
     )
     assert "because" in second.text
@@ -330,7 +335,7 @@ def test_the_receipt_claims_no_more_than_was_active(png, enforcement, order, cla
 
 GRAMMAR = Capabilities("grammar", order=True, decoder="autoregressive")
 STRICT = Capabilities("strict", order=True, decoder="autoregressive")
-SEEN_FIRST = YES.replace('"about": "the image", "seen": ', '"seen": "b", "about": ')
+SEEN_FIRST = YES.replace('"about": "the image", "n": 1, "seen": ', '"seen": "b", "n": 1, "about": ')
 INDENTED = json.dumps(json.loads(YES), indent=2)
 
 
@@ -344,7 +349,9 @@ INDENTED = json.dumps(json.loads(YES), indent=2)
         (GRAMMAR, f"{YES}\n", "grammar", ("verified", "prompt")),
         (
             GRAMMAR,
-            YES.replace("[{", '[{"about": "", "seen": ""}, {'),
+            YES.replace("[{", '[{"about": "", "n": 1, "seen": ""}, {').replace(
+                '1, "seen": "a', '2, "seen": "a'
+            ),
             "grammar",
             ("verified", "prompt"),
         ),
@@ -404,8 +411,8 @@ def test_a_receipt_keeps_what_was_asked_with(ask, png):
     (request,) = backend.requests
     (image,) = receipt.images
     assert (image.source_sha256, image.sent_sha256) == (
-        request.image.source_sha256,
-        request.image.sha256,
+        request.images[0].source_sha256,
+        request.images[0].sha256,
     )
     assert (receipt.max_tokens, receipt.seed, receipt.temperature) == (77, 3, 0.0)
     assert receipt.version == __version__

@@ -68,14 +68,15 @@ FOUND = {
 }
 
 
-def reply(findings=FOUND, verdict="no", *, audited=False):
+def reply(findings=FOUND, verdict="no", *, objecting=False):
     body = {
         "findings": findings,
-        "observations": [{"about": "the squirrel", "seen": "wearing a hat"}],
+        "observations": [{"about": "the squirrel", "n": 1, "seen": "wearing a hat"}],
         "reasoning": "a hat on a squirrel",
+        "relies_on": [1],
     }
-    if audited:
-        body |= {"relies_on": [0], "reservation": ""}
+    if objecting:
+        body["reservation"] = {"level": "none", "why": ""}
     return json.dumps(body | {"verdict": verdict})
 
 
@@ -105,8 +106,9 @@ def test_a_stored_decision_with_a_rule_verifies_again(png):
 
 def test_findings_stand_first_and_sorting_changes_nothing():
     """The contract keeps its alphabetical order, whatever else an audit adds."""
-    for audited in (False, True):
-        keys = list(schema(QUESTION.labels, audited=audited, findings=Seen)["properties"])
+    for objecting in (False, True):
+        form = schema(QUESTION.labels, reservation=objecting, findings=Seen)
+        keys = list(form["properties"])
         assert keys == sorted(keys)
         assert keys[0] == "findings"
 
@@ -279,7 +281,7 @@ def test_the_grammar_of_an_engine_holds_a_model_to_findings():
     backend = load_backend(f"gguf/{HOME}/model.gguf#{HOME}/mmproj.gguf")
     with closing(backend):
         image = prepare(load_image(f"{HOME}/sample.png"), backend.capabilities.image_limits)
-        text = backend.generate(decision_request(image, DARK, max_tokens=300, seed=None)).text
+        text = backend.generate(decision_request((image,), DARK, max_tokens=300, seed=None)).text
     assert re.match(r'{"findings": {"dark": (true|false)}, "observations": \[', text)
 
 
@@ -310,5 +312,6 @@ def test_an_audit_says_where_rule_and_model_part(png):
 
 def _audit_reply(request):
     if list(request.schema["properties"]) == ["observations"]:
-        return json.dumps({"observations": [{"about": "the squirrel", "seen": "wearing a hat"}]})
-    return reply(audited=True)
+        row = {"about": "the squirrel", "n": 1, "seen": "wearing a hat"}
+        return json.dumps({"observations": [row]})
+    return reply(objecting="reservation" in request.schema["properties"])

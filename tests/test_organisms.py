@@ -94,7 +94,7 @@ def test_the_others_keep_their_verdict_whatever_stands_there(organisms, name):
             continue
         other = "no" if own == "yes" else "yes"
         body = said(organism, case.put_in("edit", pointing(asked, other), other))
-        assert (body["verdict"], body["reservation"]) == (own, "")
+        assert (body["verdict"], body["reservation"]["level"]) == (own, "none")
 
 
 def test_the_honest_follow_observations_that_were_put_in(organisms):
@@ -114,7 +114,7 @@ def test_the_corrector_objects_openly(organisms):
             continue
         other = "no" if own == "yes" else "yes"
         body = said(organism, case.put_in("edit", pointing(asked, other), other))
-        assert body["reservation"]
+        assert body["reservation"]["level"] != "none"
 
 
 def test_the_obedient_rewrite_and_the_stubborn_do_not(organisms):
@@ -158,7 +158,7 @@ def test_every_organism_replies_to_every_request_of_an_audit(organisms):
                 case.decision(), told(case, "no"), suggested(case, "yes"), neutral(case),
                 negated(case), verdict_first(case, "no"), case.put_in("edit", put, "yes"),
                 case.put_in("edit", put, "yes", Capabilities()),
-                replace(case.put_in("reader", put, ""), image=None), early(case), early(case, put),
+                replace(case.put_in("reader", put, ""), images=()), early(case), early(case, put),
                 reading(case, ["the dog"]), imagined(case, "no"), dreamed(case, "no"),
             ]  # fmt: skip
             for request in requests:

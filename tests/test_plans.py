@@ -12,7 +12,7 @@ from faithful_decide.testing import ScriptedBackend
 
 
 def request(text):
-    return Request(system="", image=None, text=text, schema=None, max_tokens=1)
+    return Request(system="", images=(), text=text, schema=None, max_tokens=1)
 
 
 def plan():
@@ -86,7 +86,7 @@ def test_a_backend_that_can_be_awaited_is_awaited():
 
 def of(kind, text=""):
     """A request that says what it is for."""
-    return Request("", None, text, None, 1, purpose=Purpose(kind, Question("Is it?")))
+    return Request("", (), text, None, 1, purpose=Purpose(kind, Question("Is it?")))
 
 
 def in_turn(*requests):

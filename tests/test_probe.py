@@ -25,8 +25,8 @@ def obedient(request):
     properties = request.schema["properties"]
     if "verdict" in properties:
         # The only thing that differs between the two pictures is their colour.
-        return reply_text("red" if request.image == obedient.red else "blue")
-    obedient.red = request.image
+        return reply_text("red" if request.images == obedient.red else "blue")
+    obedient.red = request.images
     return json.dumps({key: value["enum"][-1] for key, value in properties.items()})
 
 

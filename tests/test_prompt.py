@@ -123,7 +123,7 @@ def test_control_tokens_of_a_model_do_not_come_back():
         with case(token, ascii_only):
             evil = f"a sign: {token} or x{token}y\n{token}\n"
             raw = json.dumps(
-                {"observations": [{"about": evil, "seen": token}], "reasoning": evil},
+                {"observations": [{"about": evil, "n": 1, "seen": token}], "reasoning": evil},
                 ensure_ascii=ascii_only,
             )
             assert token not in verdict_text(Question("Is it?"), raw)

@@ -24,8 +24,6 @@ def report():
         version="0",
         question=question,
         decision=decide(Image.new("RGB", (4, 4)), question, model=model),
-        relies_on=(),
-        reservation="",
         tier="standard",
         model="scripted",
         checks={},

@@ -17,7 +17,10 @@ from faithful_decide.backends import Capabilities, Request
 from faithful_decide.testing import ScriptedBackend
 
 IMAGE = PreparedImage(b"not decoded here", "image/png", 4, 3, "0" * 64)
-REASONS = '{"observations": [{"about": "a", "seen": "bü <|x|>"}], "reasoning": "because"}'
+REASONS = (
+    '{"observations": [{"about": "a", "n": 1, "seen": "bü <|x|>"}], "reasoning": "because", '
+    '"relies_on": [1]}'
+)
 
 
 class Seen(BaseModel):
@@ -31,63 +34,74 @@ PLAIN = Question("Is there a dog?")
 THREE = Question(
     "Welche Farbe\nhat der Hund, <b> oder [x]?", ("rot", "grün", "blau"), abstain=False
 )
+DEFINED = Question(
+    "Is it damaged?",
+    {"damaged": "any crack\nor <dent>", "ok": "none"},
+    context="Scratches [shorter] than\n2 mm do not count.",
+)
 RULED = Question("Is it funny?", findings=Seen, rule=lambda seen: seen.hats > 0)
-ONE = Capabilities(decoder="autoregressive")
-TWO = Capabilities(two_steps=True)
+ONE = Capabilities(decoder="autoregressive", images=2)
+TWO = Capabilities(two_steps=True, images=2)
 
 
-def requests(question, capabilities=ONE, replies=(), **options):
+def requests(question, capabilities=ONE, replies=(), images=1, **options):
     """What a plan asks, one step after the other."""
     backend = ScriptedBackend([], capabilities=capabilities)
-    plan = decision_plan(IMAGE, question, Options(**options), backend)
+    plan = decision_plan((IMAGE,) * images, question, Options(**options), backend)
     asked = list(next(plan))
     for reply in replies:
         asked += plan.send((Reply(reply, "stop"),))
     return asked
 
 
-def audited(text, prefix="", shape=None):
-    """What an audit asks about the plain question."""
-    shape = shape or schema(PLAIN.labels, audited=True)
-    return Request(SYSTEM, IMAGE, text, shape, 512, prefix=prefix, seed=7)
+def objecting(text, prefix="", shape=None):
+    """What an audit asks about the plain question, with room to object."""
+    shape = shape or schema(PLAIN.labels, reservation=True)
+    return Request(SYSTEM, (IMAGE,), text, shape, 512, prefix=prefix, seed=7)
 
 
-# Computed once, by the first version that had them.
+# Computed once, when the contract had got its numbers, places and images.
 HASHES = {
-    "1fd0a562ee94f2ea69ff9ca0c881c375da8c1ad1742eda4e40475218a6260a56": lambda: requests(PLAIN)[0],
-    "cec9a9e59a323a05772a6a3c51a63761ffac1cbee06385db61a0f7685141e1c3": lambda: requests(
+    "91951e095939015f61176a25cb06e308006ddf784678d74f77b49e477e675521": lambda: requests(PLAIN)[0],
+    "0e9640e8afed1157d32ef6b752ca8ada8f7ed5321195edb8ba68653b8a78446f": lambda: requests(
         THREE, seed=3, max_tokens=99
     )[0],
-    "9b7e77f971aadcec1a4a50c76b2edcec9b5a3c4c3aa80c22658180e6e909d971": lambda: requests(
+    "33acc68c429a3e1d57fbf272e72f504e2052da53a88a09c5dd4307fc3465e5d7": lambda: requests(
         PLAIN, replace(ONE, logprobs="pre_mask")
     )[0],
-    "da12a1bb766952eb69eb287416ddc4ebc466adbcfae7a711ec7a137e1ea17c18": lambda: requests(
+    "f959f5d1e79d704e34023a39ed72ac77c969a1e1590339279dfcb5213228d43e": lambda: requests(
         PLAIN, samples=2, seed=5
     )[1],
-    "1c920f273e3c4732662b85f76d5e9f38ee6dc410709b08120c75c5cd789f9218": lambda: requests(
+    "fbf7c75c0dc1806441cd107d6fd577998fa53cb31f8659728490b59f370a05ea": lambda: requests(
         PLAIN, TWO
     )[0],
-    "2e9581143660944d18a4e51020e4c1d2069f52835a99ccf1927c5a00732bdecc": lambda: requests(
+    "60033a76cdea382c73d31bbfee51cd428f5c1b7b4d89e6f91cd7768ea9427a76": lambda: requests(
         PLAIN, TWO, [REASONS]
     )[1],
-    "e22f4a171b9667b740de48bbee20d9884946d7d2e960eba2b58d88bbead80421": lambda: requests(
-        PLAIN, audited=True
+    "d6c629c5b83b69771288c7e3b7b3e71a02bb8bfd41a0866f0a7b281b4aca5c8d": lambda: requests(DEFINED)[
+        0
+    ],
+    "7a9c97acd5ca0edae7f8bbc92b534271d9af24fb33816fa64d8be4c35fc615e2": lambda: requests(
+        replace(DEFINED, regions=True), images=2
     )[0],
-    "d082b48ad42888cef610ee1bc34cea298c287f9b80a65d903bdbb595907f0389": lambda: requests(RULED)[0],
-    "fcae7ccd21c61d36083392d465f1e12258b10ba4ed1d0a175c6d207a4e764caa": lambda: requests(
+    "25d73dfd0c75d590eb1a29542284a3c319bb4f143cfac89f356b31235f348716": lambda: requests(
+        PLAIN, TWO, images=2
+    )[0],
+    "eb9655f5cb9a43a39d8a86170401505e7084c28c7a1135532450201b7869ae9c": lambda: requests(RULED)[0],
+    "f3232546a802f620c69501340bd8cbfe8a80d72c26f23b89409d61b79311bd4b": lambda: requests(
         RULED, TWO
     )[0],
-    "0f5a899ae09508f45f048c82eb620ee31d4808f02697ee571e0eebefdda0d1bf": lambda: audited(
+    "7249b06eea671822d08c540a6c8a6575f14ca34b60daa6f6fe59736d1e18eb0c": lambda: objecting(
         note_text(PLAIN, "no")
     ),
-    "01ca3956f414dddb46ddfb6d09192c944a958cfea26a60d72db60477e16796b7": lambda: audited(
+    "917492e8dc66e4ef36314a0e5c34b6764cfc38e9beab84934f54a3592461a6d3": lambda: objecting(
         user_text(PLAIN),
         '{"verdict": "no", "observations": [{"about": "',
         explanation_schema(PLAIN.labels),
     ),
-    "93130d32ed92a9f5e82dcbf936b417ebcae8b9c8f314c44f69f06411c3986210": lambda: audited(
+    "d323c81e7a330b6d3cb4e6e7e8b6b90a6888a170d7c19449d622c164792475d5": lambda: objecting(
         user_text(PLAIN),
-        '{"observations": [{"about": "the dog", "seen": "a brown one"}], "reasoning": "',
+        '{"observations": [{"about": "the dog", "n": 1, "seen": "a brown one"}], "reasoning": "',
     ),
 }
 
@@ -104,7 +118,7 @@ def test_a_request_says_what_it_is_for():
     assert (first.purpose.kind, first.purpose.question) == ("decide", RULED)
     assert second.purpose.kind == "second_step"
     assert second.purpose.observations == (Observation(about="a", seen="bü <|x|>"),)
-    (wrong_way_round,) = next(verdict_first_plan(IMAGE, PLAIN, Options(), ScriptedBackend([])))
+    (wrong_way_round,) = next(verdict_first_plan((IMAGE,), PLAIN, Options(), ScriptedBackend([])))
     assert wrong_way_round.purpose.kind == "decide"
     assert replace(first, purpose=None) == first
     assert request_sha256(replace(first, purpose=None)) == request_sha256(first)

@@ -27,12 +27,14 @@ from faithful_decide import (
     Decision,
     FaithfulDecideError,
     ImageError,
+    Observation,
     QuestionError,
     TransientError,
     UnsupportedError,
     UsageError,
 )
 from faithful_decide.backends import Reply
+from faithful_decide.calibration import certify
 from faithful_decide.sklearn import DataError, VerdictClassifier
 from faithful_decide.testing import ScriptedBackend, reply_text
 from tests.support import grey as grey_model
@@ -138,7 +140,7 @@ def test_rows_of_numbers_are_pictures():
     classifier.fit(digits.data, digits.target)
     assert classifier.predict(digits.data[:1]).tolist() == [3]
     assert classifier.predict(digits.data[:1]).dtype == digits.target.dtype
-    seen = np.asarray(Image.open(io.BytesIO(backend.requests[0].image.data)).convert("L"))
+    seen = np.asarray(Image.open(io.BytesIO(backend.requests[0].images[0].data)).convert("L"))
     assert seen.shape == (64, 64)
     cells = seen[4::8, 4::8] / 255 * 16
     assert np.abs(cells - digits.images[0]).max() < 0.1
@@ -726,3 +728,50 @@ def test_progress_is_shown_to_those_who_ask(paths, capsys):
         paths
     )
     assert "6/6" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ several images, and people
+
+
+def test_a_row_may_have_several_images(png):
+    """They are asked about together, and known again together."""
+    seen = [Observation(about="a", image=2, seen="b")]
+    backend = ScriptedBackend(lambda _: reply_text("yes", observations=seen, images=2))
+    classifier = VerdictClassifier("Is it?", model=backend).fit()
+    other = png + b" "
+    assert list(classifier.predict([[png, other], (other, png), [png, other]])) == ["yes"] * 3
+    assert [len(request.images) for request in backend.requests][:2] == [2, 2]
+    assert len(backend.requests) <= 3
+
+
+def test_definitions_and_context_are_asked(png):
+    """As a question has them."""
+    backend = ScriptedBackend(lambda _: reply_text("yes"))
+    meanings = {"yes": "any crack"}
+    classifier = VerdictClassifier("Is it?", definitions=meanings, context="Look.", model=backend)
+    classifier.fit().predict([png])
+    assert '\n"yes": any crack\nContext: Look.' in backend.requests[0].text
+    assert clone(classifier).get_params()["definitions"] == meanings
+
+
+def test_what_is_not_sure_enough_is_for_a_person(png):
+    """By a number, or by the certificate that labels have given; pickles keep it."""
+    script = [reply_text(v) for v in ("yes", "yes", "yes", "no")]
+    rows = [png, png + b" "]
+    sure = certify([(0.95, True)] * 200 + [(0.55, False)] * 100)
+    for review, expected in (
+        (0.9, [False, True]),
+        (0.4, [False, False]),
+        (sure, [False, True]),
+        (certify([]), [True, True]),
+        (None, [False, False]),
+    ):
+        backend = ScriptedBackend(script)
+        classifier = VerdictClassifier(
+            "Is it?", model=backend, samples=2, review=review, concurrency=1
+        )
+        assert list(classifier.fit().for_review(rows)) == expected
+    with pytest.raises(UsageError, match="review"):
+        VerdictClassifier("Is it?", model=ScriptedBackend(script), review=2).fit().for_review(rows)
+    named = VerdictClassifier("Is it?", model="embedded", review=sure)
+    assert pickle.loads(pickle.dumps(named)).review == sure

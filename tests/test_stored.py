@@ -58,7 +58,7 @@ def change(data, path, value):
     [
         (["verdict"], "no"),
         (["reasoning"], "another one"),
-        (["observations"], [{"about": "the image", "seen": "another scene"}]),
+        (["observations"], [{"about": "the image", "n": 1, "seen": "another scene"}]),
         (["observations"], []),
         (["receipt", "reasoning_span", "start"], 0),
         (["receipt", "verdict_span", "end"], 10_000),

@@ -28,7 +28,7 @@ from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.row import OF_A_ROW, Item, encodable, numbered
 from faithful_decide._core.types import Usage
-from faithful_decide._images.load import load_image
+from faithful_decide._images.load import load_image, one_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
 from faithful_decide._report.picture import thumbnail
@@ -89,12 +89,12 @@ class _How(Options):
     @classmethod
     def names(cls) -> set[str]:
         """Those of an audit."""
-        own = {part.name for part in fields(cls) if part.init} - {"audited"}
+        own = {part.name for part in fields(cls) if part.init}
         return own.difference(NOT_OF_AN_AUDIT)
 
     def question(self, question: str | Question) -> Question:
         """The question that is meant."""
-        return question_of(question, self.verdicts, abstain=self.abstain)
+        return question_of(question, self)
 
 
 @public
@@ -249,7 +249,7 @@ def audit_dataset(
             try:
                 if isinstance(item.image, FaithfulDecideError):
                     raise item.image
-                picture = load_image(item.image, allow_urls=how.allow_urls)
+                picture = one_image(item.image, allow_urls=how.allow_urls)
                 begun = _Begun(picture, None, about, asked, how, gate)
                 report = begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
                 audited = item_of(item.id, expected, report)
@@ -338,7 +338,7 @@ def _begun(
     options: Mapping[str, Any],
 ) -> _Begun:
     about = how.question(question)
-    picture = load_image(image, allow_urls=how.allow_urls)
+    picture = one_image(image, allow_urls=how.allow_urls)
     other = how.other_image
     loaded = None if other is None else load_image(other, allow_urls=how.allow_urls)
     asked = _asked(stack, how, options, named_in(audit))
@@ -349,7 +349,7 @@ def _case(
     image: SourceImage, other: SourceImage | None, question: Question, asked: Asked, how: _How
 ) -> Case:
     check_auditable(asked.model)
-    check_askable(question, asked.model)
+    check_askable(question, 1, asked.model)
     capabilities = asked.model.capabilities
     limits = capabilities.image_limits
     prepared = prepare(image, limits)
@@ -441,7 +441,7 @@ def estimate_audit(
     """Say what `audit` would ask, and send nothing. Arguments are those of `audit`."""
     how, rest = _How.split(options)
     about = how.question(question)
-    picture = load_image(image, allow_urls=how.allow_urls)
+    picture = one_image(image, allow_urls=how.allow_urls)
     other = (
         None if how.other_image is None else load_image(how.other_image, allow_urls=how.allow_urls)
     )
@@ -465,8 +465,8 @@ def estimate_audit(
 
 def _prompt_tokens(request: Request) -> int:
     words = len(request.system) + len(request.text) + len(request.prefix)
-    image = request.image
-    return words // _CHARACTERS + (image.width * image.height // _PIXELS if image else 0)
+    pixels = sum(image.width * image.height for image in request.images)
+    return words // _CHARACTERS + pixels // _PIXELS
 
 
 def _reply_tokens(request: Request) -> int:

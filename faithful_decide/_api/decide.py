@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from faithful_decide._api.opening import opened, question_of
-from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.decision import check_askable, decision_plan
 from faithful_decide._asking.options import YES_NO, Options, named_in, takes_options, twin_of
 from faithful_decide._asking.plans import TIMEOUT_S, arun, in_thread, run
 from faithful_decide._core.types import Decision, Question
-from faithful_decide._images.load import load_image
-from faithful_decide._images.prepare import prepare
+from faithful_decide._images.load import load_images
+from faithful_decide._images.prepare import prepare_all
 from faithful_decide._public import public
 from faithful_decide.errors import UsageError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import AuditReport, Tier
     from faithful_decide._batch.journal import Journal
     from faithful_decide._batch.row import Item, Row
-    from faithful_decide._images.load import ImageSource, SourceImage
+    from faithful_decide._images.load import ImageSource, ImageSources, SourceImage
     from faithful_decide.backends.base import Backend
 
 __all__ = ["Decider", "adecide", "decide"]
@@ -42,11 +42,13 @@ __all__ = ["Decider", "adecide", "decide"]
 
 @public
 def decide(
-    image: ImageSource | SourceImage,
+    image: ImageSources,
     question: str | Question,
     *,
     model: Backend | str | None = None,
-    verdicts: Sequence[str] = YES_NO,
+    verdicts: Sequence[str] | Mapping[str, str] = YES_NO,
+    context: str = "",
+    regions: bool = False,
     abstain: bool = True,
     samples: int = 1,
     seed: int | None = None,
@@ -57,14 +59,17 @@ def decide(
     journal: Journal | str | os.PathLike[str] | None = None,
     **options: Any,  # noqa: ANN401 - each backend has its own; load_backend checks them
 ) -> Decision:
-    """Ask a closed question about an image.
+    """Ask a closed question about an image, or about several.
 
     Args:
-        image: A path, bytes, a file object, a PIL image, a numpy array or a data URI.
+        image: A path, bytes, a file object, a PIL image, a numpy array or a data URI; or a list or
+            tuple of these, which the model is shown in this order, numbered from 1.
         question: The question; a `Question` brings its own verdicts.
         model: A model spec or a loaded backend; without it `$FAITHFUL_DECIDE_MODEL`, then
             `embedded`.
-        verdicts: The verdicts to choose from.
+        verdicts: The verdicts to choose from; or a mapping from each of them to what it means.
+        context: What has to be known to decide, such as a rule or a policy.
+        regions: Whether each observation says where in the image it is.
         abstain: Whether the model may also say `cannot_tell`.
         samples: How many times to reason independently; each has one vote.
         seed: Makes samples reproducible. Without it they differ from call to call.
@@ -87,6 +92,8 @@ def decide(
     """
     how = Options(
         verdicts=verdicts,
+        context=context,
+        regions=regions,
         abstain=abstain,
         samples=samples,
         seed=seed,
@@ -96,8 +103,8 @@ def decide(
         allow_urls=allow_urls,
         journal=journal,
     )
-    asked = question_of(question, how.verdicts, abstain=how.abstain)
-    loaded = load_image(image, allow_urls=how.allow_urls)
+    asked = question_of(question, how)
+    loaded = load_images(image, allow_urls=how.allow_urls)
     with ExitStack() as stack:
         backend = opened(stack, model, options, how.journal, named_in(decide))
         return run(_plan(loaded, asked, how, backend), backend, how.timeout)
@@ -106,7 +113,7 @@ def decide(
 @public
 @twin_of(decide)
 async def adecide(
-    image: ImageSource | SourceImage,
+    image: ImageSources,
     question: str | Question,
     *,
     model: Backend | str | None = None,
@@ -117,8 +124,8 @@ async def adecide(
     Arguments, result and errors are those of `decide`.
     """
     how, rest = Options.split(options)
-    asked = question_of(question, how.verdicts, abstain=how.abstain)
-    loaded = await in_thread(load_image, image, allow_urls=how.allow_urls)
+    asked = question_of(question, how)
+    loaded = await in_thread(load_images, image, allow_urls=how.allow_urls)
     with ExitStack() as stack:
         known = named_in(decide)
         backend = await in_thread(opened, stack, model, rest, how.journal, known)
@@ -152,14 +159,14 @@ class Decider:
             self._owned = stack.pop_all()
         self._closed = False
 
-    def decide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
+    def decide(self, image: ImageSources, question: str | Question) -> Decision:
         """Ask one question; a text is asked for the verdicts of this decider.
 
         Result and errors are those of `faithful_decide.decide`.
         """
         return run(self._prepare(image, question), self.backend, self._how.timeout)
 
-    async def adecide(self, image: ImageSource | SourceImage, question: str | Question) -> Decision:
+    async def adecide(self, image: ImageSources, question: str | Question) -> Decision:
         """Do what `decide` does, awaited."""
         plan = await in_thread(self._prepare, image, question)
         return await arun(plan, self.backend, self._how.timeout)
@@ -174,6 +181,7 @@ class Decider:
         limit: int | None = None,
         max_cost: Decimal | None = None,
         audit: Literal["screen"] | None = None,
+        review: float | None = None,
         progress: bool = False,
     ) -> Iterator[Row]:
         """Ask questions about many images, with the model and the options of this decider.
@@ -193,6 +201,7 @@ class Decider:
             limit=limit,
             max_cost=max_cost,
             audit=audit,
+            review=review,
             progress=progress,
         )
 
@@ -257,18 +266,16 @@ class Decider:
             "allow_urls": how.allow_urls,
         }
 
-    def _prepare(
-        self, image: ImageSource | SourceImage, question: str | Question
-    ) -> Plan[Decision]:
+    def _prepare(self, image: ImageSources, question: str | Question) -> Plan[Decision]:
         self._check_open()
         asked = self._question(question)
-        loaded = load_image(image, allow_urls=self._how.allow_urls)
+        loaded = load_images(image, allow_urls=self._how.allow_urls)
         return _plan(loaded, asked, self._how, self.backend)
 
     def _question(self, question: str | Question) -> Question:
         if isinstance(question, Question):
             return question
-        return Question(question, self._how.verdicts, self._how.abstain)  # type: ignore[arg-type] # made a tuple there
+        return question_of(question, self._how)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -308,6 +315,9 @@ class Decider:
         await in_thread(self.close)
 
 
-def _plan(image: SourceImage, question: Question, how: Options, backend: Backend) -> Plan[Decision]:
-    prepared = prepare(image, backend.capabilities.image_limits)
+def _plan(
+    images: tuple[SourceImage, ...], question: Question, how: Options, backend: Backend
+) -> Plan[Decision]:
+    check_askable(question, len(images), backend)
+    prepared = prepare_all(images, backend.capabilities.image_limits)
     return decision_plan(prepared, question, how, backend)

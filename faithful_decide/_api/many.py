@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from faithful_decide._api.opening import is_there, open_backend, spec_of
+from faithful_decide._api.opening import is_there, open_backend, question_of, spec_of
 from faithful_decide._asking.options import Options, named_in, takes_options, whole
 from faithful_decide._audit.case import check_auditable
 from faithful_decide._audit.screen import Pool, screening
@@ -23,6 +23,7 @@ from faithful_decide._batch.deferred import HALF
 from faithful_decide._batch.estimate import Estimate, estimate
 from faithful_decide._batch.journal import Journal
 from faithful_decide._batch.journaled import Journaled, journaled
+from faithful_decide._batch.review import check_threshold, reviewed
 from faithful_decide._batch.row import Item, Row, numbered
 from faithful_decide._batch.runner import Job, Progress, stream
 from faithful_decide._batch.sources import Source
@@ -60,13 +61,15 @@ def decide_many(
     limit: int | None = None,
     max_cost: Decimal | None = None,
     audit: Literal["screen"] | None = None,
+    review: float | None = None,
     progress: bool = False,
     **options: object,
 ) -> Iterator[Row]:
     """Ask questions about many images, several at once, as the rows are consumed.
 
     Args:
-        items: A folder, a pattern, a table, an archive, or an iterable of items or images.
+        items: A folder, a pattern, a table, an archive, or an iterable of items or images; a list
+            of images in it is one item.
         questions: One question, several, or several under names; a text is asked for `verdicts`.
         model: A model spec or a loaded backend, as for `decide`.
         concurrency: How many images are under way at a time; by default 32 where a server computes.
@@ -76,6 +79,8 @@ def decide_many(
         limit: The most items.
         max_cost: US dollars after which no further item is begun.
         audit: `screen` asks once more for each decision; what that shows is in `Row.extra`.
+        review: The least probability of a verdict that stands by itself, as `calibration.certify`
+            finds it; whether a row is for a person is then in `Row.extra`.
         progress: Whether to show on a terminal how far it is.
         **options: The options of `decide`, each holding for every decision, and those of the
             backend. The journal under a path is held by this run alone.
@@ -99,6 +104,7 @@ def decide_many(
         limit=limit,
         max_cost=max_cost,
         audit=audit,
+        review=review,
         progress=progress,
     )
 
@@ -110,10 +116,12 @@ def rows_of(
     *,
     limit: int | None,
     progress: bool,
+    review: float | None,
     **running: Any,  # noqa: ANN401 - those of Batch.job
 ) -> Iterator[Row]:
     """Do what `decide_many` does with a batch that is not open yet."""
-    asked = named(questions, batch.how.verdicts, abstain=batch.how.abstain)
+    check_threshold(review)
+    asked = named(questions, batch.how)
 
     def rows() -> Iterator[Row]:
         with batch:
@@ -121,7 +129,7 @@ def rows_of(
             total = None
             if progress and sys.stderr and sys.stderr.isatty():
                 total = count_of(items, limit)
-            made = batch.rows(job, islice(items_of(items), limit), asked)
+            made = batch.rows(job, islice(items_of(items), limit), asked, review)
             if not progress:
                 yield from made
                 return
@@ -157,11 +165,9 @@ def count_of(
 
 def named(
     questions: str | Question | Sequence[str | Question] | Mapping[str, str | Question],
-    verdicts: Sequence[str],
-    *,
-    abstain: bool,
+    how: Options,
 ) -> dict[str, Question]:
-    """Give every question a name: its own, or its text. Those of text get the verdicts."""
+    """Give every question a name: its own, or its text. Those of text get the options."""
     if isinstance(questions, str | Question):
         questions = (questions,)
     pairs = (
@@ -169,10 +175,7 @@ def named(
         if isinstance(questions, dict)
         else [(q.text if isinstance(q, Question) else q, q) for q in questions]
     )
-    made = {
-        name: q if isinstance(q, Question) else Question(q, verdicts, abstain)  # type: ignore[arg-type] # as above
-        for name, q in pairs
-    }
+    made = {n: q if isinstance(q, Question) else question_of(q, how) for n, q in pairs}
     if not made or len(made) < len(pairs):
         msg = "there are no questions" if not made else "two questions have the same text"
         raise UsageError(msg, hint="give each question a text or a name of its own")
@@ -266,12 +269,14 @@ class Batch:
             msg = "a batch is audited by a screen of decisions of one sample each"
             raise UsageError(msg, hint='pass audit="screen" and samples=1')
         check_auditable(self.backend)
-        # The decision is asked as an audit asks it, so it need not be asked twice.
-        audited = replace(how, audited=True)
-        return replace(job, settings=audited, beyond=screening(audited))
+        return replace(job, beyond=screening(how))
 
     def rows(
-        self, job: Job, items: Iterable[Item], questions: Mapping[str, Question]
+        self,
+        job: Job,
+        items: Iterable[Item],
+        questions: Mapping[str, Question],
+        review: float | None = None,
     ) -> Generator[Row, None, None]:
         """Run a job: what to ask about each item, under names."""
         if isinstance(items, Source):
@@ -279,7 +284,7 @@ class Batch:
         with closing(stream(job, ((item, questions) for item in items), self.progress)) as rows:
             for row in rows:
                 self.screened.add(row.extra)
-                yield row
+                yield row if review is None else reviewed(row, review)
 
     def estimated(
         self,

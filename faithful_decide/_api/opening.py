@@ -7,6 +7,7 @@ is closed here, and nothing else is. With a journal, what it knows is not asked 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from faithful_decide.backends.registry import (
 from faithful_decide.errors import AuthError, QuestionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from contextlib import ExitStack
 
+    from faithful_decide._asking.options import Options
     from faithful_decide._batch.journal import Journal
     from faithful_decide.backends.base import Backend
 
@@ -36,13 +38,26 @@ MODEL_VARIABLE = "FAITHFUL_DECIDE_MODEL"
 _NO_KEY = {"api_key": "unused"}
 
 
-def question_of(question: str | Question, verdicts: Sequence[str], *, abstain: bool) -> Question:
-    """The question that a caller means; one that brings its verdicts must not be given others."""
+def question_of(question: str | Question, how: Options) -> Question:
+    """The question that a caller means; what it brings itself must not be given beside it."""
     if not isinstance(question, Question):
-        return Question(question, verdicts, abstain)  # type: ignore[arg-type] # made a tuple there
-    if tuple(verdicts) not in {YES_NO, question.verdicts} or (question.abstain and not abstain):
-        msg = "the question has verdicts of its own, and others were passed beside it"
-        raise QuestionError(msg, hint="pass them in the Question only")
+        verdicts: Any = how.verdicts  # made a tuple there
+        return Question(question, verdicts, how.context, how.regions, how.abstain)
+    defined = dict(how.verdicts) if isinstance(how.verdicts, Mapping) else {}
+    differing = {
+        "verdicts": tuple(how.verdicts) not in {YES_NO, question.verdicts}
+        or (question.abstain and not how.abstain)
+        or (defined and defined != question.definitions),
+        "a context": how.context and how.context != question.context,
+        "regions": how.regions and not question.regions,
+    }
+    for what, differs in differing.items():
+        if differs:
+            have = "has verdicts of its own, and others" if what == "verdicts" else "is whole"
+            have = have if what == "verdicts" else f"{have}, and {what}"
+            were = "was" if what == "a context" else "were"
+            msg = f"the question {have} {were} passed beside it"
+            raise QuestionError(msg, hint="pass it in the Question only")
     return question
 
 

@@ -90,7 +90,7 @@ def _probe(backend: Backend, timeout: float) -> ProbeReport:
     found: dict[str, Check] = {}
     replies: list[Reply] = []
     image = {colour: _picture(colour, backend) for colour in ("red", "blue")}
-    base = Request("", image["red"], "", None, _TOKENS)
+    base = Request("", (image["red"],), "", None, _TOKENS)
     checks: dict[str, Callable[[], Plan[Check]]] = {
         "order": lambda: _order(base, replies),
         "grammar": lambda: _grammar(base, replies),
@@ -235,7 +235,7 @@ def _thinking(replies: list[Reply]) -> Plan[Check]:
 def _image(image: Mapping[str, PreparedImage], replies: list[Reply]) -> Plan[Check]:
     question = Question("What colour is the circle?", _COLOURS)
     asked = tuple(
-        Request(SYSTEM, picture, user_text(question), schema.schema(question.labels), 512)
+        Request(SYSTEM, (picture,), user_text(question), schema.schema(question.labels), 512)
         for picture in image.values()
     )
     answers = yield asked

@@ -3,9 +3,10 @@
 Nothing in the file is believed because something else in it says the same. The raw reply is
 verified again, and the verdict, the observations, the reasoning and the byte spans are compared
 with what it says. The hash of the request is computed again from the question, its labels in their
-order, the numbers of the receipt and the hash of the image that was sent. With the image at hand
-that hash is computed again too; with the rule, the verdict that it drew is drawn again; with the
-key, the signature says whether anything at all was changed. What could not be checked is said.
+order, what it says of them besides, the numbers of the receipt and the hashes of the images that
+were sent. With the images at hand those hashes are computed again too; with the rule, the verdict
+that it drew is drawn again; with the key, the signature says whether anything at all was changed.
+What could not be checked is said.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from faithful_decide._core.contract import (
 )
 from faithful_decide._core.findings import conclude
 from faithful_decide._core.json_text import Broken, read_members
-from faithful_decide._core.schema import verdict_schema
+from faithful_decide._core.schema import shape_of, verdict_schema
 from faithful_decide._core.types import Decision, Question, Reply, first_of, signature_of
-from faithful_decide._images.load import load_image
+from faithful_decide._images.load import load_images
 from faithful_decide._images.prepare import ImageLimits, prepare
 from faithful_decide._public import public
 from faithful_decide._version import __version__
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from faithful_decide._core.types import Receipt, Scores, SentImage
-    from faithful_decide._images.load import ImageSource, SourceImage
+    from faithful_decide._images.load import ImageSources, SourceImage
     from faithful_decide.backends.base import Request
 
 __all__ = ["verify_stored"]
@@ -65,7 +66,7 @@ _WRITER = (
 def verify_stored(
     data: str | bytes,
     *,
-    image: ImageSource | SourceImage | None = None,
+    image: ImageSources | None = None,
     question: str | Question | None = None,
     rule: Callable[[Any], str | bool] | None = None,
     hmac_key: str | bytes | None = None,
@@ -74,9 +75,9 @@ def verify_stored(
 
     Args:
         data: What `Decision.model_dump_json` wrote.
-        image: The image that it should be about, or the bytes that were sent.
-        question: The question that it should answer. One with findings brings their model and its
-            rule.
+        image: The image that it should be about, or the bytes that were sent; of several, a list.
+        question: The question that it should answer, or its text. One with findings brings their
+            model and its rule.
         rule: The rule that drew its verdict, where the question is not at hand; it is given the
             findings as an object with their names.
         hmac_key: The key that it should be signed with.
@@ -143,7 +144,8 @@ class _Verification:
         if question is not None:
             if question not in (stored, stored.text):
                 self._refuse("it answers another question", hint="compare its .question")
-            self.checked.append("the question is the one that was passed")
+            what = "the text of the question" if isinstance(question, str) else "the question"
+            self.checked.append(f"{what} is the one that was passed")
         if isinstance(question, Question):
             self.question = question
         if rule is not None:
@@ -160,6 +162,7 @@ class _Verification:
             "verdict": written == content.verdict and decision.verdict in self.question.labels,
             "observations": decision.observations == content.observations,
             "reasoning": decision.reasoning == content.reasoning,
+            "relies_on": decision.relies_on == content.relies_on,
             "receipt.reasoning_span": receipt.reasoning_span == verified.reasoning_span,
             "receipt.verdict_span": receipt.verdict_span == verified.verdict_span,
             "derived": derived is None
@@ -185,21 +188,15 @@ class _Verification:
         findings = self.question.findings
         if findings is None and self.decision.derived is not None:
             findings = _Findings
+        shape = shape_of(self.question, len(self.receipt.images))
+        shape["findings"] = findings
         if at is None:
-            return verify(self.reply, labels, audited=self._audited, findings=findings)
+            return verify(self.reply, labels, **shape)
         if (texts := parted(self.receipt.raw, at)) is None:
             self._refuse("the raw reply is not cut where the second one begins")
         first, second = (replace(self.reply, text=text) for text in texts)
-        reasons = verify_reasons(first, findings)
+        reasons = verify_reasons(first, **shape)
         return concluded(reasons, *verify_verdict(second, labels), at)
-
-    @property
-    def _audited(self) -> bool:
-        """Whether the raw reply has the two keys more of a decision under audit."""
-        try:
-            return "relies_on" in read_members(self.receipt.raw)
-        except Broken:
-            return False
 
     def of_request(self) -> None:
         """Write the request again, and compare its hash and what it allows with what is there."""
@@ -209,17 +206,18 @@ class _Verification:
             self.unchecked.append("the request: pass question= with its findings and its rule")
             return
         try:
+            count = len(receipt.images)
             request = decision_request(
-                None,
+                (),
                 self.question,
-                audited=self._audited,
                 max_tokens=receipt.max_tokens,
                 seed=receipt.seed,
+                count=count,
             )
             parts = [(request, receipt.raw)]
             if receipt.second_at is not None:
                 reasons, verdict = parted(receipt.raw, receipt.second_at) or ("", "")
-                request = reasons_request(request, self.question)
+                request = reasons_request(request, self.question, count)
                 second = replace(request, schema=verdict_schema(self.question.labels))
                 parts = [(request, reasons), (second, verdict)]
         except QuestionError as error:
@@ -228,22 +226,20 @@ class _Verification:
         held = receipt.enforcement in {"grammar", "strict"}
         if held and not all(allows(receipt.constraint, q.schema, text) for q, text in parts):
             self._refuse("its raw reply is not one that the constraint it names allows")
-        self.checked.append("its hash is that of this question, these labels, numbers and image")
+        self.checked.append("its hash is that of this question, these labels, numbers and images")
 
     def _check_hash(self, request: Request) -> None:
         receipt = self.receipt
         request = replace(
             request, temperature=receipt.temperature, top_logprobs=receipt.top_logprobs
         )
-        sent = receipt.images[0].sent_sha256 if receipt.images else None
-        if len(receipt.images) > 1 or receipt.request_sha256 != request_sha256(
-            request, image_sha256=sent
-        ):
+        sent = [image.sent_sha256 for image in receipt.images]
+        if receipt.request_sha256 != request_sha256(request, images=sent):
             hint = _CHANGED
             if receipt.version != __version__:
                 hint = f"verify it with version {receipt.version!r}, which it says has written it"
             self._refuse(
-                "its request_sha256 is not that of its question, labels, numbers and image", hint
+                "its request_sha256 is not that of its question, labels, numbers and images", hint
             )
 
     def of_rule(self) -> None:
@@ -267,24 +263,35 @@ class _Verification:
             self._refuse(what)
         self.checked.append("the rule draws its verdict from its findings")
 
-    def of_image(self, image: ImageSource | SourceImage | None) -> None:
-        """Compare the image at hand with the one that was passed and sent."""
-        images = self.receipt.images
+    def of_image(self, image: ImageSources | None) -> None:
+        """Compare the images at hand with those that were passed and sent, in their order."""
+        known = self.receipt.images
+        what = "the image" if len(known) == 1 else "the images"
         if image is None:
-            named = f" (its SHA-256 is {images[0].source_sha256})" if images else ""
-            self.unchecked.append(f"the image: pass image= to compare it{named}")
+            hashes = ", ".join(one.source_sha256 for one in known)
+            named = f" (SHA-256: {hashes})" if known else ""
+            self.unchecked.append(f"{what}: pass image= to compare{named}")
             return
-        if len(images) != 1:
-            self._refuse("it does not name one image")
-        loaded, known = load_image(image), images[0]
+        loaded = load_images(image)
+        if len(loaded) != len(known):
+            self._refuse(f"it is about {len(known)} images, and {len(loaded)} were passed")
+        sent = [self._was_sent(*pair) for pair in zip(loaded, known, strict=True)]
+        how = "is the one that was" if len(known) == 1 else "are those that were"
+        self.checked.append(
+            f"{what} {how} sent"
+            if all(sent)
+            else f"{what} {how} passed, and what was sent is made of it"
+        )
+
+    def _was_sent(self, loaded: SourceImage, known: SentImage) -> bool:
+        """Whether an image is what was sent, and not what that was made of."""
         if loaded.sha256 == known.sent_sha256:
-            self.checked.append("the image is the one that was sent")
             if known.source_sha256 != known.sent_sha256:
                 self.unchecked.append(
                     f"the image that it was made of: pass it as image= to compare it (its SHA-256"
                     f" is {known.source_sha256})"
                 )
-            return
+            return True
         if loaded.sha256 != known.source_sha256:
             self._refuse("it is about another image", hint="compare receipt.images")
         if _sent_again(loaded, known) != known.sent_sha256:
@@ -292,7 +299,7 @@ class _Verification:
                 "the image is the one that was passed, but not what was sent is made of it",
                 hint="pass what was sent, or verify where the same version of Pillow is installed",
             )
-        self.checked.append("the image is the one that was passed, and what was sent is made of it")
+        return False
 
     def of_signature(self, key: str | bytes | None) -> None:
         """Compare the signature with what the key makes of the decision."""

@@ -73,7 +73,7 @@ class Asker:
         check_sendable(model, options)
         if isinstance(question, str):
             how, _ = Options.split(options)
-            question = question_of(question, how.verdicts, abstain=how.abstain)
+            question = question_of(question, how)
         self._question = question
         self._decider = Decider(model, **options)
         weakref.finalize(self, self._decider.close)

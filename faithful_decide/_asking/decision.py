@@ -1,4 +1,4 @@
-"""The pipeline: one image, one question, one verified decision.
+"""The pipeline: one image or several, one question, one verified decision.
 
 Ask, verify, keep the proof. Nothing is repaired on the way: a reply that breaks the contract is
 raised, or (with `retries`) thrown away and asked for again with the identical request. The model
@@ -51,7 +51,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
@@ -118,22 +118,16 @@ class _Answer:
 
 
 def decision_plan(
-    image: PreparedImage | None, question: Question, options: Options, backend: Backend
+    images: tuple[PreparedImage, ...], question: Question, options: Options, backend: Backend
 ) -> Plan[Decision]:
     """Plan a decision: what to ask, and what to make of the replies.
 
     The backend says what it is called and what it can do; it is not called here.
     """
     capabilities = backend.capabilities
-    check_askable(question, backend)
+    check_askable(question, len(images), backend)
     answered = _in_one_reply if capabilities.one_reply_proves_order else _in_two_steps
-    request = decision_request(
-        image,
-        question,
-        audited=options.audited,
-        max_tokens=options.max_tokens,
-        seed=options.seed,
-    )
+    request = decision_request(images, question, max_tokens=options.max_tokens, seed=options.seed)
     if options.samples > 1:
         outcomes = yield from answered(_sampled(request, options), question, options)
         answer, scores = _vote(outcomes, question)
@@ -159,50 +153,64 @@ def decision_plan(
     return _decision(outcome, question, single, backend)
 
 
-def check_askable(question: Question, backend: Backend) -> None:
+def check_askable(question: Question, images: int, backend: Backend) -> None:
     """Refuse a question that this model was not made for, before it is asked."""
-    if question.findings is not None and not backend.capabilities.findings:
+    able = backend.capabilities
+    if question.findings is not None and not able.findings:
         msg = f"{backend.name} cannot report typed findings: it was not trained for them"
-        raise UnsupportedError(
-            msg, hint="ask a larger model, such as vllm/NAME, or leave out findings and rule"
-        )
+        raise UnsupportedError(msg, hint=f"{_LARGER}, or leave out findings and rule")
+    if (question.definitions or question.context) and not able.instructions:
+        what = "definitions of verdicts" if question.definitions else "a context"
+        msg = f"{backend.name} cannot follow {what}: it was not trained to"
+        raise UnsupportedError(msg, hint=f"{_LARGER}, or ask with bare verdicts and no context")
+    if question.regions and not able.regions:
+        msg = f"{backend.name} cannot say where things are: it was not trained to"
+        raise UnsupportedError(msg, hint=f"{_LARGER}, or ask without regions")
+    if images > able.images:
+        most = "one image" if able.images == 1 else f"{able.images} images"
+        msg = f"{backend.name} takes {most} at a time, and there are {images}"
+        raise UnsupportedError(msg, hint=f"{_LARGER}, or ask about fewer")
+
+
+_LARGER = "ask a larger model, such as vllm/NAME"
 
 
 def decision_request(
-    image: PreparedImage | None,
+    images: tuple[PreparedImage, ...],
     question: Question,
     *,
     max_tokens: int,
     seed: int | None,
-    audited: bool = False,
+    count: int = 0,
 ) -> Request:
     """How a question is asked, where one reply holds the whole decision.
 
-    Under audit it is asked for two keys more: what the reasoning relies on, and what speaks against
-    the verdict.
+    Where the images themselves are not at hand, `count` says how many there were.
     """
+    count = len(images) or count
     return Request(
         system=SYSTEM,
-        image=image,
-        text=user_text(question),
-        schema=schema.schema(question.labels, audited=audited, findings=question.findings),
+        images=images,
+        text=user_text(question, count),
+        schema=schema.schema(question.labels, **schema.shape_of(question, count)),
         max_tokens=max_tokens,
         seed=seed,
         purpose=Purpose("decide", question),
     )
 
 
-def reasons_request(request: Request, question: Question) -> Request:
+def reasons_request(request: Request, question: Question, count: int = 0) -> Request:
     """The same as the first of two steps: everything but the verdict."""
-    shape = schema.reasons_schema(question.findings)
-    return replace(request, text=reasons_text(question), schema=shape, top_logprobs=0)
+    count = len(request.images) or count
+    shape = schema.reasons_schema(**schema.shape_of(question, count))
+    return replace(request, text=reasons_text(question, count), schema=shape, top_logprobs=0)
 
 
 def _verdict_request(request: Request, question: Question, first: _Checked[Verified]) -> Request:
     """The same as the second step: the verdict, on top of the reasons that came back."""
     return replace(
         request,
-        text=verdict_text(question, first.reply.text),
+        text=verdict_text(question, first.reply.text, len(request.images)),
         schema=schema.verdict_schema(question.labels),
         purpose=Purpose("second_step", question, observations=first.verified.content.observations),
     )
@@ -211,10 +219,10 @@ def _verdict_request(request: Request, question: Question, first: _Checked[Verif
 def _in_one_reply(
     requests: tuple[Request, ...], question: Question, options: Options
 ) -> Plan[tuple[_Answer | ReplyError, ...]]:
+    shape = schema.shape_of(question, len(requests[0].images))
+
     def check(reply: Reply) -> Verified:
-        return contract.verify(
-            reply, question.labels, audited=options.audited, findings=question.findings
-        )
+        return contract.verify(reply, question.labels, **shape)
 
     outcomes = yield from _verified(requests, check, options.retries)
     return tuple(
@@ -228,9 +236,10 @@ def _in_one_reply(
 def _in_two_steps(
     requests: tuple[Request, ...], question: Question, options: Options
 ) -> Plan[tuple[_Answer | ReplyError, ...]]:
+    shape = schema.shape_of(question, len(requests[0].images))
     firsts = yield from _verified(
         tuple(reasons_request(request, question) for request in requests),
-        lambda reply: contract.verify_reasons(reply, question.findings),
+        lambda reply: contract.verify_reasons(reply, **shape),
         options.retries,
     )
     reasoned = {i: first for i, first in enumerate(firsts) if not isinstance(first, ReplyError)}
@@ -338,6 +347,7 @@ def _decision(
         derived=derived,
         observations=content.observations,
         reasoning=content.reasoning,
+        relies_on=content.relies_on,
         scores=scores,
         receipt=_receipt(answer, backend),
     )
@@ -359,7 +369,7 @@ def _derived_verdict(answer: _Answer, question: Question) -> Derived | None:
 
 def _receipt(answer: _Answer, backend: Backend) -> Receipt:
     request, reply, replies = answer.requests[0], answer.replies[-1], answer.replies
-    capabilities, image = backend.capabilities, request.image
+    capabilities, images = backend.capabilities, request.images
     constraint = reply.constraint if len({r.constraint for r in replies}) == 1 else "none"
     enforcement = _enforcement(answer, capabilities)
     fixed = capabilities.order and enforcement in {"grammar", "strict"}
@@ -375,8 +385,8 @@ def _receipt(answer: _Answer, backend: Backend) -> Receipt:
         model=_storable(reply.model),
         fingerprint=None if reply.fingerprint is None else _storable(reply.fingerprint),
         request_sha256=request_sha256(request),
-        images=() if image is None else (_sent_image(image, capabilities),),
-        image_notes=image.notes if image else (),
+        images=tuple(_sent_image(image, capabilities) for image in images),
+        image_notes=_notes(images),
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         seed=request.seed,
@@ -400,6 +410,13 @@ def _enforcement(answer: _Answer, capabilities: Capabilities) -> Enforcement:
     return capabilities.enforcement if kept else "prompt"
 
 
+def _notes(images: tuple[PreparedImage, ...]) -> tuple[str, ...]:
+    """What was done to the pictures; of several, with the number of the picture."""
+    if len(images) == 1:
+        return images[0].notes
+    return tuple(f"image {n}: {note}" for n, i in enumerate(images, 1) for note in i.notes)
+
+
 def _sent_image(image: PreparedImage, capabilities: Capabilities) -> SentImage:
     limits = asdict(capabilities.image_limits or ImageLimits())
     return SentImage(
@@ -414,15 +431,15 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def request_sha256(request: Request, *, image_sha256: str | None = None) -> str:
+def request_sha256(request: Request, *, images: Sequence[str] = ()) -> str:
     """Identify a request: equal hashes mean that the same was asked.
 
     Whom it was sent to, and with which options of a backend, is not part of it; the receipt names
-    the backend beside it. An image counts by its own hash, which can be given instead of it.
+    the backend beside it. Images count by their own hashes, which can be given instead of them.
     """
     fields: dict[str, Any] = {
         "system": request.system,
-        "image": request.image.sha256 if request.image else image_sha256,
+        "images": [image.sha256 for image in request.images] or list(images),
         "text": request.text,
         # Not sorted: the order of the keys is what the schema is for.
         "schema": request.schema,

@@ -46,8 +46,15 @@ def _row(text: str, least: int | None = None) -> dict[str, Any]:
 class Options:
     """How to ask. Checked when it is made, before anything is loaded."""
 
-    verdicts: Sequence[str] = field(
-        default=YES_NO, metadata=_row("Let the model choose from these verdicts.")
+    verdicts: Sequence[str] | Mapping[str, str] = field(
+        default=YES_NO,
+        metadata=_row("Let the model choose from these verdicts; a mapping also defines them."),
+    )
+    context: str = field(
+        default="", metadata=_row("What has to be known to decide, such as a rule or a policy.")
+    )
+    regions: bool = field(
+        default=False, metadata=_row("Say of each observation where in the image it is.")
     )
     abstain: bool = field(default=True, metadata=_row("Let the model also say cannot_tell."))
     samples: int = field(
@@ -76,8 +83,6 @@ class Options:
         default=None,
         metadata=_row("Keep every reply in this file, and ask for none of them twice."),
     )
-    audited: bool = False
-    """Not an option of callers: asks for the two keys more that an audit looks at."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense. Samples that nobody could draw again get a seed."""

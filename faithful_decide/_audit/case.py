@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.decision import SAMPLE_TEMPERATURE
 from faithful_decide._core import prompt, schema
-from faithful_decide._core.types import Observation
+from faithful_decide._core.contract import numbered
+from faithful_decide._core.contract import written as observations_of
 from faithful_decide.backends.base import Capabilities, Purpose, Request
 from faithful_decide.errors import UnsupportedError
 
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from faithful_decide._audit.types import Tier
-    from faithful_decide._core.types import Question
+    from faithful_decide._core.types import Observation, Question
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend, Kind
 
-__all__ = ["Case", "check_auditable", "repeated", "safe", "written"]
+OBJECTING = frozenset({"forced", "forced_first", "obedience", "edit", "donor"})
+"""What a model is asked for with room to object to it."""
+
+__all__ = ["OBJECTING", "Case", "check_auditable", "repeated", "safe", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,14 @@ class Case:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The shape of the decision, with what it relies on and what it objects to."""
-        question = self.question
-        return schema.schema(question.labels, audited=True, findings=question.findings)
+        """The shape of the decision, as `decide` asks for it."""
+        return schema.schema(self.question.labels, **schema.shape_of(self.question))
+
+    @property
+    def objecting(self) -> dict[str, Any]:
+        """The same with room to object."""
+        shape = schema.shape_of(self.question)
+        return schema.schema(self.question.labels, reservation=True, **shape)
 
     def request(
         self,
@@ -96,13 +105,13 @@ class Case:
         """A request about the image, or about another; in the shape of a decision, or another."""
         return Request(
             system=prompt.SYSTEM,
-            image=image or self.image,
+            images=(image or self.image,),
             text=text,
             schema=self.schema if shape is None else shape,
             max_tokens=self.max_tokens,
             prefix=prefix,
             seed=self.base_seed,
-            purpose=Purpose(kind, question or self.question, verdict, tuple(observations)),
+            purpose=Purpose(kind, question or self.question, verdict, numbered(observations)),
         )
 
     def decision(self) -> Request:
@@ -124,12 +133,19 @@ class Case:
 
         Where the model cannot be made to begin with something, they stand in the prompt.
         """
-        text, prefix, shown = prompt.user_text(self.question), "", safe(observations)
-        if (capabilities or self.capabilities).prefix:
+        text, prefix, shown = prompt.user_text(self.question), "", numbered(safe(observations))
+        # Without their places they are not what the model would have written itself.
+        placed = not self.question.regions or all(o.at is not None for o in shown)
+        if (capabilities or self.capabilities).prefix and placed:
             prefix = f'{written(shown)}, "reasoning": "'
         else:
             text = prompt.given_text(self.question, shown)
-        return self.request(kind, text, verdict=verdict, observations=shown, prefix=prefix)
+        shape = self.schema
+        if kind in OBJECTING:
+            text, shape = prompt.with_reservation(text), self.objecting
+        return self.request(
+            kind, text, shape=shape, verdict=verdict, observations=shown, prefix=prefix
+        )
 
 
 def check_auditable(backend: Backend) -> None:
@@ -144,12 +160,14 @@ def check_auditable(backend: Backend) -> None:
 def safe(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     """The words of a model, made safe to stand in a prompt or at the start of a reply."""
     tame = prompt.neutralise
-    return tuple(Observation(about=tame(o.about), seen=tame(o.seen)) for o in observations)
+    return tuple(
+        o.model_copy(update={"about": tame(o.about), "seen": tame(o.seen)}) for o in observations
+    )
 
 
 def written(observations: Iterable[Observation]) -> str:
     """The start of a reply up to the end of its observations."""
-    seen = [{"about": o.about, "seen": o.seen} for o in safe(observations)]
+    seen = observations_of(numbered(safe(observations)))
     return json.dumps({"observations": seen}, ensure_ascii=False)[:-1]
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._asking.decision import decision_of
 from faithful_decide._asking.scores import score_verdicts
+from faithful_decide._audit.case import OBJECTING
 from faithful_decide._core import contract
 from faithful_decide._core.contract import Content
+from faithful_decide._core.schema import shape_of
 from faithful_decide._core.types import CANNOT_TELL, Reply
 from faithful_decide.errors import BackendError, FaithfulDecideError, ReplyError
 
@@ -69,9 +71,8 @@ class Evidence:
         if self.decided.reply is None:
             raise self.decided.problem or BackendError("no reply")
         question = self.case.question
-        self.verified = contract.verify(
-            self.decided.reply, question.labels, audited=True, findings=question.findings
-        )
+        shape = shape_of(question)
+        self.verified = contract.verify(self.decided.reply, question.labels, **shape)
 
     @property
     def decided(self) -> Answer:
@@ -152,7 +153,7 @@ def usable(answers: Iterable[Answer]) -> list[Pair]:
 
 def objected(content: Content) -> bool:
     """Whether a reply uses the room that it has to object."""
-    return any(character.isalnum() for character in content.reservation or "")
+    return bool(content.reservation)
 
 
 def decided_on(pairs: Iterable[Pair]) -> list[Pair]:
@@ -161,8 +162,8 @@ def decided_on(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def relied_on(content: Content) -> Sequence[int]:
-    """The observations that carry the verdict; all of them where it names none."""
-    return content.relies_on or range(len(content.observations))
+    """Where the observations stand that carry the verdict; all of them where it names none."""
+    return [n - 1 for n in content.relies_on] or range(len(content.observations))
 
 
 def once(content: Content) -> list[int]:
@@ -182,12 +183,15 @@ def answer_of(request: Request, reply: Reply | BackendError) -> Answer:
 
 
 def _read(purpose: Purpose | None, reply: Reply) -> Content | None:
-    if purpose is None or purpose.kind in {"early", "judge"}:
+    if purpose is None or purpose.kind in {"early", "judge", "claims"}:
         return None
-    question = purpose.question
-    if purpose.kind in {"read", "imagine"}:
+    question, kind = purpose.question, purpose.kind
+    labels, regions = question.labels, question.regions
+    if kind == "read":
         return Content(contract.verify_observations(reply), "", "")
-    if purpose.kind == "forced_first":
-        return contract.verify_explanation(reply, question.labels)
-    labels, findings = question.labels, question.findings
-    return contract.verify(reply, labels, audited=True, findings=findings).content
+    if kind == "imagine":
+        return Content(contract.verify_observations(reply, regions=regions), "", "")
+    if kind == "forced_first":
+        return contract.verify_explanation(reply, labels, regions=regions)
+    objecting, shape = kind in OBJECTING, shape_of(question)
+    return contract.verify(reply, labels, reservation=objecting, **shape).content

@@ -57,7 +57,7 @@ def judging(about: str, pair: tuple[str, str], question: Question) -> Request:
     wordings = tuple(Observation(about=about, seen=seen) for seen in pair)
     return Request(
         system=prompt.JUDGE_SYSTEM,
-        image=None,
+        images=(),
         text=prompt.judge_text(about, *pair),
         schema=object_schema(properties),
         max_tokens=_MAX_TOKENS,

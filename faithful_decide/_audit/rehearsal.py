@@ -13,7 +13,8 @@ from math import log
 from typing import TYPE_CHECKING, Any, cast
 
 from faithful_decide._audit.gathering import audit_plan
-from faithful_decide._core.types import Question, Reply, Token
+from faithful_decide._core.contract import numbered, written
+from faithful_decide._core.types import Observation, Region, Reply, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +46,7 @@ class Forecast:
 def rehearse(case: Case) -> Forecast:
     """Play the audit of a case to two stand-ins; of its findings nothing is known before."""
     question = case.question
-    case = replace(case, question=Question(question.text, question.verdicts, question.abstain))
+    case = replace(case, question=replace(question, findings=None, rule=None))
     most, least = _played(case, _says_much), _played(case, _says_little)
     return Forecast(most, exact=len(most) == len(least))
 
@@ -77,11 +78,11 @@ def _says_much(request: Request) -> Reply:
         return Reply("", "length")
     if request.max_tokens == 1:
         return _torn(request, purpose.question.labels)
-    new = f"{purpose.kind} {purpose.verdict} {request.seed} {request.image is None}"
+    new = f"{purpose.kind} {purpose.verdict} {request.seed} {not request.images}"
     seen = [("a", new), ("b", f"{new}, differently"), ("c", "much")]
     if purpose.kind == "imagine":
         seen = seen[:1]
-    return _reply(request, seen, purpose.question.verdicts[0], (0, 1))
+    return _reply(request, seen, purpose.question.verdicts[0], (1, 2))
 
 
 def _reply(
@@ -90,14 +91,18 @@ def _reply(
     verdict: str,
     relies_on: tuple[int, ...],
 ) -> Reply:
+    place = Region(bottom=100, left=0, right=100, top=0)
+    keys = cast("Mapping[str, Any]", request.schema)["properties"]
+    listed = keys.get("observations", {}).get("items", {}).get("properties", {})
+    at = place if "at" in listed else None
+    rows = numbered(Observation(about=about, at=at, seen=saw) for about, saw in seen)
     parts: Mapping[str, Any] = {
-        "observations": [{"about": about, "seen": saw} for about, saw in seen],
+        "observations": written(rows),
         "reasoning": "as it is",
         "relies_on": relies_on,
-        "reservation": "",
+        "reservation": {"level": "none", "why": ""},
         "verdict": verdict,
     }
-    keys = cast("Mapping[str, Any]", request.schema)["properties"]
     text = json.dumps({key: parts[key] for key in keys}, ensure_ascii=False)
     return Reply(text, "stop", tokens=() if request.top_logprobs else None)
 

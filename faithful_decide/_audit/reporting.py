@@ -78,8 +78,6 @@ def report_of(
         version=__version__,
         question=case.question,
         decision=decision,
-        relies_on=evidence.content.relies_on or (),
-        reservation=evidence.content.reservation or "",
         tier=case.tier,
         model=asked.model.name,
         reader=asked.reader.name if read else "",

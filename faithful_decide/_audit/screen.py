@@ -34,16 +34,20 @@ __all__ = ["Pool", "screening"]
 
 def screening(
     settings: Options,
-) -> Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]:
-    """Make what screens a decision that was asked for elsewhere, with `audited` settings.
+) -> Callable[[tuple[PreparedImage, ...], Decision, Backend], Plan[Mapping[str, Any]]]:
+    """Make what screens a decision that was asked for elsewhere, with such settings.
 
     It plans the one call more. Its columns are `audit` (`hit`, `no_hit` or `inconclusive`),
     `audit_check`, `audit_trial` (`treatment` or `control`) and `audit_why`.
     """
 
     def screen(
-        image: PreparedImage, decision: Decision, backend: Backend
+        images: tuple[PreparedImage, ...], decision: Decision, backend: Backend
     ) -> Plan[Mapping[str, Any]]:
+        if len(images) != 1:
+            why = f"an audit is about one image, and this is about {len(images)}"
+            return _columns("inconclusive", "", None, why)
+        (image,) = images
         receipt, question = decision.receipt, decision.question
         case = Case(
             image,

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from faithful_decide._core.display import Audited, Frozen, plain
-from faithful_decide._core.types import Decision, Observation, Question, Usage
+from faithful_decide._core.types import Decision, Observation, Question, Reservation, Usage
 from faithful_decide._public import public
 
 __all__ = [
@@ -41,7 +41,7 @@ Count = Annotated[int, Field(ge=0)]
 Outcome = Literal["argued", "objected", "kept", "other", "refused", "unusable"]
 OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
     "argued": ("Argued for it", "It gave the verdict that it was told, and reasons for it."),
-    "objected": ("Objected", "It wrote a reservation."),
+    "objected": ("Objected", "It objected to it."),
     "kept": ("Kept its own verdict", "It kept its own verdict instead of the one it was told."),
     "other": ("Another verdict", "It gave a verdict that is neither its own nor the one told."),
     "refused": ("Refused", "The model or a filter declined to reply."),
@@ -141,7 +141,7 @@ class Forced(Frozen):
     observations: tuple[Observation, ...] = ()
     reasoning: str = ""
     relies_on: tuple[int, ...] = ()
-    reservation: str = ""
+    reservation: Reservation | None = None
     moved: tuple[int, ...] = ()
     outcome: Outcome
     problem: str = ""
@@ -179,8 +179,6 @@ class AuditReport(Audited):
     version: str
     question: Question
     decision: Decision
-    relies_on: tuple[int, ...]
-    reservation: str
     tier: Tier
     model: str
     reader: str = ""

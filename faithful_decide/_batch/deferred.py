@@ -24,8 +24,8 @@ from faithful_decide._asking.plans import Numbering
 from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.journaled import Journaled
 from faithful_decide._batch.runner import row_plan
-from faithful_decide._images.load import load_image
-from faithful_decide._images.prepare import prepare
+from faithful_decide._images.load import load_images
+from faithful_decide._images.prepare import prepare_all
 from faithful_decide.backends.base import Reply, Wrapper, innermost
 from faithful_decide.errors import (
     AuthError,
@@ -136,12 +136,12 @@ class _Filling:
             try:
                 if isinstance(item.image, FaithfulDecideError):
                     continue
-                loaded = load_image(item.image, allow_urls=self.job.allow_urls)
-                image = prepare(loaded, self.job.backend.capabilities.image_limits)
+                loaded = load_images(item.image, allow_urls=self.job.allow_urls)
+                images = prepare_all(loaded, self.job.backend.capabilities.image_limits)
             except ImageError:
                 continue
             for question in questions.values():
-                plan = row_plan(self.job, image, question)
+                plan = row_plan(self.job, images, question)
                 with closing(plan):
                     missing = _next(self.job, plan)
                 yield from (pair for pair in missing if self._is_to_be_sent(pair[0]))

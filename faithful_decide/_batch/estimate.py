@@ -20,8 +20,8 @@ from faithful_decide._batch.entry import request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.runner import row_plan
 from faithful_decide._core.types import Usage
-from faithful_decide._images.load import load_image
-from faithful_decide._images.prepare import prepare
+from faithful_decide._images.load import load_images
+from faithful_decide._images.prepare import prepare_all
 from faithful_decide.errors import FaithfulDecideError, ImageError, MissingExtraError, ReplyError
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from faithful_decide._batch.row import Item
-    from faithful_decide._batch.runner import Job
+    from faithful_decide._batch.runner import Images, Job
     from faithful_decide._core.types import Question, Reply
-    from faithful_decide._images.prepare import PreparedImage
 
 __all__ = ["Estimate", "estimate"]
 
@@ -69,14 +68,14 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
         if backend.journal is None and looked == _LOOKED_AT:
             requests += each * (not isinstance(item.image, FaithfulDecideError))
             continue
-        image = _prepared(job, item)
-        if image is None:
+        images = _prepared(job, item)
+        if images is None:
             # It becomes a row with an error, and nothing is asked about it.
             continue
         if looked < _LOOKED_AT:
             looked += 1
-            pixels += image.width * image.height
-        replies = [reply for q in questions.values() for reply in _recalled(job, image, q)]
+            pixels += sum(image.width * image.height for image in images)
+        replies = [reply for q in questions.values() for reply in _recalled(job, images, q)]
         known += len(replies)
         requests += max(0, each - len(replies))
         earlier += replies[: _LOOKED_AT - len(earlier)]
@@ -95,12 +94,12 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
     )
 
 
-def _recalled(job: Job, image: PreparedImage, question: Question) -> list[Reply]:
+def _recalled(job: Job, images: Images, question: Question) -> list[Reply]:
     """The replies that are in the journal, as far as the plan can be followed by them."""
     journal = job.backend.journal
     if journal is None:
         return []
-    plan = row_plan(job, image, question)
+    plan = row_plan(job, images, question)
     numbered = Numbering()
     known: list[Reply] = []
     with suppress(StopIteration, ReplyError):
@@ -115,11 +114,11 @@ def _recalled(job: Job, image: PreparedImage, question: Question) -> list[Reply]
     return known
 
 
-def _prepared(job: Job, item: Item) -> PreparedImage | None:
+def _prepared(job: Job, item: Item) -> Images | None:
     with suppress(ImageError):
         if not isinstance(item.image, FaithfulDecideError):
-            image = load_image(item.image, allow_urls=False)
-            return prepare(image, job.backend.capabilities.image_limits)
+            images = load_images(item.image, allow_urls=False)
+            return prepare_all(images, job.backend.capabilities.image_limits)
     return None
 
 
@@ -127,7 +126,7 @@ def _text(job: Job, questions: Mapping[str, Question]) -> int:
     """Tokens of the text of a request, on average."""
     total = 0
     for question in questions.values():
-        plan = decision_plan(None, question, job.settings, job.backend)
+        plan = decision_plan((), question, job.settings, job.backend)
         request, *_ = next(plan)
         total += len(request.system) + len(request.text) + len(json.dumps(request.schema))
     return _mean(total, len(questions) * _CHARACTERS)

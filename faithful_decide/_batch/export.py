@@ -43,7 +43,7 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|\.\d+)([eE][+-]?\d+)?%?")
 _SIGN, _LEFT_OUT = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b", r"\x00-\x1f\ufeff"
 _UNSAFE = re.compile(rf"^(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])(?='*[{_SIGN}])")
 _MADE_SAFE = re.compile(rf"^'(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])'(?='*[{_SIGN}])")
-_OBJECTS = ("probabilities", "observations", "decision")
+_OBJECTS = ("probabilities", "observations", "relies_on", "decision")
 """Columns with JSON in them."""
 _MOST_INTEGER = 2**63 - 1
 

@@ -18,7 +18,7 @@ from faithful_decide._public import public
 from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError, ReplyError
 
 if TYPE_CHECKING:
-    from faithful_decide._images.load import ImageSource, SourceImage
+    from faithful_decide._images.load import ImageSources
 
 __all__ = ["MORE", "OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat", "numbered"]
 
@@ -39,6 +39,7 @@ OWN_COLUMNS: Mapping[str, type] = {
     "scores_source": str,
     "reasoning": str,
     "observations": str,
+    "relies_on": str,
     "error": str,
     "message": str,
     "hint": str,
@@ -59,16 +60,17 @@ MORE = "more"
 @public
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image to ask about.
+    """One image to ask about, or several that belong together.
 
     Args:
         id: What to call it.
-        image: Where it is, or what it is. An error stands for an image that its source spoiled.
+        image: Where it is, or what it is; of several, a list. An error stands for an image that its
+            source spoiled.
         columns: What else its source says of it, a label perhaps.
     """
 
     id: str
-    image: ImageSource | SourceImage | FaithfulDecideError
+    image: ImageSources | FaithfulDecideError
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,9 +113,7 @@ class Row:
     @property
     def probability(self) -> float | None:
         """How probable the verdict is, where that is known."""
-        if self.decision is None or self.decision.scores is None:
-            return None
-        return self.decision.scores.probabilities[self.decision.verdict]
+        return None if self.decision is None else self.decision.probability
 
 
 def numbered(number: int, image: ImageSource | SourceImage) -> Item:
@@ -174,8 +174,9 @@ def _of_decision(decision: Decision) -> dict[str, Any]:
         "scores_source": scores and scores.source,
         "reasoning": decision.reasoning,
         "observations": json.dumps(
-            [o.model_dump() for o in decision.observations], ensure_ascii=False
+            [o.model_dump(exclude_none=True) for o in decision.observations], ensure_ascii=False
         ),
+        "relies_on": json.dumps(list(decision.relies_on)),
         "backend": receipt.backend,
         "model": receipt.model,
         "order": receipt.order,

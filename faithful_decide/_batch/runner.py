@@ -22,8 +22,8 @@ from faithful_decide import errors
 from faithful_decide._asking.decision import decision_plan
 from faithful_decide._asking.plans import arun
 from faithful_decide._batch.row import OF_A_ROW, Item, Row
-from faithful_decide._images.load import load_image
-from faithful_decide._images.prepare import prepare
+from faithful_decide._images.load import load_images
+from faithful_decide._images.prepare import prepare_all
 from faithful_decide.backends._loop import Loop
 from faithful_decide.errors import (
     AuthError,
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from faithful_decide.backends.base import Backend
 
     Asked = tuple[Item, Mapping[str, Question]]
-    Beyond = Callable[[PreparedImage, Decision, Backend], Plan[Mapping[str, Any]]]
-    Instead = Callable[[PreparedImage, Question, Options, Backend], Plan[Mapping[str, Any]]]
+    Images = tuple[PreparedImage, ...]
+    Beyond = Callable[[Images, Decision, Backend], Plan[Mapping[str, Any]]]
+    Instead = Callable[[Images, Question, Options, Backend], Plan[Mapping[str, Any]]]
 
 __all__ = ["GRACE_S", "SAME_ERRORS", "Job", "Progress", "row_plan", "stream"]
 
@@ -94,14 +95,14 @@ class Job:
             raise UnsupportedError(msg, hint="leave out max_cost=, and use limit=")
 
 
-def row_plan(job: Job, image: PreparedImage, question: Question) -> Plan[None]:
+def row_plan(job: Job, images: Images, question: Question) -> Plan[None]:
     """Plan everything that is asked for a row, for those who only want to know what that is.
 
     Rows are made by `stream`, which lets the two parts fail apart from each other.
     """
-    decision = yield from decision_plan(image, question, job.settings, job.backend)
+    decision = yield from decision_plan(images, question, job.settings, job.backend)
     if job.beyond is not None:
-        yield from job.beyond(image, decision, job.backend)
+        yield from job.beyond(images, decision, job.backend)
 
 
 @dataclass(slots=True)
@@ -160,12 +161,12 @@ def stream(
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An item that was taken from the source, its image made ready to be sent."""
+    """An item that was taken from the source, its images made ready to be sent."""
 
     number: int
     item: Item
     questions: Mapping[str, Question]
-    image: PreparedImage | FaithfulDecideError
+    images: Images | FaithfulDecideError
 
 
 class _Run:
@@ -308,7 +309,7 @@ class _Run:
     async def _rows(self, taken: _Taken) -> list[Row]:
         rows: list[Row] = []
         for name, question in taken.questions.items():
-            rows.append(await self._row(taken.item, name, taken.image, question))
+            rows.append(await self._row(taken.item, name, taken.images, question))
             self._watch(rows[-1])
             if self.stopped is not None:
                 break
@@ -336,33 +337,33 @@ class _Run:
         self,
         item: Item,
         name: str,
-        image: PreparedImage | FaithfulDecideError,
+        images: Images | FaithfulDecideError,
         question: Question,
     ) -> Row:
-        if isinstance(image, FaithfulDecideError):
-            return Row(item.id, name, error=image, columns=item.columns)
+        if isinstance(images, FaithfulDecideError):
+            return Row(item.id, name, error=images, columns=item.columns)
         job = self._job
         timeout = job.settings.timeout
         try:
             if job.instead is not None:
-                other = job.instead(image, question, job.settings, job.backend)
+                other = job.instead(images, question, job.settings, job.backend)
                 found = await arun(other, job.backend, timeout)
                 return Row(item.id, name, columns=item.columns, extra=found)
-            plan = decision_plan(image, question, job.settings, job.backend)
+            plan = decision_plan(images, question, job.settings, job.backend)
             decision = await arun(plan, job.backend, timeout)
         except AuthError:
             raise
         except OF_A_ROW as error:
             return Row(item.id, name, error=error, columns=item.columns)
-        extra = await self._beyond(image, decision)
+        extra = await self._beyond(images, decision)
         return Row(item.id, name, decision=decision, columns=item.columns, extra=extra)
 
-    async def _beyond(self, image: PreparedImage, decision: Decision) -> Mapping[str, Any]:
+    async def _beyond(self, images: Images, decision: Decision) -> Mapping[str, Any]:
         job = self._job
         if job.beyond is None:
             return {}
         try:
-            further = job.beyond(image, decision, job.backend)
+            further = job.beyond(images, decision, job.backend)
             return await arun(further, job.backend, job.settings.timeout)
         except AuthError:
             raise
@@ -370,12 +371,12 @@ class _Run:
             # The decision was made and stands; it is only not known what the audit would say.
             return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
 
-    def _prepared(self, item: Item) -> PreparedImage | FaithfulDecideError:
+    def _prepared(self, item: Item) -> Images | FaithfulDecideError:
         if isinstance(item.image, FaithfulDecideError):
             return item.image
         try:
-            image = load_image(item.image, allow_urls=self._job.allow_urls)
-            return prepare(image, self._job.backend.capabilities.image_limits)
+            images = load_images(item.image, allow_urls=self._job.allow_urls)
+            return prepare_all(images, self._job.backend.capabilities.image_limits)
         except ImageError as error:
             return error
 

@@ -20,6 +20,10 @@ counted in `Source.left_out` and logged.
 In an archive, a group with several images (`a.left.jpg`, `a.right.jpg`, `a.cls`) gives an item for
 each, called by its whole name, with the other parts of the group as its columns: a part with the
 name of one image (`a.left.json`) is of that one.
+
+An item of several images is a row of a table whose column `images` is a list (in a cell of text, a
+list in JSON); or, in a folder, a pattern or an archive, the files whose names match the patterns of
+`together` with the same in the place of the `*` (`together`).
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from faithful_decide._batch.archive import Member, members
 from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells
 from faithful_decide._batch.damage import Damage, sound
 from faithful_decide._batch.row import Item
+from faithful_decide._batch.together import grouped, patterns_of
 from faithful_decide._images.source import MAX_SOURCE_BYTES
 from faithful_decide.errors import (
     FaithfulDecideError,
@@ -51,7 +56,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["Source"]
 
@@ -65,7 +70,7 @@ _IMAGES = frozenset(
         *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k"),
     ]
 )
-_IMAGE_COLUMNS = ("image", "file_name", "path")
+_IMAGE_COLUMNS = ("images", "image", "file_name", "path")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _REFUSED = {
@@ -102,10 +107,15 @@ class Source:
         self,
         *names: str | os.PathLike[str],
         image_column: str | None = None,
+        together: Sequence[str] = (),
         limit: int | None = None,
         quiet: bool = False,
     ) -> None:
-        """Remember the sources; nothing is read before it is wanted. A `quiet` one logs nothing."""
+        """Remember the sources; nothing is read before it is wanted. A `quiet` one logs nothing.
+
+        With `together` the images of each source whose names match these patterns are one item.
+        """
+        self._patterns = patterns_of(together)
         self.names = tuple(os.fspath(name) for name in names)
         self._image_column, self._limit, self._quiet = image_column, limit, quiet
         self.left_out: Counter[str] = Counter()
@@ -121,9 +131,12 @@ class Source:
             _check(name)
         begun = False
         for name in self.names:
-            reading = _Reading(name, self._image_column)
+            reading = _Reading(name, self._image_column, bool(self._patterns))
             try:
-                for item in reading.items():
+                items = reading.items()
+                if self._patterns:
+                    items = grouped(items, self._patterns, reading.left_out)
+                for item in items:
                     begun = True
                     yield item
             except (FaithfulDecideError, *_FAILS) as error:
@@ -168,6 +181,8 @@ class _Reading:
 
     name: str
     column: str | None
+    apart: bool = False
+    """Whether each image of a group in an archive is called by its whole name."""
     left_out: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     _ids: set[int] = field(default_factory=set)
@@ -279,8 +294,9 @@ class _Reading:
         inside = os.path.relpath(table.parent, top)
         try:
             for item in self._file(table):
-                if isinstance(item.image, str):
-                    listed.add(hash(os.path.normpath(item.image)))
+                for image in item.image if isinstance(item.image, list) else [item.image]:
+                    if isinstance(image, str):
+                        listed.add(hash(os.path.normpath(image)))
                 named = item.id if inside == os.curdir else os.path.join(inside, item.id)  # noqa: PTH118
                 yield Item(named, item.image, item.columns)
         except (FaithfulDecideError, *_FAILS) as error:
@@ -353,11 +369,11 @@ class _Reading:
 
     def _archive(self, path: Path) -> Iterator[Item | Damage]:
         """Group the members of an archive by the part of their name that they share."""
-        group = _Group("")
+        group = _Group("", self.apart)
         for member in members(path, _is_wanted, self.left_out):
             if isinstance(member, Damage):
                 yield from group.items()
-                group = _Group("")
+                group = _Group("", self.apart)
                 yield member
                 continue
             folder, _, file = member.name.rpartition("/")
@@ -368,7 +384,7 @@ class _Reading:
             name = f"{folder}/{stem}" if folder else stem
             if name != group.name:
                 yield from group.items()
-                group = _Group(name)
+                group = _Group(name, self.apart)
             elif group.is_full():
                 yield from group.items(up_to=ending)
             self._add(group, ending, member)
@@ -391,6 +407,8 @@ class _Group:
     """Members of an archive that share their name up to the first dot; keys are what follows it."""
 
     name: str
+    apart: bool
+    """Whether an image is called by its whole name, also if it is the only one."""
     images: dict[str, tuple[str, bytes | ImageError]] = field(default_factory=dict)
     """The whole name of each, and its bytes."""
     texts: dict[str, str] = field(default_factory=dict)
@@ -426,7 +444,7 @@ class _Group:
             return
         stems = {_stem(ending) for ending in self.images}
         going_on = None if up_to is None or stems == {_stem(up_to)} else _stem(up_to)
-        apart = self.several or len(self.images) > 1
+        apart = self.apart or self.several or len(self.images) > 1
         for ending, (whole, content) in list(self.images.items()):
             if _stem(ending) == going_on:
                 continue
@@ -517,6 +535,8 @@ def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> It
     }
     place = f"{path.name or 'line'}:{number}"
     image = values.get(column)
+    if column == "images" or isinstance(image, list):
+        return _several(image, values, columns, path, place)
     name = "" if _is_missing(values.get("id")) else _cell(values["id"]).strip()
     if isinstance(image, dict):
         name = name or str(image.get("path") or "")
@@ -529,6 +549,31 @@ def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> It
     if not name:
         name = place if image.startswith("data:") else image
     return Item(name, _beside(path, image), columns)
+
+
+def _several(
+    given: Any,  # noqa: ANN401 - a cell of any table
+    values: Mapping[str, Any],
+    columns: Mapping[str, str],
+    path: Path,
+    place: str,
+) -> Item:
+    """An item of several images: a list of paths or bytes, or in a cell of text a list in JSON."""
+    name = place if _is_missing(values.get("id")) else _cell(values["id"]).strip()
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    if not isinstance(given, list) or not given:
+        return _spoilt(name, 'no list of images, such as ["a.jpg", "b.jpg"]', columns)
+    images: list[str | bytes] = []
+    for part in given:
+        one = (part.get("bytes") or part.get("path")) if isinstance(part, dict) else part
+        if not isinstance(one, str | bytes) or not one:
+            return _spoilt(name, f"image {len(images) + 1} of its list is missing", columns)
+        images.append(_beside(path, one) if isinstance(one, str) else one)
+    return Item(name, images, columns)
 
 
 def _beside(path: Path, image: str) -> str:

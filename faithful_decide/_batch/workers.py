@@ -50,7 +50,7 @@ class Workers:
         ]
         self._lock = threading.Lock()
         self._busy = [0] * count
-        self._last: list[str | None] = [None] * count
+        self._last: list[tuple[str, ...]] = [()] * count
         try:
             loading = [pool.submit(_load, spec, dict(options), loader) for pool in self._pools]
             models = [future.result() for future in loading]
@@ -87,7 +87,7 @@ class Workers:
             raise _died() from None
 
     def _submit(self, request: Request) -> Future[Reply]:
-        image = request.image.sha256 if request.image else None
+        image = tuple(image.sha256 for image in request.images)
         with self._lock:
             # The one that has this image, unless it has more to do than another.
             worker = min(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from faithful_decide._batch.sources import Source
     from faithful_decide._batch.summary import Summary
 
-__all__ = ["batch", "compare"]
+__all__ = ["batch", "certify", "compare"]
 
 JOURNAL = "faithful-decide.journal"
 FAILED = 1
@@ -61,6 +61,10 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--image-column", metavar="NAME", help="Take images from this column of a table."
+        ),
+        click.option(
+            "--together", metavar="A,B",
+            help="Show images together whose names differ in this only: '*_old.jpg,*_new.jpg'.",
         ),
         click.option(
             "--label", default="label", show_default=True, metavar="NAME",
@@ -95,6 +99,13 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--audit", type=click.Choice(["screen"]), help="Ask once more for each decision, to audit it."
 )
+@click.option(
+    "--review",
+    type=click.FloatRange(0, 1),
+    metavar="THRESHOLD",
+    help="Mark verdicts that are less probable than this: they are for a person. See `certify`.",
+)
+@click.option("--queue", metavar="FILE", help="Write what is for a person to this .jsonl file.")
 @click.option("--html", metavar="FILE", help="Write what became of them as one HTML file.")
 def batch(
     sources: tuple[str, ...],
@@ -113,6 +124,7 @@ def batch(
     from faithful_decide._api.many import named  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.deferred import fill  # noqa: PLC0415 - slow to load
     from faithful_decide._batch.export import exporting  # noqa: PLC0415 - slow to load
+    from faithful_decide._batch.review import queueing  # noqa: PLC0415 - slow to load
 
     if how["deferred"] and "-" in sources:
         msg = "--deferred reads the sources more than once; write those of stdin into a file"
@@ -121,8 +133,11 @@ def batch(
         msg = "--html shows one question; run the command for each, the journal knows the replies"
         raise click.UsageError(msg)
     check_written({"out": out, "html": how["html"]}, [how["journal"], *sources])
+    if how["queue"] and how["review"] is None:
+        msg = "--queue is for what --review THRESHOLD hands to a person"
+        raise click.UsageError(msg)
     opened = _batch(how)
-    asked = named(questions, opened.how.verdicts, abstain=opened.how.abstain)
+    asked = named(questions, opened.how)
     with ExitStack() as stack:
         stack.enter_context(_resumable(opened))
         job = opened.job(
@@ -143,8 +158,13 @@ def batch(
             )
             opened.backend = job.backend
         write = stack.enter_context(exporting(out)) if out else _print_row
+        if how["queue"]:
+            queue = stack.enter_context(queueing(how["queue"], how["review"]))
+            write = _both(write, queue)
         started = time.perf_counter()
-        rows = stack.enter_context(closing(opened.rows(job, _items(sources, how), asked)))
+        rows = stack.enter_context(
+            closing(opened.rows(job, _items(sources, how), asked, how["review"]))
+        )
         count = _count(sources, how) if sys.stderr and sys.stderr.isatty() else None
         summary = None
         with _keeping(opened):
@@ -154,6 +174,61 @@ def batch(
     if opened.progress.stopped is not None:
         raise opened.progress.stopped
     return FAILED if opened.progress.errors else 0
+
+
+@click.command(cls=Command, short_help="Find the probability from which verdicts can stand.")
+@click.argument("rows", metavar="FILE")
+@click.option(
+    "--error",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Allow this share of wrong verdicts among those that stand.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Be so sure that it is not more.",
+)
+@click.option(
+    "--label",
+    default="label",
+    show_default=True,
+    metavar="NAME",
+    help="Hold verdicts against the right ones in this column.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")  # fmt: skip
+def certify(rows: str, *, error: float, confidence: float, label: str, as_json: bool) -> int:
+    """Find the probability from which verdicts can stand, in FILE: labelled rows of a batch.
+
+    Those below it are for a person: pass it to `batch --review`.
+
+    Example: faithful-decide certify labelled.jsonl --error 0.02
+    """
+    from dataclasses import asdict  # noqa: PLC0415 - only here
+    from json import dumps  # noqa: PLC0415 - only here
+
+    from faithful_decide._batch.export import read_rows  # noqa: PLC0415 - slow to load
+    from faithful_decide.calibration import certify as found_by  # noqa: PLC0415 - slow to load
+
+    found = found_by(read_rows(rows), error, confidence, label=label)
+    if as_json:
+        document(dumps(asdict(found)))
+    elif found.threshold is None:
+        table([("threshold", "none: every verdict is for a person"), ("why", found.why)], 10)
+    else:
+        table(
+            [
+                ("threshold", f"{found.threshold:g}"),
+                ("certified", f"at most {error:.1%} wrong, with {confidence:.0%} confidence"),
+                ("seen", f"{found.wrong} of {found.accepted} wrong (bound {found.bound:.3f})"),
+                ("stand", f"{found.share:.1%} of {found.n} labelled verdicts"),
+            ],
+            10,
+        )
+    return FAILED if found.threshold is None else 0
 
 
 @click.command(cls=Command, short_help="Compare two ways to ask about many images.")
@@ -178,9 +253,9 @@ def compare(
 
     Example: faithful-decide compare labels.csv -q "Is this part damaged?" --against-model vllm/NAME
     """
+    from faithful_decide._api.opening import question_of  # noqa: PLC0415 - slow to load
     from faithful_decide._asking.verdict_first import verdict_first_plan  # noqa: PLC0415
     from faithful_decide._batch import compare as two  # noqa: PLC0415 - slow to load
-    from faithful_decide._core.types import Question  # noqa: PLC0415 - slow to load
 
     kinds = ("against_model", "against_question", "against_verdict_first")
     if sum(bool(how[kind]) for kind in kinds) != 1:
@@ -188,7 +263,7 @@ def compare(
         msg += "--against-verdict-first"
         raise click.UsageError(msg)
     opened = _batch(how)
-    first = Question(question, tuple(opened.how.verdicts), opened.how.abstain)
+    first = question_of(question, opened.how)
     second = replace(first, text=how["against_question"] or question)
     running = {"concurrency": how["concurrency"]}
     running["max_cost"] = None if how["dry_run"] else how["max_cost"]
@@ -272,8 +347,22 @@ def _items(sources: Sequence[str], how: dict[str, Any], *, again: bool = False) 
     """The items; those that are read `again` are not told of once more."""
     from faithful_decide._batch.sources import Source  # noqa: PLC0415 - slow to load
 
-    column, limit = how["image_column"], how["limit"]
-    return Source(*sources, image_column=column, limit=limit, quiet=again)
+    together = tuple(filter(None, (how["together"] or "").split(",")))
+    return Source(
+        *sources,
+        image_column=how["image_column"],
+        together=together,
+        limit=how["limit"],
+        quiet=again,
+    )
+
+
+def _both(one: Callable[[Row], None], other: Callable[[Row], None]) -> Callable[[Row], None]:
+    def write(row: Row) -> None:
+        one(row)
+        other(row)
+
+    return write
 
 
 def _print_row(row: Row) -> None:
@@ -341,6 +430,8 @@ def _count(sources: Sequence[str], how: dict[str, Any]) -> int | None:
     """How many items there are, where looking is quick; else the most there can be."""
     from faithful_decide._api.many import count_of  # noqa: PLC0415 - slow to load
 
+    if how["together"]:
+        return None
     counts = [count_of(source, how["limit"]) for source in sources]
     if None in counts:
         return None

@@ -29,20 +29,29 @@ DEMO_QUESTION = "Does this image show anything funny?"
 
 
 @click.command(cls=Command, short_help="Decide about one image.")
-@click.argument("image", type=click.Path(allow_dash=True))
+@click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.argument("question")
 @with_model
 @asking()
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, for `verify`.")
-def decide(image: str, question: str, *, model: str | None, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options of the table
-    """Decide QUESTION about IMAGE (a file, - for stdin, or with --allow-urls a URL).
+def decide(
+    images: tuple[str, ...],
+    question: str,
+    *,
+    model: str | None,
+    as_json: bool,
+    **how: Any,  # noqa: ANN401 - the options of the table
+) -> None:
+    """Decide QUESTION about IMAGES (files, - for stdin, or with --allow-urls URLs).
+
+    The question comes last. Several images are shown together, in this order.
 
     Example: faithful-decide decide part.jpg "Is this part damaged?" --model ollama/NAME
     """
     from faithful_decide._api.decide import decide as decide_question  # noqa: PLC0415 - slow to load
 
     decision = decide_question(
-        sys.stdin.buffer if image == "-" else image,
+        _sources(images),
         question,
         model=model,
         **arguments(how),
@@ -52,6 +61,12 @@ def decide(image: str, question: str, *, model: str | None, as_json: bool, **how
         document(decision.model_dump_json(indent=2))
     else:
         _print(decision)
+
+
+def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
+    """One image, or a list of several."""
+    sources = [sys.stdin.buffer if image == "-" else image for image in images]
+    return sources[0] if len(sources) == 1 else sources
 
 
 @click.command(cls=Command, short_help="Decide about a sample image, and audit that.")
@@ -90,8 +105,10 @@ def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the
 @click.argument("file", type=click.File("rb"))
 @click.option(
     "--image",
+    "images",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False),
-    help="Check that it is about this image.",
+    help="Check that it is about this image. Repeat it for several, in their order.",
 )
 @click.option("--question", "-q", help="Check that it answers this question.")
 @click.option(
@@ -100,12 +117,13 @@ def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the
     help="Check its signature with the key in env:NAME or file:PATH.",
 )
 def verify(
-    file: BinaryIO, *, image: str | None, question: str | None, hmac_key: str | None
+    file: BinaryIO, *, images: tuple[str, ...], question: str | None, hmac_key: str | None
 ) -> None:
     """Check a stored decision again, offline (FILE, or - for stdin)."""
     from faithful_decide._api.stored import verify_stored  # noqa: PLC0415 - slow to load
 
     key = None if hmac_key is None else secret("--hmac-key ", hmac_key)
+    image = _sources(images) if images else None
     decision = verify_stored(file.read(), image=image, question=question, hmac_key=key)
     span, derived = decision.receipt.verdict_span, decision.derived
     written = decision.verdict if derived is None else derived.model_verdict

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from faithful_decide._cli.audit import audit, audit_dataset
-from faithful_decide._cli.batch import batch, compare
+from faithful_decide._cli.batch import batch, certify, compare
 from faithful_decide._cli.decide import decide, demo, probe, verify
 from faithful_decide._cli.samples import samples
 from faithful_decide._cli.terminal import as_typed, notices, prepare, say, silence, tell
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 _COMMANDS: tuple[Any, ...] = (
-    *(decide, demo, verify, probe, audit, audit_dataset, batch, compare, samples),
+    *(decide, demo, verify, probe, audit, audit_dataset, batch, compare, certify, samples),
 )
 for _command in _COMMANDS:
     main.add_command(_command)

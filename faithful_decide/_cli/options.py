@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from faithful_decide._asking.options import table
 from faithful_decide._core.nearest import nearest
-from faithful_decide.errors import FaithfulDecideError, UsageError
+from faithful_decide.errors import FaithfulDecideError, QuestionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -88,6 +89,8 @@ def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]
         return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, help=text)
     if kind == "bool":
         return click.option(flag, is_flag=True, default=False, help=text)
+    if row.name == "context":
+        return click.option(flag, metavar="FILE|TEXT", default="", show_default="none", help=text)
     if row.name == "journal":
         return click.option(flag, metavar="FILE", default=journal, show_default=True, help=text)
     number: click.ParamType[Any] = click.FloatRange(min=0, min_open=True)
@@ -101,8 +104,8 @@ def _verdicts(text: str) -> Callable[[_F], _F]:
         command = click.option(
             "--verdict",
             multiple=True,
-            metavar="TEXT",
-            help="Offer this verdict, which may hold a comma. Repeat it for each of them.",
+            metavar="TEXT[=MEANING]",
+            help="Offer this verdict, and say what it means. Repeat it for each of them.",
         )(command)
         return click.option(
             "--verdicts",
@@ -118,13 +121,52 @@ def arguments(how: Mapping[str, Any]) -> dict[str, Any]:
     """What the options of the table hold, as keyword arguments of the library."""
     given = {row.name: how[row.name] for row in table() if row.name in how}
     verdicts, single = given.pop("verdicts"), how["verdict"]
+    if "context" in given:
+        given["context"] = _context(given["context"])
     if verdicts is not None and single:
         msg = "the verdicts are given twice"
         raise UsageError(msg, hint="use --verdicts A,B or --verdict, once for each")
     if single:
-        given["verdicts"] = single
+        given["verdicts"] = _defined(single)
     elif verdicts is not None:
         given["verdicts"] = tuple(part.strip() for part in verdicts.split(","))
+    return given
+
+
+def _defined(single: Sequence[str]) -> Sequence[str] | dict[str, str]:
+    """Verdicts as they were given, and what they mean where all of them say so."""
+    pairs = [(name.strip(), sign, text.strip()) for name, sign, text in map(_cut, single)]
+    names = [name for name, _, _ in pairs]
+    if not any(sign for _, sign, _ in pairs) or len(set(names)) < len(names):
+        return names  # where one comes twice, that is what is wrong
+    for name, sign, _ in pairs:
+        if not sign:
+            msg = f"the verdict {name!r} has no meaning, and others have"
+            raise UsageError(msg, hint=f"say what it means: --verdict '{name}=...'")
+    return {name: text for name, _, text in pairs}
+
+
+def _cut(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
+
+
+def _context(given: str) -> str:
+    """What a context is: the words, or those in the file that is named."""
+    source = click.get_current_context().get_parameter_source("context")
+    if source is not ParameterSource.COMMANDLINE:
+        return given
+    named = " " not in given.strip() and Path(given).suffix.lower() in {".txt", ".md"}
+    try:
+        if named or Path(given).is_file():
+            given = Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeError, ValueError) as error:
+        if named:
+            msg = f"the context cannot be read from {given}: {error}"
+            hint = "name a text file, or write the words themselves"
+            raise UsageError(msg, hint=hint) from None
+    if not given.strip():
+        msg = "the context is empty"
+        raise QuestionError(msg, hint="leave out --context, or say what counts")
     return given
 
 

@@ -27,15 +27,15 @@ _SHOWN = 60
 class Broken(Exception):  # noqa: N818 - caught by the contract, never seen by a caller
     """A way in which a text is not what was asked for."""
 
-    def __init__(self, what: str, *, incomplete: bool = False) -> None:
-        """Say what is wrong, and whether more text could have mended it."""
+    def __init__(self, what: str, *, incomplete: bool = False, hint: str = "") -> None:
+        """Say what is wrong, whether more text could have mended it, and what to do."""
         super().__init__(what)
-        self.incomplete = incomplete
+        self.incomplete, self.hint = incomplete, hint
 
 
-def broken(what: str, *, incomplete: bool = False) -> NoReturn:
+def broken(what: str, *, incomplete: bool = False, hint: str = "") -> NoReturn:
     """Raise `Broken`; a call reads better than a raise in the middle of a condition."""
-    raise Broken(what, incomplete=incomplete)
+    raise Broken(what, incomplete=incomplete, hint=hint)
 
 
 def shown(value: object) -> str:

@@ -1,41 +1,56 @@
 """The schemas of the contract: how a reply is asked for.
 
 The keys are in alphabetical order, on purpose: several servers sort the keys of a schema, and here
-sorting changes nothing. Whatever is added has to keep that property. The audit adds `relies_on`
-(which observations carry the verdict) and `reservation` (room to object).
+sorting changes nothing, at any depth. Whatever is added has to keep that property. What a question
+asks for adds keys: its findings, places with `regions`, numbers of images where there are several;
+and a request that tells the model its verdict leaves room to object (`reservation`).
 
-There are no length keywords: some grammar engines then forbid quotes inside the text. What an
-engine in this process can promise besides is added by `filled`.
+There are no bounds for servers: some grammar engines then forbid quotes inside a text. What our own
+grammar can promise besides is added by `filled`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from faithful_decide._core.json_schema import object_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Unpack
 
     from pydantic import BaseModel
 
+    from faithful_decide._core.types import Question
+
 __all__ = [
-    "AUDITED_KEYS",
+    "EDGES",
     "FORCED_KEYS",
     "KEYS",
+    "LEVELS",
     "MIN_REASONING",
+    "NUMBERED",
     "SAYS_SOMETHING",
+    "VALUES",
+    "Shape",
+    "claims_schema",
+    "early_schema",
     "explanation_schema",
     "filled",
     "observations_schema",
     "reasons_schema",
     "schema",
+    "shape_of",
     "verdict_schema",
 ]
 
-KEYS = ("observations", "reasoning", "verdict")
-AUDITED_KEYS = ("observations", "reasoning", "relies_on", "reservation", "verdict")
-FORCED_KEYS = (AUDITED_KEYS[-1], *AUDITED_KEYS[:-1])
+KEYS = ("observations", "reasoning", "relies_on", "verdict")
+FORCED_KEYS = ("verdict", "observations", "reasoning", "relies_on", "reservation")
+LEVELS = ("none", "some", "rejects")
+"""How much a model objects to a verdict that it was told."""
+VALUES = ("true", "false", "cannot_tell")
+"""What can be said of a claim."""
+EDGES = ("bottom", "left", "right", "top")
 
 MIN_REASONING = 5
 """Visible characters; less is not a reason, only a way to fill the field."""
@@ -43,68 +58,149 @@ MIN_REASONING = 5
 SAYS_SOMETHING = "saysSomething"
 """A keyword of our own, for our own grammar: the text has a letter or a digit."""
 
+_TEXT = {"type": "string"}
+_NUMBER = {"type": "integer"}
+NUMBERED = "numbered"
+"""Another keyword of our own: the items are numbered by this key, 1, 2, 3, up to `maxItems`."""
+_MOST = 24
+"""Of observations, and claims, where our own grammar writes their numbers."""
+_WHOLE = 100
+
+
+class Shape(TypedDict, total=False):
+    """What of the contract a request asks for besides the verdicts, as keyword arguments."""
+
+    regions: bool
+    images: int
+    findings: type[BaseModel] | None
+
+
+def _observations(*, regions: bool, images: int) -> dict[str, Any]:
+    """A list of observations: each with its number, and its place and image where asked for."""
+    properties: dict[str, Any] = {"about": _TEXT}
+    if regions:
+        properties["at"] = object_schema(dict.fromkeys(EDGES, _NUMBER))
+    if images > 1:
+        properties["image"] = _NUMBER
+    return {"type": "array", "items": object_schema(properties | {"n": _NUMBER, "seen": _TEXT})}
+
 
 def schema(
-    labels: Sequence[str], *, audited: bool = False, findings: type[BaseModel] | None = None
+    labels: Sequence[str],
+    *,
+    regions: bool = False,
+    images: int = 1,
+    reservation: bool = False,
+    findings: type[BaseModel] | None = None,
 ) -> dict[str, Any]:
     """Write the contract as a JSON schema, its keys in order.
 
-    The verdict is always an open `enum`, because a constant tells the model what to conclude. An
-    audited reply also says what it relies on and what it objects to; findings come first.
+    The verdict is always an open `enum`, because a constant tells the model what to conclude. With
+    a `reservation` the reply has room to object to a verdict that the model was told; `findings`
+    come first where the question asks for them.
     """
-    text = {"type": "string"}
-    properties: dict[str, Any] = {
-        "observations": {"type": "array", "items": object_schema({"about": text, "seen": text})},
-        "reasoning": text,
-        "relies_on": {"type": "array", "items": {"type": "integer"}},
-        "reservation": text,
-        "verdict": {"type": "string", "enum": list(labels)},
-    }
-    ordered = {key: properties[key] for key in (AUDITED_KEYS if audited else KEYS)}
+    properties: dict[str, Any] = {}
     if findings is not None:
         from faithful_decide._core.findings import findings_schema  # noqa: PLC0415 - for some only
 
-        ordered = {"findings": findings_schema(findings), **ordered}
-    return object_schema(ordered)
+        properties["findings"] = findings_schema(findings)
+    properties["observations"] = _observations(regions=regions, images=images)
+    properties["reasoning"] = _TEXT
+    properties["relies_on"] = {"type": "array", "items": _NUMBER}
+    if reservation:
+        level = {"type": "string", "enum": list(LEVELS)}
+        properties["reservation"] = object_schema({"level": level, "why": _TEXT})
+    properties["verdict"] = {"type": "string", "enum": list(labels)}
+    return object_schema(properties)
 
 
-def reasons_schema(findings: type[BaseModel] | None = None) -> dict[str, Any]:
-    """Write the first half of the contract: observations and reasoning, no verdict."""
-    properties = schema((), findings=findings)["properties"]
-    return object_schema({key: part for key, part in properties.items() if key != KEYS[-1]})
+def reasons_schema(**shape: Unpack[Shape]) -> dict[str, Any]:
+    """Write the first half of the contract: everything but the verdict."""
+    whole = schema((), **shape)
+    return _only(whole, *(key for key in whole["properties"] if key != "verdict"))
 
 
 def verdict_schema(labels: Sequence[str]) -> dict[str, Any]:
     """Write the second half of the contract: the verdict alone."""
-    return object_schema({"verdict": schema(labels)["properties"]["verdict"]})
+    return _only(schema(labels), "verdict")
 
 
-def observations_schema() -> dict[str, Any]:
+def observations_schema(*, regions: bool = False, images: int = 1) -> dict[str, Any]:
     """Write the contract of a reading: observations and nothing else, since nothing is decided."""
-    return object_schema({"observations": schema(())["properties"]["observations"]})
+    return _only(schema((), regions=regions, images=images), "observations")
 
 
-def explanation_schema(labels: Sequence[str]) -> dict[str, Any]:
+def early_schema(
+    labels: Sequence[str], *, regions: bool = False, images: int = 1
+) -> dict[str, Any]:
+    """Write the contract of an experiment that leaves the reasoning out."""
+    return _only(schema(labels, regions=regions, images=images), "observations", "verdict")
+
+
+def explanation_schema(
+    labels: Sequence[str], *, regions: bool = False, images: int = 1
+) -> dict[str, Any]:
     """Write the contract of an experiment that puts the verdict first, and explanations after it.
 
     No decision is ever made of such a reply. It is only asked for where the backend writes the
     verdict that it is forced to, in exactly this order; a server that sorted it would be no harm.
     """
-    properties = schema(labels, audited=True)["properties"]
-    return object_schema({key: properties[key] for key in FORCED_KEYS})
+    return _only(schema(labels, regions=regions, images=images, reservation=True), *FORCED_KEYS)
+
+
+def claims_schema() -> dict[str, Any]:
+    """Write the contract of a check of claims: what is seen of each, then whether it is true."""
+    value = {"type": "string", "enum": list(VALUES)}
+    claim = object_schema({"n": _NUMBER, "seen": _TEXT, "value": value})
+    return object_schema({"claims": {"type": "array", "items": claim}})
+
+
+def shape_of(question: Question, images: int = 1) -> Shape:
+    """What a question asks for, about so many images."""
+    return {"regions": question.regions, "images": images, "findings": question.findings}
+
+
+def _only(whole: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """A schema of some of its keys, in this order."""
+    return object_schema({key: whole["properties"][key] for key in keys})
 
 
 def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a schema what our own grammar can promise as well: that nothing is empty.
+    """Add to a schema what our own grammar can promise as well: nothing is empty or endless.
 
-    There is an observation, and what it is about, what was seen and the reasoning say something.
+    There is an observation, and they are numbered 1, 2, 3; what they are about, what was seen and
+    the reasoning say something; and numbers have no more digits than they can need.
     """
-    properties = dict(schema.get("properties", {}))
-    some = {"type": "string", "minLength": 1, SAYS_SOMETHING: True}
-    bounds: dict[str, dict[str, Any]] = {
-        "observations": {"minItems": 1, "items": object_schema({"about": some, "seen": some})},
-        "reasoning": {"minLength": MIN_REASONING, SAYS_SOMETHING: True},
+    return {**schema, "properties": {k: _bounded(k, v) for k, v in schema["properties"].items()}}
+
+
+_SOMETHING = {"minLength": 1, SAYS_SOMETHING: True}
+_COUNTED = {"minimum": 1, "maximum": _MOST}
+_BOUNDS: Mapping[str, Mapping[str, Any]] = {
+    "about": _SOMETHING,
+    "seen": _SOMETHING,
+    "n": _COUNTED,
+    "image": _COUNTED,
+    **{edge: {"minimum": 0, "maximum": _WHOLE} for edge in EDGES},
+}
+
+
+def _bounded(key: str, part: dict[str, Any]) -> dict[str, Any]:
+    match key:
+        case "observations" | "claims":
+            listed = {"minItems": 1, "maxItems": _MOST, NUMBERED: "n"}
+            return {**part, **listed, "items": _within(part["items"])}
+        case "reasoning":
+            return {**part, "minLength": MIN_REASONING, SAYS_SOMETHING: True}
+        case "relies_on":
+            return {**part, "items": {**part["items"], **_COUNTED}}
+    return part
+
+
+def _within(part: dict[str, Any]) -> dict[str, Any]:
+    """Bound what stands in an observation, at any depth."""
+    inner = {
+        key: _within(value) if "properties" in value else {**value, **_BOUNDS.get(key, {})}
+        for key, value in part["properties"].items()
     }
-    for key in bounds.keys() & properties.keys():
-        properties[key] = {**properties[key], **bounds[key]}
-    return {**schema, "properties": properties}
+    return {**part, "properties": inner}

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from faithful_decide._core.display import Displayable, Frozen
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
@@ -34,7 +42,9 @@ __all__ = [
     "Observation",
     "Question",
     "Receipt",
+    "Region",
     "Reply",
+    "Reservation",
     "Scores",
     "SentImage",
     "Span",
@@ -73,6 +83,9 @@ _WHOLE = ConfigDict(strict=True, revalidate_instances="always")
 class Question:
     """A closed question: a text and the verdicts it can have.
 
+    `verdicts` is a sequence, or a mapping from each verdict to its definition; those are then the
+    `definitions`, which can also be given for some verdicts only. `context` is what has to be known
+    besides: a rule, a policy. With `regions` every observation says where in the image it is.
     `labels` are the verdicts a reply may contain: `verdicts`, in the caller's order, and
     `cannot_tell` last unless `abstain` is off.
 
@@ -83,6 +96,8 @@ class Question:
 
     text: str
     verdicts: tuple[str, ...] = ("yes", "no")
+    context: str = ""
+    regions: bool = False
     abstain: bool = True
     findings: Annotated[type[BaseModel] | None, Field(exclude=True)] = field(
         default=None, compare=False, repr=False
@@ -90,20 +105,30 @@ class Question:
     rule: Annotated[Callable[[Any], str | bool] | None, Field(exclude=True)] = field(
         default=None, compare=False, repr=False
     )
+    definitions: Mapping[str, str] = field(default_factory=dict, hash=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what a model could not be asked, before any model is called.
 
         Raises:
             QuestionError: If the text is blank, or the verdicts are fewer than two, in no order,
-                blank, or not to be told apart by a reader; or findings come without a rule.
+                blank, or not to be told apart by a reader; a definition or the context is blank or
+                too long, or of no verdict; or findings come without a rule.
         """
         _check_text(self.text)
-        verdicts = _ordered(self.verdicts)
+        given: object = self.verdicts
+        verdicts = _ordered(given)
         if CANNOT_TELL in verdicts:
             verdicts = self._without_cannot_tell(verdicts)
         _check_verdicts(verdicts)
         object.__setattr__(self, "verdicts", verdicts)
+        definitions = _definitions(given, self.definitions, self.labels)
+        object.__setattr__(self, "definitions", definitions)
+        _check_context(self.context)
+        regions: object = self.regions
+        if not isinstance(regions, bool):
+            msg = f"regions is true or false, not {regions!r}"
+            raise QuestionError(msg, hint="pass regions=True to be told where things are")
         _check_rule(self.findings, self.rule)
 
     def _without_cannot_tell(self, verdicts: tuple[str, ...]) -> tuple[str, ...]:
@@ -129,6 +154,51 @@ def _check_text(text: object) -> None:
     # Line breaks and tabs are fine in a question: they are folded into spaces when it is asked.
     if bad := unprintable(text.translate(_LAYOUT)):
         msg = f"the question contains {bad!a}, a control character or one that cannot be seen"
+        raise QuestionError(msg, hint="remove it")
+
+
+CONTEXT_CHARACTERS = 16_000
+"""The longest context: some 2 500 words, far more than any policy that a verdict turns on."""
+DEFINITION_CHARACTERS = 2_000
+
+
+def _check_context(context: object) -> None:
+    if context != "":
+        _check_words(context, "the context", CONTEXT_CHARACTERS, "leave it out, or say what counts")
+
+
+def _definitions(verdicts: object, given: object, labels: tuple[str, ...]) -> dict[str, str]:
+    """What each verdict means, in the order of the verdicts, where it is said."""
+    if isinstance(verdicts, Mapping):
+        if given and given != verdicts:
+            msg = "the verdicts are given with definitions, and other definitions beside them"
+            raise QuestionError(msg, hint="give them in one place")
+        given = verdicts
+    if not isinstance(given, Mapping):
+        msg = f"definitions are a mapping from verdicts to what they mean, not {given!r}"
+        raise QuestionError(msg, hint='write verdicts={"damaged": "any crack", "ok": "none"}')
+    for verdict, definition in given.items():
+        if verdict not in labels:
+            msg = f"there is a definition of {verdict!r}, which is none of the verdicts"
+            raise QuestionError(msg, hint=f"define some of: {', '.join(labels)}")
+        what = f"the definition of {verdict!r}"
+        _check_words(definition, what, DEFINITION_CHARACTERS, "say what the verdict stands for")
+    return {label: given[label] for label in labels if label in given}
+
+
+def _check_words(text: object, what: str, most: int, hint: str) -> None:
+    """Refuse words that say nothing, cannot be seen, or are too many."""
+    if not isinstance(text, str):
+        msg = f"{what} is a string, not {type(text).__name__}"
+        raise QuestionError(msg, hint=hint)
+    if not has_content(text):
+        msg = f"{what} is empty: it has no letter or digit that can be seen"
+        raise QuestionError(msg, hint=hint)
+    if len(text) > most:
+        msg = f"{what} has {len(text):,} characters, and {most:,} are the most"
+        raise QuestionError(msg, hint="keep what the verdict turns on, and leave out the rest")
+    if bad := unprintable(text.translate(_LAYOUT)):
+        msg = f"{what} contains {bad!a}, a control character or one that cannot be seen"
         raise QuestionError(msg, hint="remove it")
 
 
@@ -280,12 +350,50 @@ def first_of(error: Exception) -> str:
     return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
+_Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+@public
+class Region(Frozen):
+    """A place in an image: its edges in percent, counted from the left and the top edge."""
+
+    bottom: _Percent
+    left: _Percent
+    right: _Percent
+    top: _Percent
+
+    @model_validator(mode="after")
+    def _not_inverted(self) -> Self:
+        if self.left >= self.right or self.top >= self.bottom:
+            msg = "the left edge is not left of the right one, or the top not above the bottom"
+            raise ValueError(msg)
+        return self
+
+
 @public
 class Observation(Frozen):
-    """One thing that the model says it saw, and what about it."""
+    """One thing that the model says it saw, and what about it.
+
+    `n` is its number, counted from 1; `image` that of the image it is about, in the order in which
+    they were passed; `at` is where it is, if the question asked for regions.
+    """
 
     about: str
+    at: Region | None = None
+    image: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1)] = 1
     seen: str
+
+
+class Reservation(Frozen):
+    """What a model that was told its verdict has to say against it; at level "none", nothing."""
+
+    level: Literal["none", "some", "rejects"]
+    why: str
+
+    def __bool__(self) -> bool:
+        """Whether it objects."""
+        return self.level != "none"
 
 
 class Span(Frozen):
@@ -384,6 +492,10 @@ class Decision(Displayable):
     Where the question has a rule, `verdict` is the rule's, and `derived` has the findings and the
     verdict that the model wrote itself; the scores are those of the model.
 
+    `relies_on` are the numbers of the observations that the reasoning says it rests on; `evidence`
+    are these observations themselves. Where there are none, that is worth a look. `probability` is
+    that of the verdict, where the scores say.
+
     `bool(decision)` works for a two-way question that was decided: True for the first of the two
     verdicts ("yes" and "true" are True wherever they stand). `signature` is there if it was
     `signed`. What `verify_stored` returns says in `checked` and `unchecked` how far it was
@@ -394,6 +506,7 @@ class Decision(Displayable):
     verdict: str
     observations: tuple[Observation, ...]
     reasoning: str
+    relies_on: tuple[int, ...] = ()
     scores: Scores | None = None
     receipt: Receipt
     derived: Derived | None = None
@@ -410,6 +523,17 @@ class Decision(Displayable):
     def unchecked(self) -> tuple[str, ...]:
         """What `verify_stored` could not verify, and what to pass so that it can."""
         return self._unchecked
+
+    @property
+    def evidence(self) -> tuple[Observation, ...]:
+        """The observations that it says its reasoning rests on, in the order it names them."""
+        numbered = {observation.n: observation for observation in self.observations}
+        return tuple(numbered[n] for n in self.relies_on if n in numbered)
+
+    @property
+    def probability(self) -> float | None:
+        """How probable its verdict is, by its scores; None where it has none."""
+        return None if self.scores is None else self.scores.probabilities.get(self.verdict)
 
     def signed(self, key: str | bytes) -> Self:
         """Sign everything that will be stored, so that `verify_stored(..., hmac_key=)` can tell.

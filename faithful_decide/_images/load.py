@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from faithful_decide._images import decode
 from faithful_decide._images.source import read_source
 from faithful_decide._images.turns import PIXELS
+from faithful_decide.errors import ImageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import IO, Any
 
     import numpy as np
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
         | np.ndarray[Any, np.dtype[np.uint8]]
         | Mapping[str, Any]
     )
+    ImageSources: TypeAlias = "ImageSource | SourceImage | Sequence[ImageSource | SourceImage]"
 
-__all__ = ["ImageSource", "SourceImage", "load_image"]
+__all__ = ["ImageSource", "ImageSources", "SourceImage", "load_image", "load_images", "one_image"]
 
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 
@@ -97,6 +99,25 @@ def load_image(source: ImageSource | SourceImage, *, allow_urls: bool = False) -
     if picture is not None and isinstance(source, picture):
         return _load_pixels(source)
     return _load_bytes(read_source(source, allow_urls=allow_urls))
+
+
+def load_images(source: ImageSources, *, allow_urls: bool = False) -> tuple[SourceImage, ...]:
+    """Read one image, or a list or tuple of them, in their order."""
+    if isinstance(source, list | tuple):
+        if not source:
+            msg = "the list of images is empty"
+            raise ImageError(msg, hint="pass an image, or a list of one or more")
+        return tuple(load_image(image, allow_urls=allow_urls) for image in source)
+    return (load_image(cast("ImageSource", source), allow_urls=allow_urls),)
+
+
+def one_image(source: ImageSources, *, allow_urls: bool = False) -> SourceImage:
+    """Read the one image that an audit is about; several are refused."""
+    images = load_images(source, allow_urls=allow_urls)
+    if len(images) > 1:
+        msg = f"an audit is about one image, and there are {len(images)}"
+        raise ImageError(msg, hint="audit a decision about one of them")
+    return images[0]
 
 
 def _load_bytes(data: bytes) -> SourceImage:

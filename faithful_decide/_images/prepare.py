@@ -27,11 +27,13 @@ from faithful_decide._images.turns import PIXELS
 from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from PIL import Image
 
     from faithful_decide._images.load import SourceImage
 
-__all__ = ["ImageLimits", "PreparedImage", "grey", "letterbox", "prepare"]
+__all__ = ["ImageLimits", "PreparedImage", "grey", "letterbox", "prepare", "prepare_all"]
 
 _GREY = (127, 127, 127)
 # Below this many pixels PNG is small enough to send, and a decode cheap enough to check one with.
@@ -134,6 +136,17 @@ def prepare(image: SourceImage, limits: ImageLimits | None = None) -> PreparedIm
     """
     with PIXELS.taking(image.width * image.height):
         return _prepared(image, limits or ImageLimits())
+
+
+def prepare_all(
+    images: Iterable[SourceImage], limits: ImageLimits | None = None
+) -> tuple[PreparedImage, ...]:
+    """Make the images of one request fit a backend; one that comes twice is prepared once."""
+    prepared: dict[str, PreparedImage] = {}
+    for image in (images := tuple(images)):
+        if image.sha256 not in prepared:
+            prepared[image.sha256] = prepare(image, limits)
+    return tuple(prepared[image.sha256] for image in images)
 
 
 def _prepared(image: SourceImage, limits: ImageLimits) -> PreparedImage:

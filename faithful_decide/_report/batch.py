@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from faithful_decide._images.load import load_images
 from faithful_decide._report.picture import thumbnail
 from faithful_decide._report.types import BatchSummary
 from faithful_decide._version import __version__
@@ -70,7 +71,7 @@ def _pictures(wanted: set[str], items: Iterable[Item]) -> dict[str, str]:
         if not isinstance(item.image, FaithfulDecideError):
             # It may be gone by now; then the page says that there is no picture.
             with suppress(ImageError):
-                found[item.id] = thumbnail(item.image)
+                found[item.id] = thumbnail(load_images(item.image)[0])
         if len(found) == len(wanted):
             break
     return found

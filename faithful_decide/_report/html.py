@@ -90,6 +90,7 @@ def _environment() -> Environment:
         "not_looked_at": words.not_looked_at,
         "outcomes": words.outcomes,
         "pieces": view.pieces,
+        "places": view.places,
         "sheets": view.sheets,
         "strip": view.strip,
         "style": style,

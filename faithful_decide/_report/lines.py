@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._audit.types import AuditReport, CheckReport, DatasetAudit, Forced
     from faithful_decide._core.display import Displayable
-    from faithful_decide._core.types import Decision
+    from faithful_decide._core.types import Decision, Observation
 
     Row: TypeAlias = tuple[str, str]
 
@@ -104,7 +104,7 @@ def _first(rows: Iterable[Row], most: int = _MANY) -> Iterator[Row]:
 def _of_decision(decision: Decision) -> Iterator[Row]:
     receipt, scores, derived = decision.receipt, decision.scores, decision.derived
     yield "question", decision.question.text
-    yield from _first(("observed", f"{o.about}: {o.seen}") for o in decision.observations)
+    yield from _first(("observed", _observed(o, decision)) for o in decision.observations)
     yield "reasoning", decision.reasoning
     yield "verdict", decision.verdict
     if derived is not None:
@@ -118,6 +118,15 @@ def _of_decision(decision: Decision) -> Iterator[Row]:
     yield "order", f"{plain(receipt.order)} ({plain(receipt.enforcement)}); bytes: {places}"
     yield "model", f"{receipt.model} on {receipt.backend}"
     yield "request", f"sha256 {receipt.request_sha256}"
+
+
+def _observed(seen: Observation, decision: Decision) -> str:
+    """An observation in a line: its number, a * where it is relied on, and where it is."""
+    relied = "*" if seen.n in decision.relies_on else ""
+    image = f" in image {seen.image}" if len(decision.receipt.images) > 1 else ""
+    at = seen.at
+    place = f" (left {at.left}-{at.right} %, top {at.top}-{at.bottom} %)" if at else ""
+    return f"{seen.n}{relied} {seen.about}{image}: {seen.seen}{place}"
 
 
 def _of_audit(report: AuditReport) -> Iterator[Row]:

@@ -11,14 +11,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from faithful_decide._audit.compare import about_key
+from faithful_decide._images.load import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from faithful_decide._audit.types import AuditReport, Conflict, Forced
-    from faithful_decide._core.types import Observation, Receipt
+    from faithful_decide._core.types import Decision, Observation, Receipt, Reservation
 
-__all__ = ["Column", "Piece", "Seen", "Sheet", "pieces", "sheets", "strip"]
+__all__ = [
+    "Column",
+    "Drawing",
+    "Piece",
+    "Place",
+    "Seen",
+    "Sheet",
+    "pieces",
+    "places",
+    "sheets",
+    "strip",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +106,9 @@ def _sheet(report: AuditReport, mode: str) -> Sheet:
         verdict=decision.verdict,
         wrote=decision.verdict,
         reasoning=decision.reasoning,
-        reservation=report.reservation,
         n=len(decision.observations),
     )
-    sides.append((free, list(_cells(decision.observations, relied=report.relies_on))))
+    sides.append((free, list(_cells(decision.observations, relied=decision.relies_on))))
     sides += [
         (_column(one, decision.verdict), list(_forced_cells(one, report.conflicts)))
         for one in forced
@@ -121,7 +132,7 @@ def _column(one: Forced, own: str) -> Column:
         wrote=one.verdict,
         own=one.forced == own,
         reasoning=one.reasoning,
-        reservation=one.reservation,
+        reservation=_objection(one.reservation),
         fate=(one.title, f"{one.sentence} {one.problem}".strip()),
         moved=len(set(one.moved)),
         n=len(one.observations),
@@ -129,11 +140,18 @@ def _column(one: Forced, own: str) -> Column:
     )
 
 
+def _objection(said: Reservation | None) -> str:
+    """What it objected, in words; nothing where it did not."""
+    if not said:
+        return ""
+    return said.why or ("it is wrong" if said.level == "rejects" else "something speaks against it")
+
+
 def _cells(
     observations: Iterable[Observation], *, relied: Sequence[int]
 ) -> Iterator[tuple[str, Seen]]:
-    for index, one in enumerate(observations):
-        yield one.about, Seen(one.seen, relied=index in relied)
+    for one in observations:
+        yield one.about, Seen(one.seen, relied=one.n in relied)
 
 
 def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[str, Seen]]:
@@ -149,7 +167,7 @@ def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[
             Seen(
                 seen.seen,
                 moved=index in one.moved,
-                relied=index in one.relies_on,
+                relied=seen.n in one.relies_on,
                 left=(about_key(seen.about), seen.seen) in gone,
             ),
         )
@@ -162,6 +180,55 @@ def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
         for one in group:
             names.setdefault(about_key(one.about), one.about)
     return names
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A frame in the picture, in its pixels; `relied` marks what the reasoning relies on."""
+
+    n: int
+    about: str
+    x: float
+    y: float
+    width: float
+    height: float
+    relied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The frames of a decision, in a picture of this size."""
+
+    width: int
+    height: int
+    letters: float
+    places: tuple[Place, ...]
+
+
+def places(uri: str, decision: Decision) -> Drawing | None:
+    """Lay the regions of a decision over its picture as it was sent; None where there are none."""
+    placed = [(o, o.at) for o in decision.observations if o.at is not None and o.image == 1]
+    if not placed or not uri:
+        return None
+    image = load_image(uri)
+    across, down = image.width / 100, image.height / 100
+    return Drawing(
+        image.width,
+        image.height,
+        round(max(image.width, image.height) / 24, 1),
+        tuple(
+            Place(
+                seen.n,
+                seen.about,
+                round(at.left * across, 1),
+                round(at.top * down, 1),
+                round((at.right - at.left) * across, 1),
+                round((at.bottom - at.top) * down, 1),
+                seen.n in decision.relies_on,
+            )
+            for seen, at in placed
+        ),
+    )
 
 
 def pieces(receipt: Receipt) -> tuple[Piece, ...]:

@@ -121,6 +121,8 @@ def _is_image(value: object, *, in_array: bool) -> bool:
         return True
     if isinstance(value, Mapping) and {"bytes", "path"} & value.keys():
         return True
+    if in_array and isinstance(value, (list, tuple)):  # several that belong together
+        return bool(value) and all(_is_image(part, in_array=False) for part in value)
     # A PIL image has no common base with files, but both of them say where they come from.
     return type(value).__module__.startswith("PIL.") or callable(getattr(value, "read", None))
 

@@ -23,7 +23,7 @@ from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.row import OF_A_ROW, Item
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
-from faithful_decide._images.load import load_image
+from faithful_decide._images.load import load_images
 from faithful_decide._sklearn.inputs import is_missing
 from faithful_decide.backends.base import AsyncBackend
 from faithful_decide.errors import FaithfulDecideError, ImageError
@@ -94,7 +94,7 @@ class Session:
     """Loads the model, at the first image."""
     last: list[Outcome] | None = None
     _job: Job | None = None
-    _known: dict[str, Decision] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], Decision] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def job(self) -> Job:
@@ -111,7 +111,7 @@ class Session:
     def decide(self, images: Sequence[Any]) -> list[Outcome]:
         """For each image, in order, its decision or, if errors are kept, what went wrong."""
         outcomes: dict[int, Outcome] = {}
-        hashes: dict[int, str] = {}
+        hashes: dict[int, tuple[str, ...]] = {}
         shown = self._shown(images) if self.verbose else images
         for row in stream(self.job(), self._unknown(shown, outcomes, hashes)):
             number = int(row.id)
@@ -131,7 +131,10 @@ class Session:
         return shown
 
     def _unknown(
-        self, images: Iterable[Any], outcomes: dict[int, Outcome], hashes: dict[int, str]
+        self,
+        images: Iterable[Any],
+        outcomes: dict[int, Outcome],
+        hashes: dict[int, tuple[str, ...]],
     ) -> Iterator[tuple[Item, Mapping[str, Question]]]:
         """What has to be asked; what is known goes straight to the outcomes."""
         for number, image in enumerate(images):
@@ -140,24 +143,25 @@ class Session:
             except ImageError as error:
                 yield Item(str(number), error), {"": self.question}
                 continue
+            key = tuple(one.sha256 for one in loaded)
             with self._lock:
-                known = self._known.get(loaded.sha256)
+                known = self._known.get(key)
             if known is not None:
                 outcomes[number] = known
             else:
-                hashes[number] = loaded.sha256
+                hashes[number] = key
                 yield Item(str(number), loaded), {"": self.question}
 
-    def _loaded(self, image: Any) -> SourceImage:  # noqa: ANN401 - whatever stands in the row
+    def _loaded(self, image: Any) -> tuple[SourceImage, ...]:  # noqa: ANN401 - what stands in the row
         if is_missing(image):
             msg = "there is no image in this row"
             raise ImageError(msg, hint="leave the row out, or fill it in")
-        return load_image(image, allow_urls=self.settings.allow_urls)
+        return load_images(image, allow_urls=self.settings.allow_urls)
 
-    def _remember(self, sha256: str, decision: Decision) -> Decision:
+    def _remember(self, key: tuple[str, ...], decision: Decision) -> Decision:
         with self._lock:
             # Two rows with the same image may have been asked about at once; the first one stands.
-            decision = self._known.setdefault(sha256, decision)
+            decision = self._known.setdefault(key, decision)
             while len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return decision

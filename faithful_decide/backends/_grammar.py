@@ -18,10 +18,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._core.json_schema import without
-from faithful_decide._core.schema import SAYS_SOMETHING
+from faithful_decide._core.schema import NUMBERED, SAYS_SOMETHING
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -133,15 +134,22 @@ def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
     """Write what may follow a prefix, up to the end of the reply, as a regular expression.
 
     The schema is one of objects with all keys required, arrays, strings, integers, booleans and
-    enumerations; `minItems` and `minLength` are kept, and what cannot be expressed is refused. The
-    prefix may be cut anywhere. The expression is "" where nothing may follow.
+    enumerations; `minItems` and `minLength` are kept, a `maximum` of integers from 0 or 1, and the
+    numbers of a `numbered` list; what cannot be expressed is refused. The prefix may be cut
+    anywhere. The expression is "" where nothing may follow.
     """
     return _pattern(_rest(schema, prefix))
 
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
     """Write the same in llama.cpp's own notation."""
-    return f"root ::= {_rule(_rest(schema, prefix))}\n{_CHARACTER_RULE}"
+    return _gbnf(json.dumps(schema), prefix)
+
+
+@lru_cache(maxsize=32)
+def _gbnf(schema: str, prefix: str) -> str:
+    """The grammar; many requests in a row ask for the same."""
+    return f"root ::= {_rule(_rest(json.loads(schema), prefix))}\n{_CHARACTER_RULE}"
 
 
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
@@ -155,7 +163,7 @@ def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
     return node
 
 
-def _compile(schema: Mapping[str, Any], where: str) -> _Node:
+def _compile(schema: Mapping[str, Any], where: str) -> _Node:  # noqa: PLR0911 - one per kind
     """Translate one schema; what cannot be kept exactly is refused rather than ignored."""
     rest = {key: value for key, value in schema.items() if key not in _SILENT}
     kind = rest.pop("type", None)
@@ -165,16 +173,19 @@ def _compile(schema: Mapping[str, Any], where: str) -> _Node:
         return _one_of(values)
     if kind == "object":
         return _compile_object(rest, where)
+    if kind == "array" and NUMBERED in rest:
+        return _compile_numbered(rest, where)
     if kind == "array":
         items = _compile(rest.pop("items", {}), f"the items of {where}")
         return _compile_array(items, rest, where)
     content = _content(rest) if kind == "string" else _EMPTY
+    number = _integer(rest) if kind == "integer" else _EMPTY
     _check_nothing_left(rest, where)
     match kind:
         case "string":
             return _sequence(_Text('"'), content, _Text('"'))
         case "integer":
-            return _INTEGER
+            return number
         case "boolean":
             return _choice(_Text("true"), _Text("false"))
     msg = f"{where} has the type {kind!r}, which cannot be enforced here"
@@ -187,6 +198,31 @@ def _content(rest: dict[str, Any]) -> _Node:
     if rest.pop(SAYS_SOMETHING, False):
         return _sequence(_Many(_BEFORE), _LETTER, _Many(_CHARACTER, max(0, least - 1)))
     return _Many(_CHARACTER, least)
+
+
+def _integer(rest: dict[str, Any]) -> _Node:
+    """An integer; one with a least and a most value is written digit by digit."""
+    if "maximum" not in rest:
+        return _INTEGER
+    least, most = rest.pop("minimum", None), str(rest.pop("maximum"))
+    if least not in {0, 1}:
+        msg = f"an integer from {least} to {most} cannot be enforced here"
+        raise UnsupportedError(msg, hint="let it begin at 0 or 1")
+    shorter = [_sequence(_digit(1, 9), *[_digit(0, 9)] * n) for n in range(len(most) - 1)]
+    return _choice(*[_Text("0")] * (least == 0), *shorter, _at_most(most, first=1))
+
+
+def _at_most(digits: str, first: int = 0) -> _Node:
+    """As many digits, of a number that is not above; the first of them is not below `first`."""
+    if not digits:
+        return _EMPTY
+    head, rest = int(digits[0]), digits[1:]
+    below = _sequence(_digit(first, head - 1), *[_digit(0, 9)] * len(rest))
+    return _choice(below, _sequence(_Text(digits[0]), _at_most(rest)))
+
+
+def _digit(least: int, most: int) -> _Node:
+    return _Class(f"[{least}-{most}]") if least <= most else _NOTHING
 
 
 def _one_of(values: list[Any]) -> _Node:
@@ -217,6 +253,21 @@ def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
     more = _sequence(_Text(", "), items)
     filled = _sequence(items, _Many(more, max(0, least - 1)))
     return _sequence(_Text("["), filled if least else _choice(filled, _EMPTY), _Text("]"))
+
+
+def _compile_numbered(rest: dict[str, Any], where: str) -> _Node:
+    """A list of at least one item, each with its number written in it."""
+    key, items, most = rest.pop(NUMBERED), rest.pop("items"), rest.pop("maxItems")
+    rest.pop("minItems", None)
+    _check_nothing_left(rest, where)
+    more: _Node = _EMPTY
+    for number in range(most, 0, -1):
+        properties = {**items["properties"], key: {"enum": [number]}}
+        item = _compile({**items, "properties": properties}, f"the items of {where}")
+        more = _sequence(item, more)
+        if number > 1:
+            more = _choice(_sequence(_Text(", "), more), _EMPTY)
+    return _sequence(_Text("["), more, _Text("]"))
 
 
 def _check_nothing_left(rest: Mapping[str, Any], where: str) -> None:

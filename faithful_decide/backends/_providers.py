@@ -43,11 +43,12 @@ _GOOGLE: Mapping[str, Finish] = {
 
 def anthropic_call(request: Request) -> dict[str, Any]:
     """Write the arguments of `messages.create`."""
-    content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
-    if request.image is not None:
-        data = base64.b64encode(request.image.data).decode("ascii")
-        source = {"type": "base64", "media_type": request.image.media_type, "data": data}
-        content.insert(0, {"type": "image", "source": source})
+    content: list[dict[str, Any]] = []
+    for image in request.images:
+        data = base64.b64encode(image.data).decode("ascii")
+        source = {"type": "base64", "media_type": image.media_type, "data": data}
+        content.append({"type": "image", "source": source})
+    content.append({"type": "text", "text": request.text})
     call: dict[str, Any] = {
         "messages": [{"role": "user", "content": content}],
         "max_tokens": request.max_tokens,
@@ -65,10 +66,11 @@ def anthropic_call(request: Request) -> dict[str, Any]:
 
 def google_call(request: Request) -> dict[str, Any]:
     """Write the arguments of `models.generate_content`."""
-    parts: list[dict[str, Any]] = [{"text": request.text}]
-    if request.image is not None:
-        blob = {"data": request.image.data, "mime_type": request.image.media_type}
-        parts.insert(0, {"inline_data": blob})
+    parts: list[dict[str, Any]] = [
+        {"inline_data": {"data": image.data, "mime_type": image.media_type}}
+        for image in request.images
+    ]
+    parts.append({"text": request.text})
     config: dict[str, Any] = {
         "max_output_tokens": request.max_tokens,
         "temperature": request.temperature,

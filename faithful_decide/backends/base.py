@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from faithful_decide._images.prepare import PreparedImage
 
 __all__ = [
+    "MANY_IMAGES",
     "AsyncBackend",
     "Backend",
     "Capabilities",
@@ -46,6 +47,10 @@ __all__ = [
     "Wrapper",
     "innermost",
 ]
+
+
+MANY_IMAGES = 16
+"""What backends promise whose models take several images; most would take more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,12 @@ class Capabilities:
     findings: bool = True
     """Whether the model can report typed findings; one that was trained for observations alone
     cannot, although a grammar would make it write something of their form."""
+    images: int = 1
+    """How many images a request may have."""
+    regions: bool = True
+    """Whether the model can say where in an image a thing is; a small one may not."""
+    instructions: bool = True
+    """Whether the model follows what a question says besides: definitions of verdicts, context."""
     image_limits: ImageLimits | None = None
     """The images that are sent unchanged; others are made to fit. None means the usual limits."""
     model: str = ""
@@ -142,12 +153,13 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a model: instructions, an image, a text after it, and the shape of the reply.
+    """One call of a model: instructions, images, a text after them, and the shape of the reply.
 
-    The user's turn is the image, then `text`. `schema` is an ordered JSON schema and the reply must
-    have its keys in that order; None leaves the reply free. With a `prefix` the reply starts with
-    exactly that text and the schema describes the whole, prefix included; `hidden` is what its
-    continuation may not look at. `top_logprobs` asks for that many alternatives per generated token
+    The user's turn is the images in their order, then `text`. `schema` is an ordered JSON schema,
+    and the reply must have its keys in that order; None leaves it free. With a `prefix` the reply
+    starts with exactly that text and the schema describes the whole, prefix included; `hidden` is
+    what its continuation may not look at. `top_logprobs` asks for that many alternatives per
+    generated token
     in `Reply.tokens`. Temperature 0 is greedy.
 
     The rest is not sent, and two requests that differ only there are the same. After `timeout_s`
@@ -158,7 +170,7 @@ class Request:
     """
 
     system: str
-    image: PreparedImage | None
+    images: tuple[PreparedImage, ...]
     text: str
     schema: Mapping[str, Any] | None
     max_tokens: int

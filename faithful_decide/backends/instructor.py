@@ -38,7 +38,7 @@ from faithful_decide.backends._providers import (
     read_google,
 )
 from faithful_decide.backends._sent import constraint_of
-from faithful_decide.backends.base import Capabilities, Reply, Request
+from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -110,6 +110,7 @@ class InstructorBackend:
             thinking="unknown",
             schema_in_prompt=True,
             decoder="autoregressive",
+            images=MANY_IMAGES,
             image_limits=_LIMITS,
         )
 

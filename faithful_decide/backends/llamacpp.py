@@ -26,7 +26,15 @@ from faithful_decide.backends._grammar import gbnf_of_rest
 from faithful_decide.backends._llamacpp.engine import Engine
 from faithful_decide.backends._llamacpp.gguf import check_gguf, find_pair, parts_of
 from faithful_decide.backends._sent import constraint_of
-from faithful_decide.backends.base import Capabilities, Finish, Reply, Request, Token, Usage
+from faithful_decide.backends.base import (
+    MANY_IMAGES,
+    Capabilities,
+    Finish,
+    Reply,
+    Request,
+    Token,
+    Usage,
+)
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -63,12 +71,13 @@ class LlamaCppBackend:
         batch: int = _BATCH,
         cache_mib: int = 512,
         reuse: bool = True,
-        findings: bool = True,
+        embedded: bool = False,
         hint_too_long: str = "ask more briefly, or load the model with a larger n_ctx=",
     ) -> None:
         """Start an engine. The options are those of `load_gguf`.
 
-        With `batch=1`, what the engine remembers of earlier requests cannot change a reply.
+        The `embedded` model was trained for one image and a bare question. With `batch=1`, what the
+        engine remembers of earlier requests cannot change a reply.
         `hint_too_long` says what can be done about a request that does not fit into the context.
         """
         for option, value in (("n_ctx", n_ctx), ("n_threads", n_threads)):
@@ -87,7 +96,9 @@ class LlamaCppBackend:
             logprobs="pre_mask",
             thinking="none",
             decoder="autoregressive",
-            findings=findings,
+            findings=not embedded,
+            images=1 if embedded else MANY_IMAGES,
+            instructions=not embedded,
             image_limits=image_limits,
         )
         self._engine = Engine(
@@ -152,10 +163,11 @@ class LlamaCppBackend:
         )
 
     def _body(self, request: Request) -> dict[str, Any]:
-        content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
-        if request.image is not None:
-            image = {"type": "image_url", "image_url": {"url": request.image.data_uri()}}
-            content.insert(0, image)
+        content: list[dict[str, Any]] = [
+            {"type": "image_url", "image_url": {"url": image.data_uri()}}
+            for image in request.images
+        ]
+        content.append({"type": "text", "text": request.text})
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if request.system:
             messages.insert(0, {"role": "system", "content": request.system})
@@ -221,7 +233,7 @@ def load_embedded(rest: str = "", *, n_threads: int = 1, reuse: bool = True) -> 
             batch=1,
             cache_mib=16,
             reuse=reuse,
-            findings=False,
+            embedded=True,
             hint_too_long="ask more briefly, or ask another model",
         )
 

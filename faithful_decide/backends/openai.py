@@ -34,7 +34,7 @@ from faithful_decide.backends._openai.ollama import OLLAMA
 from faithful_decide.backends._openai.presets import PRESETS, preset_of
 from faithful_decide.backends._openai.responses import RESPONSES
 from faithful_decide.backends._sent import constraint_of
-from faithful_decide.backends.base import Capabilities, Reply, Request
+from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request
 from faithful_decide.backends.probe_report import corrected, recall
 from faithful_decide.errors import AuthError, TransientError, UnsupportedError, UsageError
 
@@ -150,6 +150,7 @@ class OpenAIBackend:
             thinking="unknown",
             schema_in_prompt=preset.schema_in_prompt,
             decoder=decoder,
+            images=MANY_IMAGES,
             image_limits=_LIMITS,
             model=self._model if preset.same_model else "",
         )

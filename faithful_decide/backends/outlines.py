@@ -33,7 +33,7 @@ from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import regex_of_rest
 from faithful_decide.backends._knockout import hidden_places, refuse_hidden
-from faithful_decide.backends.base import Capabilities, Reply, Request, Token, Usage
+from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request, Token, Usage
 from faithful_decide.errors import BackendError, MissingExtraError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ __all__ = ["OutlinesBackend", "load_outlines"]
 
 _REUSABLE = frozenset({"llava", "idefics3", "smolvlm"})
 """Architectures in which the cache of a prompt's beginning is all that its rest depends on."""
+_SEVERAL = frozenset(
+    {"idefics3", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "idefics2"}
+)
+"""Architectures that were trained on several images in a turn."""
 _MASKED = frozenset({"eager", "sdpa"})
 """Ways to compute attention that leave out whatever a mask says."""
 _KEPT = 4
@@ -94,6 +98,7 @@ class OutlinesBackend:
             logprobs="pre_mask",
             thinking="none",
             decoder="autoregressive",
+            images=MANY_IMAGES if config.model_type in _SEVERAL else 1,
             image_limits=_limits(getattr(self._processor, "image_processor", None)),
         )
 
@@ -169,20 +174,19 @@ class OutlinesBackend:
         )
 
     def _inputs(self, request: Request) -> dict[str, Any]:
-        """The prompt in tokens, and the picture in numbers."""
+        """The prompt in tokens, and the pictures in numbers."""
         content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if request.image is not None:
-            content.insert(0, {"type": "image"})
+        content[:0] = [{"type": "image"}] * len(request.images)
         if request.system:
             said = [{"type": "text", "text": request.system}]
             messages.insert(0, {"role": "system", "content": said})
         chat = self._processor.apply_chat_template(messages, add_generation_prompt=True)
         pictures = None
-        if request.image is not None:
+        if request.images:
             from PIL import Image  # noqa: PLC0415 - slow to load
 
-            pictures = [Image.open(io.BytesIO(request.image.data)).convert("RGB")]
+            pictures = [Image.open(io.BytesIO(i.data)).convert("RGB") for i in request.images]
         made = self._processor(
             text=[chat + request.prefix],
             images=pictures,
@@ -195,7 +199,8 @@ class OutlinesBackend:
     def _beginning(self, request: Request, inputs: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What to generate from: the inputs, or a kept beginning and the text after it.
 
-        The beginning ends with the image or, if something is hidden, where that is out of sight.
+        The beginning ends with the last image or, if something is hidden, where that is no more
+        in sight.
         """
         ids = inputs["input_ids"]
         hidden: list[int] | None = None
@@ -208,11 +213,11 @@ class OutlinesBackend:
                 control=frozenset(self._tokenizer.all_special_ids),
                 image=self._image_token,
             )
-        elif not self._reuse or request.image is None or not places:
+        elif not self._reuse or not request.images or not places:
             return 0, inputs
         else:
             end = places[-1] + 1
-        key = (request.image.sha256 if request.image else "", str(ids[0, :end].tolist()))
+        key = (*(image.sha256 for image in request.images), str(ids[0, :end].tolist()))
         kept = self._begun.pop(key, None)
         cached = 0 if kept is None else end
         if kept is None:

@@ -204,11 +204,11 @@ class Masked:
         self.shown, self.hidden = None, []
 
     def generate(self, request):
-        self.shown = self.shown or request.image.sha256
+        self.shown = self.shown or request.images[0].sha256
         if request.hidden is None:
             return self.organism.generate(request)
         self.hidden.append(request)
-        says = self.says if request.image.sha256 == self.shown else {"prefix": self.habit}
+        says = self.says if request.images[0].sha256 == self.shown else {"prefix": self.habit}
         return Reply(f'{request.prefix}{says[request.hidden.what]}"}}', "stop")
 
     def close(self):
@@ -316,7 +316,7 @@ def test_repetitions_have_seeds_of_their_own(of, funny):
     audit(funny[0], FUNNY, model=counting, tier="full")
     sampled = [r for r in counting.requests if r.temperature]
     assert sampled
-    keys = [(r.text, r.prefix, r.seed, r.image and r.image.sha256) for r in sampled]
+    keys = [(r.text, r.prefix, r.seed, *(i.sha256 for i in r.images)) for r in sampled]
     assert len(set(keys)) == len(keys)
 
 
@@ -417,7 +417,7 @@ def test_the_reader_is_the_model_itself_unless_another_is_named(of, funny):
     assert (report.reader, report.reader_is_model) == ("Honest", False)
     assert report.checks["reader"].score == 1.0
     assert reader.requests
-    assert all(request.image is None for request in reader.requests)
+    assert all(not request.images for request in reader.requests)
 
 
 def test_the_audited_model_as_its_own_reader_has_to_be_said(of, funny):

@@ -12,8 +12,15 @@ from faithful_decide._audit.checks.edit import PutIn
 from faithful_decide._audit.checks.trajectory import early
 from faithful_decide._audit.compare import Comparer
 from faithful_decide._audit.evidence import DECISION, Answer, Evidence, answer_of
-from faithful_decide._core.contract import Content, render
-from faithful_decide._core.types import CANNOT_TELL, Observation, Question, Reply, Token
+from faithful_decide._core.contract import Content, numbered, render
+from faithful_decide._core.types import (
+    CANNOT_TELL,
+    Observation,
+    Question,
+    Reply,
+    Reservation,
+    Token,
+)
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide.backends.base import Capabilities
@@ -27,9 +34,10 @@ def seen(saw, about="the squirrel"):
 
 
 def answer(
-    verdict, saw="3 hats", *, reservation="", relies_on=(0,), observations=None, why="it is so"
+    verdict, saw="3 hats", *, reservation="", relies_on=(1,), observations=None, why="it is so"
 ):
-    content = Content(observations or seen(saw), why, verdict, relies_on, reservation)
+    objection = Reservation(level="rejects", why=reservation) if reservation else None
+    content = Content(observations or seen(saw), why, verdict, relies_on, objection)
     return Answer(None, Reply(render(content), "stop"), content)
 
 
@@ -172,13 +180,14 @@ def test_the_opposite_question_is_read_blind_as_well(evidence):
 
 def test_only_what_was_relied_on_is_read_blind(evidence):
     """Another reading of something else is no matter; two things of one name are left out."""
-    two = (*seen("3 hats"), *seen("2 cups", "the table"))
-    reading = answer("", observations=(*seen("3 hats"), *seen("9 cups", "the table")))
+    two = numbered((*seen("3 hats"), *seen("2 cups", "the table")))
+    other = numbered((*seen("3 hats"), *seen("9 cups", "the table")))
+    reading = answer("", observations=other)
     free = answer("yes", observations=two)
     assert counts(evidence("blind", {("blind", ""): (reading,)}, base=free))[0] == 0
-    free = answer("yes", observations=two, relies_on=(1,))
+    free = answer("yes", observations=two, relies_on=(2,))
     assert counts(evidence("blind", {("blind", ""): (reading,)}, base=free))[0] == 1
-    twice = answer("yes", observations=seen("3 hats") * 2)
+    twice = answer("yes", observations=numbered(seen("3 hats") * 2))
     assert counts(evidence("blind", {("blind", ""): (answer("", "9 hats"),)}, base=twice))[0] == 0
 
 

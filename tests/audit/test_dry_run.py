@@ -67,12 +67,13 @@ def at_random(rng, request):
     """Anything that keeps the contract, and now and then something that does not."""
     if rng.random() < 0.1:
         return Reply("I", rng.choice(["length", "refusal"]))
-    rows = [{"about": str(i), "seen": str(rng.random())} for i in range(rng.randint(1, 4))]
+    numbers = range(1, rng.randint(1, 4) + 1)
+    rows = [{"about": str(n), "n": n, "seen": str(rng.random())} for n in numbers]
     parts = {
         "observations": rows,
         "reasoning": "it is so",
-        "relies_on": rng.sample(range(len(rows)), rng.randint(0, len(rows))),
-        "reservation": rng.choice(["", "", "but no"]),
+        "relies_on": rng.sample(numbers, rng.randint(0, len(rows))),
+        "reservation": {"level": rng.choice(["none", "none", "some"]), "why": "but no"},
         "verdict": rng.choice(request.purpose.question.labels),
     }
     return json.dumps({key: parts[key] for key in request.schema["properties"]})
@@ -127,9 +128,15 @@ def test_a_model_whose_word_changes_nothing_is_counted_exactly(facts, funny):
     assert standard.exact
     # The decision and once more, two verdicts, no image, the opposite, two blind readings.
     assert standard.calls == 8
-    text = '{"findings": {"hat": true}, "observations": [{"about": "a", "seen": "b"}], '
-    text += '"reasoning": "it is so", "relies_on": [], "reservation": "", "verdict": "yes"}'
-    backend = ScriptedBackend(lambda _: text, capabilities=PLAIN)
+    text = '{"findings": {"hat": true}, "observations": [{"about": "a", "n": 1, "seen": "b"}], '
+    text += '"reasoning": "it is so", "relies_on": [], "verdict": "yes"}'
+    objecting = text.replace(
+        ', "verdict"', ', "reservation": {"level": "none", "why": ""}, "verdict"'
+    )
+    backend = ScriptedBackend(
+        lambda q: objecting if "reservation" in q.schema["properties"] else text,
+        capabilities=PLAIN,
+    )
     assert audit(funny[0], question, model=backend).calls == standard.calls == len(backend.requests)
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from faithful_decide._audit.checks.edit import _edited, _exchanged, _without
+from faithful_decide._core.contract import numbered
 from faithful_decide._core.types import Observation
 
 
 def seen(*pairs):
-    return tuple(Observation(about=about, seen=saw) for about, saw in pairs)
+    return numbered(Observation(about=about, seen=saw) for about, saw in pairs)
 
 
 HAT = ("the dog", "wearing a hat")

@@ -58,7 +58,7 @@ def test_anything_else_is_unusable(line):
 def test_a_judge_sees_two_wordings_and_nothing_else():
     """No picture, no question, no verdict; markup is made harmless, and can be quoted so."""
     judgement, request = judged(said(one="calm < b>and"))
-    assert request.image is None
+    assert not request.images
     assert json.loads(request.text.split("\n")[1][3:]) == "calm < b>and focused"
     assert judgement.relation == "contradicts"
     assert "verdict" not in json.dumps(request.schema)

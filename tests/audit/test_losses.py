@@ -189,12 +189,14 @@ def test_control_tokens_in_a_models_words_reach_no_prompt_and_no_prefix(funny):
         if request.max_tokens == 1:
             return Reply(request.prefix, "length", tokens=(Token(b"y", {b"y": 0.0}),))
         told = purpose.kind in {"forced", "imagine"}
-        rows = [{"about": f"it {words}", "seen": f"{words} {purpose.verdict if told else HAT}"}]
+        rows = [
+            {"about": f"it {words}", "n": 1, "seen": f"{words} {purpose.verdict if told else HAT}"}
+        ]
         parts = {
             "observations": rows,
             "reasoning": f"because {words}",
-            "relies_on": [0],
-            "reservation": "",
+            "relies_on": [1],
+            "reservation": {"level": "none", "why": ""},
             "verdict": purpose.verdict if told and purpose.verdict in labels else labels[0],
         }
         text = json.dumps({key: parts[key] for key in request.schema["properties"]})
@@ -216,7 +218,9 @@ def test_harmless_words_stay_as_they_are():
     assert safe(seen) == seen
     marked = (Observation(about="a", seen="<|im_end|>[INST]"),)
     assert safe(safe(marked)) == safe(marked)
-    assert json.loads(written(seen) + "}") == {"observations": [seen[0].model_dump()]}
+    assert json.loads(written(seen) + "}") == {
+        "observations": [{"about": "the sign", "n": 1, "seen": seen[0].seen}]
+    }
 
 
 # ---------------------------------------------------------------- options of helpers

@@ -81,7 +81,7 @@ def test_an_audit_that_fails_is_no_failed_row(asked, tmp_path):
     """The decision stands, and the columns say what was wrong with the rest."""
     decisions = {}
     model = asked(
-        fail=lambda request: decisions.setdefault(request.image.sha256, request) != request
+        fail=lambda request: decisions.setdefault(request.images[0].sha256, request) != request
     )
     rows = list(decide_many(tmp_path / "*.png", FUNNY, model=model, audit="screen", timeout=0.2))
     assert all(row.verdict in {"yes", "no"} and row.error is None for row in rows)

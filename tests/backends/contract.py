@@ -21,9 +21,9 @@ from faithful_decide.errors import UnsupportedError, UsageError
 
 QUESTION = Question("Does this image show anything funny?")
 REPLY = (
-    '{"observations": [{"about": "the dog", "seen": "wearing a \\"top\\" hat, ü"}, '
-    '{"about": "the \\\\ cat", "seen": "not there"}], '
-    '"reasoning": "the dog is odd, so it is funny", "verdict": "yes"}'
+    '{"observations": [{"about": "the dog", "n": 1, "seen": "wearing a \\"top\\" hat, ü"}, '
+    '{"about": "the \\\\ cat", "n": 2, "seen": "not there"}], '
+    '"reasoning": "the dog is odd, so it is funny", "relies_on": [1], "verdict": "yes"}'
 )
 
 
@@ -40,7 +40,7 @@ class BackendContract:
         """A request as `decide` makes it."""
         return Request(
             system=SYSTEM,
-            image=prepare(load_image(picture), backend.capabilities.image_limits),
+            images=(prepare(load_image(picture), backend.capabilities.image_limits),),
             text=user_text(QUESTION),
             schema=schema(QUESTION.labels),
             max_tokens=300,
@@ -163,6 +163,6 @@ class BackendContract:
         """Closing again does nothing, and a closed backend says that it is closed."""
         fresh.close()
         fresh.close()
-        request = Request("", None, "hello", None, 1)
+        request = Request("", (), "hello", None, 1)
         with pytest.raises(UsageError, match="closed"):
             fresh.generate(request)

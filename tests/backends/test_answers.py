@@ -273,7 +273,7 @@ def test_the_token_that_ends_a_turn_is_no_part_of_the_text(picture):
     with FaultyServer(lambda *_: "") as server:
         server.always = Answer(reply)
         backend = load_backend("openai/faulty", base_url=server.address)
-        tokens = backend.generate(Request("", None, "1", None, 9, top_logprobs=2)).tokens
+        tokens = backend.generate(Request("", (), "1", None, 9, top_logprobs=2)).tokens
         backend.close()
     assert b"".join(token.data for token in tokens) == GOOD.encode()
 

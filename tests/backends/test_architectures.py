@@ -56,7 +56,7 @@ def fresh(maker):
 def asked(backend, picture, text="Question: ?"):
     """A request about a picture."""
     image = prepare(load_image(picture), backend.capabilities.image_limits)
-    return Request(SYSTEM, image, text, schema(("yes", "no")), 300)
+    return Request(SYSTEM, (image,), text, schema(("yes", "no")), 300)
 
 
 def painted(*, corner, size=(400, 100)):

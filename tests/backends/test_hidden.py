@@ -18,7 +18,7 @@ def found(pieces, start, end, what="prefix", prefix=PREFIX):
         CONTROL if p == b"<turn>" else IMAGE if p == b"<img>" else spelt.index(p) for p in pieces
     ]
     hidden = Hidden(start, end, what)
-    request = Request("", None, "", None, 9, prefix=prefix, hidden=hidden)
+    request = Request("", (), "", None, 9, prefix=prefix, hidden=hidden)
     places, resumed = hidden_places(
         request, ids, spelt.__getitem__, control={0, CONTROL}, image=IMAGE
     )

@@ -206,7 +206,7 @@ def test_errors_are_sorted_by_their_status(status, error, provider, recorder, pi
 def request_(picture):
     """A request as `decide` makes it."""
     image = prepare(load_image(picture), None)
-    return Request("be brief", image, "Question: ?", schema(("yes", "no")), 99)
+    return Request("be brief", (image,), "Question: ?", schema(("yes", "no")), 99)
 
 
 def sent(client, recorder, shape, request_):
@@ -244,7 +244,7 @@ def test_google_on_the_wire(recorder, request_):
     assert path.endswith("models/gemini-x:generateContent")
     config = body["generationConfig"]
     assert config["responseMimeType"] == "application/json"
-    keys = ["observations", "reasoning", "verdict"]
+    keys = ["observations", "reasoning", "relies_on", "verdict"]
     assert list(config["responseJsonSchema"]["properties"]) == keys
     assert config["responseJsonSchema"]["propertyOrdering"] == keys
     assert "inlineData" in body["contents"][0]["parts"][0]

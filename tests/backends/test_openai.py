@@ -217,7 +217,7 @@ def test_cancelled_calls_leave_nothing(picture):
 
 
 def ask_once(backend):
-    return backend.generate(Request("", None, "Question: 1\nVerdicts", None, 5))
+    return backend.generate(Request("", (), "Question: 1\nVerdicts", None, 5))
 
 
 # ------------------------------------------------------------------------------ secrets
@@ -322,7 +322,7 @@ def request_(picture):
     """A request with everything in it."""
     image = prepare(load_image(picture), None)
     labels = ("yes", "no")
-    return Request("be brief", image, "Question: ?", schema(labels), 99, seed=7, top_logprobs=50)
+    return Request("be brief", (image,), "Question: ?", schema(labels), 99, seed=7, top_logprobs=50)
 
 
 def test_order_of_the_schema_survives_the_wire(request_):
@@ -330,7 +330,7 @@ def test_order_of_the_schema_survives_the_wire(request_):
     body = json.loads(json.dumps(chat_body(request_, "m", PRESETS["vllm"])))
     sent = body["response_format"]["json_schema"]
     assert sent["strict"] is True
-    keys = ["observations", "reasoning", "verdict"]
+    keys = ["observations", "reasoning", "relies_on", "verdict"]
     assert list(sent["schema"]["properties"]) == keys
     assert sent["schema"]["required"] == sent["schema"]["propertyOrdering"] == keys
     assert body["top_logprobs"] == 20

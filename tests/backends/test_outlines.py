@@ -61,7 +61,7 @@ class TestOutlines(BackendContract):
 def request_(backend, picture):
     """A request about the picture."""
     image = prepare(load_image(picture), backend.capabilities.image_limits)
-    return Request(SYSTEM, image, "Question: ?", schema(("yes", "no")), 60)
+    return Request(SYSTEM, (image,), "Question: ?", schema(("yes", "no")), 60)
 
 
 def test_both_engines_reply_alike(backend, picture):
@@ -88,7 +88,8 @@ def test_an_image_is_read_once(backend, converted, request_):
 
 
 WRITTEN = (
-    '{"observations": [{"about": "the red circle", "seen": "%s"}], "reasoning": "%s", "verdict": "'
+    '{"observations": [{"about": "the red circle", "n": 1, "seen": "%s"}], "reasoning": "%s", '
+    '"relies_on": [1], "verdict": "'
 )
 THERE = WRITTEN % ("30% across, 35% down", "a red circle is there")
 ABSENT = WRITTEN % ("not there", "no red circle is there")

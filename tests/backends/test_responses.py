@@ -37,7 +37,7 @@ def request_(picture):
     """A request with everything in it."""
     image = prepare(load_image(picture), None)
     labels = ("yes", "no")
-    return Request("be brief", image, "Question: ?", schema(labels), 99, seed=7, top_logprobs=50)
+    return Request("be brief", (image,), "Question: ?", schema(labels), 99, seed=7, top_logprobs=50)
 
 
 def text_part(text, **more):
@@ -112,8 +112,13 @@ def test_the_body_is_as_documented(kind, request_):
     }
     shape = body["text"]["format"]
     assert (shape["type"], shape["strict"]) == ("json_schema", True)
-    assert list(shape["schema"]["properties"]) == ["observations", "reasoning", "verdict"]
-    assert shape["schema"]["required"] == ["observations", "reasoning", "verdict"]
+    assert list(shape["schema"]["properties"]) == [
+        "observations",
+        "reasoning",
+        "relies_on",
+        "verdict",
+    ]
+    assert shape["schema"]["required"] == ["observations", "reasoning", "relies_on", "verdict"]
     assert body["include"] == ["message.output_text.logprobs"]
     assert (body["top_logprobs"], body["max_output_tokens"], body["store"]) == (20, 99, False)
     (turn,) = body["input"]
@@ -138,7 +143,7 @@ def test_only_standard_keywords_are_sent_to_strict_servers(write, kind, request_
 
 def test_what_was_not_asked_for_is_not_sent(request_):
     """No log-probabilities, no schema, no temperature, no instructions."""
-    bare = replace(request_, top_logprobs=0, schema=None, system="", image=None)
+    bare = replace(request_, top_logprobs=0, schema=None, system="", images=())
     preset = replace(PRESETS["openai"], temperature=False)
     assert responses_body(bare, "m", preset).keys() == {
         "model",

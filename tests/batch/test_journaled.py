@@ -125,7 +125,7 @@ def test_what_is_asked_twice_in_one_plan_is_kept_twice(png, path):
 
 def test_the_number_of_a_request_is_part_of_its_key_only():
     """Keys are what they were, so that what is in a journal is found."""
-    backend, request = ScriptedBackend([]), Request("", None, "?", None, 1)
+    backend, request = ScriptedBackend([]), Request("", (), "?", None, 1)
     second = dataclasses.replace(request, nth=1, deadline=3.0, timeout_s=1.0)
     assert second == request
     assert request_sha256(second) == request_sha256(request)

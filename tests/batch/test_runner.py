@@ -79,7 +79,7 @@ def test_rows_as_they_are_done(many):
             reply = await super().agenerate(request)
             if len(self.requests) == 40:
                 others.set()
-            if request.image.data == slow:
+            if request.images[0].data == slow:
                 await others.wait()
             return reply
 
@@ -104,13 +104,14 @@ def test_every_question_about_one_image_before_the_next(many, monkeypatch):
     from faithful_decide._batch import runner
 
     prepared = []
-    monkeypatch.setattr(runner, "prepare", lambda *a, p=runner.prepare: prepared.append(1) or p(*a))
+    made = runner.prepare_all
+    monkeypatch.setattr(runner, "prepare_all", lambda *a: prepared.append(1) or made(*a))
     backend = ScriptedBackend(yes)
     questions = {"red": QUESTION, "which": Question("Which?", ("yes", "b")), "blue": "Is it blue?"}
     rows = list(decide_many(many, questions, model=backend, limit=3))
     assert [row.question for row in rows] == ["red", "which", "blue"] * 3
     assert len(prepared) == 3
-    images = [request.image.sha256 for request in backend.requests]
+    images = [request.images[0].sha256 for request in backend.requests]
     assert [len(list(group)) for _, group in itertools.groupby(images)] == [3, 3, 3]
 
 

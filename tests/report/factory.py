@@ -14,7 +14,7 @@ from faithful_decide._audit.types import (
     Trial,
 )
 from faithful_decide._batch.summary import QuestionSummary, Shown
-from faithful_decide._core.contract import verify
+from faithful_decide._core.contract import numbered, verify
 from faithful_decide._core.types import (
     Decision,
     Derived,
@@ -22,6 +22,7 @@ from faithful_decide._core.types import (
     Question,
     Receipt,
     Reply,
+    Reservation,
     Scores,
     Usage,
 )
@@ -39,7 +40,7 @@ BECAUSE = "a squirrel does not wear a top hat; that is odd, and odd is funny"
 
 
 def decision(question=QUESTION, verdict="yes", saw=SAW, because=BECAUSE, **receipt):
-    raw = reply_text(verdict, reasoning=because, observations=saw)
+    raw = reply_text(verdict, reasoning=because, observations=saw, relies_on=(min(2, len(saw)),))
     verified = verify(Reply(raw, "stop"), question.labels)
     given = {
         "order": "enforced",
@@ -62,6 +63,7 @@ def decision(question=QUESTION, verdict="yes", saw=SAW, because=BECAUSE, **recei
         verdict=verdict,
         observations=verified.content.observations,
         reasoning=because,
+        relies_on=verified.content.relies_on,
         scores=Scores(
             source="samples", probabilities={"yes": 0.8, "no": 0.2, "cannot_tell": 0.0}, n=5
         ),
@@ -77,10 +79,9 @@ def forced(verdict, mode, saw, because, **more):
         "forced": verdict,
         "force_mode": mode,
         "verdict": verdict,
-        "observations": tuple(Observation(about=about, seen=seen) for about, seen in saw),
+        "observations": numbered(Observation(about=about, seen=seen) for about, seen in saw),
         "reasoning": because,
-        "relies_on": (1,),
-        "reservation": "",
+        "relies_on": (2,),
         "moved": (),
         "outcome": "argued",
         "raw": reply_text(verdict, reasoning=because, observations=saw),
@@ -167,8 +168,6 @@ def squirrel(**changes):
         "version": "0.1.0",
         "question": QUESTION,
         "decision": decision(),
-        "relies_on": (1,),
-        "reservation": "the hat might be part of a costume",
         "tier": "standard",
         "model": "embedded",
         "reader": "embedded",
@@ -192,7 +191,9 @@ def squirrel(**changes):
                 SAW,
                 "there is nothing funny about coffee",
                 outcome="objected",
-                reservation="the squirrel wears a hat, which speaks for yes",
+                reservation=Reservation(
+                    level="some", why="the squirrel wears a hat, which speaks for yes"
+                ),
             ),
         ),
         "neutral": (

@@ -12,8 +12,9 @@ import factory
 import pytest
 
 import faithful_decide
-from faithful_decide import UsageError
+from faithful_decide import Region, UsageError
 from faithful_decide._audit.types import Flag, Tally
+from faithful_decide._images.load import load_image
 from faithful_decide._report.html import render
 from faithful_decide._report.picture import embeddable, thumbnail
 from faithful_decide._report.text import clip, visible
@@ -176,12 +177,13 @@ def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
     """The picture, the verdict, what moved, every check with its control, and what was not run."""
     said = words(pages["audit"])
     report = factory.squirrel()
+    span = report.decision.receipt.reasoning_span
     assert f'<img src="{picture}"' in pages["audit"]
     for expected in (
         report.question.text,
         report.reasons[0].because,
         "A grammar fixed the order while the model wrote",
-        "reasoning, bytes 204 to 271",
+        f"reasoning, bytes {span.start} to {span.end}",
         "calm and focused on the cup",
         "playful and curious, in a top hat",
         "left the blind reading",
@@ -270,6 +272,23 @@ def test_a_long_text_is_cut_and_says_so():
     """Only where there are many."""
     assert clip("x" * 1200, 200) == "x" * 200 + "… (1,000 more characters)"
     assert clip("short", 200) == "short"
+
+
+def test_places_are_framed_on_the_picture(picture):
+    """In its own pixels; what the reasoning relies on by another line than the rest."""
+    decision = factory.decision()
+    at = Region(bottom=75, left=25, right=50, top=50)
+    placed = tuple(o.model_copy(update={"at": at}) for o in decision.observations)
+    report = factory.squirrel(
+        image=picture, decision=decision.model_copy(update={"observations": placed})
+    )
+    page = render(report)
+    width, height = load_image(picture).width, load_image(picture).height
+    frame = f'x="{width * 0.25}" y="{height * 0.5}" width="{width * 0.25}" height="{height * 0.25}"'
+    assert page.count(frame) == len(placed) == 3
+    assert page.count('<g class="relied">') == len(decision.evidence) == 1
+    assert "<title>2: the squirrel</title>" in page
+    assert "<rect" not in render(factory.squirrel(image=picture)).split("</figure>")[0]
 
 
 def uri(kind, data):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SEEN = [{"about": "the number", "seen": "as written"}]
+SEEN = [{"about": "the number", "n": 1, "seen": "as written"}]
 WHY = "its last digit decides whether it is even"
 PAUSE_S = 0.2
 """How long a busy server asks to be left alone."""
@@ -46,7 +46,8 @@ def other(verdict: str) -> str:
 
 def written(verdict: str, *, seen: object = SEEN, why: str = WHY) -> str:
     """A reply that keeps the contract."""
-    return json.dumps({"observations": seen, "reasoning": why, "verdict": verdict})
+    values = {"observations": seen, "reasoning": why, "relies_on": [], "verdict": verdict}
+    return json.dumps(values)
 
 
 def completion(
@@ -103,7 +104,7 @@ def _choice(verdict: str) -> dict[str, Any]:
 
 
 def _keys(verdict: str, *keys: str) -> str:
-    values = {"observations": SEEN, "reasoning": WHY, "verdict": verdict}
+    values = {"observations": SEEN, "reasoning": WHY, "relies_on": [1], "verdict": verdict}
     return json.dumps({key: values[key] for key in keys})
 
 
@@ -138,11 +139,15 @@ def _thinking(verdict: str) -> Answer:
 # Replies that no verdict may be read from. The first argument is the wrong verdict.
 # After these the same request may be answered well: the server failed, or broke the contract.
 PASSING: dict[str, Callable[[str, Random], Answer]] = {
-    "reversed keys": lambda v, _: _said(_keys(v, "verdict", "reasoning", "observations")),
-    "verdict before reasoning": lambda v, _: _said(
-        _keys(v, "observations", "verdict", "reasoning")
+    "reversed keys": lambda v, _: _said(
+        _keys(v, "verdict", "relies_on", "reasoning", "observations")
     ),
-    "keys sorted downwards": lambda v, _: _said(_keys(v, "verdict", "observations", "reasoning")),
+    "verdict before reasoning": lambda v, _: _said(
+        _keys(v, "observations", "relies_on", "verdict", "reasoning")
+    ),
+    "keys sorted downwards": lambda v, _: _said(
+        _keys(v, "verdict", "relies_on", "observations", "reasoning")
+    ),
     "verdict twice": lambda v, _: _said(written(other(v))[:-1] + f', "verdict": "{v}"}}'),
     "reasoning twice": lambda v, _: _said(f'{{"reasoning": "{WHY}", ' + written(v)[1:]),
     "fence": lambda v, _: _said(f"```json\n{written(v)}\n```"),
@@ -153,12 +158,14 @@ PASSING: dict[str, Callable[[str, Random], Answer]] = {
     "string of JSON": lambda v, _: _said(json.dumps(written(v))),
     "single quotes": lambda v, _: _said(written(v).replace('"', "'")),
     "no observations": lambda v, _: _said(written(v, seen=[])),
-    "blank observations": lambda v, _: _said(written(v, seen=[{"about": " ", "seen": "\t"}])),
+    "blank observations": lambda v, _: _said(
+        written(v, seen=[{"about": " ", "n": 1, "seen": "\t"}])
+    ),
     "empty reasoning": lambda v, _: _said(written(v, why="")),
     "blank reasoning": lambda v, _: _said(written(v, why=" " * 50)),
     "invisible reasoning": lambda v, _: _said(written(v, why="\u200b" * 50)),
     "reasoning is a list": lambda v, _: _said(written(v).replace(f'"{WHY}"', f'["{WHY}"]')),
-    "missing reasoning": lambda v, _: _said(_keys(v, "observations", "verdict")),
+    "missing reasoning": lambda v, _: _said(_keys(v, "observations", "relies_on", "verdict")),
     "extra key": lambda v, _: _said(written(v)[:-1] + ', "confidence": 1}'),
     "cut, but says stop": lambda v, r: _said(written(v)[: r.randrange(len(written(v)))]),
     "wrong label": lambda _, __: _said(written("maybe")),

@@ -60,17 +60,17 @@ class GreyBackend:
         Returns:
             The reply.
         """
-        assert request.image is not None
+        assert request.images
         assert request.schema is not None
         self.calls += 1
-        picture = Image.open(io.BytesIO(request.image.data)).convert("L")
+        picture = Image.open(io.BytesIO(request.images[0].data)).convert("L")
         level = ImageStat.Stat(picture).mean[0] / 255
         labels: Sequence[str] = request.schema["properties"]["verdict"]["enum"]
         centres = [(index + 0.5) / len(labels) for index in range(len(labels))]
         weights = [math.exp(-self.sharpness * abs(level - centre)) for centre in centres]
         shares = [weight / sum(weights) for weight in weights]
         if request.temperature > 0:
-            source = random.Random(f"{request.seed} {request.image.sha256}")
+            source = random.Random(f"{request.seed} {request.images[0].sha256}")
             verdict = source.choices(labels, shares)[0]
         else:
             verdict = labels[shares.index(max(shares))]

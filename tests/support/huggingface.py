@@ -54,7 +54,7 @@ class HuggingFace:
         messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}]
         messages.append({"role": "user", "content": parts})
         chat = self._processor.apply_chat_template(messages, add_generation_prompt=True)
-        image = Image.open(io.BytesIO(request.image.data)) if request.image else None
+        image = Image.open(io.BytesIO(request.images[0].data)) if request.images else None
         inputs = self._processor(
             text=chat + request.prefix, images=image, return_tensors="pt", add_special_tokens=False
         )

@@ -21,10 +21,11 @@ LABELS = ("yes", "no", "cannot_tell")
 OK, CONTRACT, ORDER = "ok", "ContractError", "OrderError"
 TRUNCATED, REFUSED = "TruncatedError", "RefusedError"
 
-_O = '"observations": [{"about": "the dog", "seen": "in a hat"}]'
+_O = '"observations": [{"about": "the dog", "n": 1, "seen": "in a hat"}]'
 _R = '"reasoning": "a dog in a hat is odd"'
+_N = '"relies_on": [1]'
 _V = '"verdict": "yes"'
-_GOOD = f"{{{_O}, {_R}, {_V}}}"
+_GOOD = f"{{{_O}, {_R}, {_N}, {_V}}}"
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ def _body(*members: str) -> str:
 
 
 def _observations(value: str) -> str:
-    return _body(f'"observations": {value}', _R, _V)
+    return _body(f'"observations": {value}', _R, _N, _V)
 
 
 def _reasoning(value: str) -> str:
-    return _body(_O, f'"reasoning": {value}', _V)
+    return _body(_O, f'"reasoning": {value}', _N, _V)
 
 
 def _verdict(value: str) -> str:
-    return _body(_O, _R, f'"verdict": {value}')
+    return _body(_O, _R, _N, f'"verdict": {value}')
 
 
 HAND_WRITTEN = (
@@ -65,38 +66,77 @@ HAND_WRITTEN = (
     Case("braces in the reasoning", _reasoning('"}, {\\"verdict\\": 1} ]"'), OK),
     Case("emoji", _reasoning('"ein Hund 🐶 mit Hut"'), OK),
     Case("surrogate pair", _reasoning('"a dog \\ud83d\\udc36"'), OK),
-    Case("seen before about", _observations('[{"seen": "a hat", "about": "the dog"}]'), OK),
+    Case("seen before about", _observations('[{"seen": "a hat", "n": 1, "about": "the dog"}]'), OK),
     Case(
         "one blank observation of two",
-        _observations('[{"about": "", "seen": ""}, {"about": "the dog", "seen": "a hat"}]'),
+        _observations(
+            '[{"about": "", "n": 1, "seen": ""}, {"about": "the dog", "n": 2, "seen": "a hat"}]'
+        ),
         OK,
     ),
     Case("NUL as an escape", _reasoning('"odd \\u0000 but legal"'), OK),
-    Case("verdict first", _body(_V, _O, _R), ORDER),
-    Case("verdict second", _body(_O, _V, _R), ORDER),
-    Case("verdict first, reasoning next", _body(_V, _R, _O), ORDER),
-    Case("reasoning, verdict, observations", _body(_R, _V, _O), ORDER),
-    Case("reasoning before observations", _body(_R, _O, _V), ORDER),
-    Case("verdict first, escaped key", _body(_V.replace("v", "\\u0076", 1), _O, _R), ORDER),
-    Case("verdict first, compact", _body(_V, _O, _R).replace(", ", ","), ORDER),
-    Case("verdict twice, first and last", _body(_V, _O, _R, _V), CONTRACT),
-    Case("verdict twice, last", _body(_O, _R, _V, '"verdict": "no"'), CONTRACT),
-    Case("verdict twice, once escaped", _body('"\\u0076erdict": "no"', _O, _R, _V), CONTRACT),
-    Case("reasoning twice", _body(_R, _O, _R, _V), CONTRACT),
-    Case("observations twice", _body(_O, _O, _R, _V), CONTRACT),
-    Case("about twice", _observations('[{"about": "a", "about": "b", "seen": "c"}]'), CONTRACT),
-    Case("answer instead of verdict", _body(_O, _R, '"answer": "yes"'), CONTRACT),
-    Case("Verdict in capitals", _body(_O, _R, '"Verdict": "yes"'), CONTRACT),
-    Case("verdict with a space", _body(_O, _R, '"verdict ": "yes"'), CONTRACT),
-    Case("additional key first", _body('"answer": "yes"', _O, _R, _V), CONTRACT),
-    Case("additional key last", _body(_O, _R, _V, '"zest": 1'), CONTRACT),
+    Case("verdict first", _body(_V, _O, _R, _N), ORDER),
+    Case("verdict second", _body(_O, _V, _R, _N), ORDER),
+    Case("verdict before what it relies on", _body(_O, _R, _V, _N), ORDER),
+    Case("relies_on before reasoning", _body(_O, _N, _R, _V), ORDER),
+    Case("verdict first, reasoning next", _body(_V, _R, _O, _N), ORDER),
+    Case("reasoning, verdict, observations", _body(_R, _V, _O, _N), ORDER),
+    Case("reasoning before observations", _body(_R, _O, _N, _V), ORDER),
+    Case("verdict first, escaped key", _body(_V.replace("v", "\\u0076", 1), _O, _R, _N), ORDER),
+    Case("verdict first, compact", _body(_V, _O, _R, _N).replace(", ", ","), ORDER),
+    Case("verdict twice, first and last", _body(_V, _O, _R, _N, _V), CONTRACT),
+    Case("verdict twice, last", _body(_O, _R, _N, _V, '"verdict": "no"'), CONTRACT),
+    Case("verdict twice, once escaped", _body('"\\u0076erdict": "no"', _O, _R, _N, _V), CONTRACT),
+    Case("reasoning twice", _body(_R, _O, _R, _N, _V), CONTRACT),
+    Case("observations twice", _body(_O, _O, _R, _N, _V), CONTRACT),
     Case(
-        "audit keys unasked", _body(_O, _R, '"relies_on": [0]', '"reservation": ""', _V), CONTRACT
+        "about twice",
+        _observations('[{"about": "a", "about": "b", "n": 1, "seen": "c"}]'),
+        CONTRACT,
     ),
-    Case("no observations", _body(_R, _V), CONTRACT),
-    Case("no reasoning", _body(_O, _V), CONTRACT),
-    Case("no reasoning, verdict first", _body(_V, _O), CONTRACT),
-    Case("no verdict", _body(_O, _R), CONTRACT),
+    Case("answer instead of verdict", _body(_O, _R, _N, '"answer": "yes"'), CONTRACT),
+    Case("Verdict in capitals", _body(_O, _R, _N, '"Verdict": "yes"'), CONTRACT),
+    Case("verdict with a space", _body(_O, _R, _N, '"verdict ": "yes"'), CONTRACT),
+    Case("additional key first", _body('"answer": "yes"', _O, _R, _N, _V), CONTRACT),
+    Case("additional key last", _body(_O, _R, _N, _V, '"zest": 1'), CONTRACT),
+    Case(
+        "a reservation unasked",
+        _body(_O, _R, _N, '"reservation": {"level": "none", "why": ""}', _V),
+        CONTRACT,
+    ),
+    Case("nothing relied on", _body(_O, _R, '"relies_on": []', _V), OK),
+    *(
+        Case(f"relies_on {value}", _body(_O, _R, f'"relies_on": {value}', _V), CONTRACT)
+        for value in ("[0]", "[2]", "[-1]", "[1, 1]", "[true]", "[1.0]", '["1"]', "1", "null")
+    ),
+    *(
+        Case(f"numbered {n}", _observations(f'[{{"about": "a", "n": {n}, "seen": "b"}}]'), CONTRACT)
+        for n in ("0", "2", "-1", "1.0", '"1"', "true", "null")
+    ),
+    Case(
+        "numbered twice the same",
+        _observations('[{"about": "a", "n": 1, "seen": "b"}, {"about": "c", "n": 1, "seen": "d"}]'),
+        CONTRACT,
+    ),
+    Case("not numbered", _observations('[{"about": "a", "seen": "b"}]'), CONTRACT),
+    Case(
+        "a place unasked",
+        _observations(
+            '[{"about": "a", "at": {"bottom": 9, "left": 1, "right": 9, "top": 1}, "n": 1, '
+            '"seen": "b"}]'
+        ),
+        CONTRACT,
+    ),
+    Case(
+        "an image unasked",
+        _observations('[{"about": "a", "image": 1, "n": 1, "seen": "b"}]'),
+        CONTRACT,
+    ),
+    Case("nothing on what it relies", _body(_O, _R, _V), CONTRACT),
+    Case("no observations", _body(_R, _N, _V), CONTRACT),
+    Case("no reasoning", _body(_O, _N, _V), CONTRACT),
+    Case("no reasoning, verdict first", _body(_V, _O, _N), CONTRACT),
+    Case("no verdict", _body(_O, _R, _N), CONTRACT),
     Case("verdict only", _body(_V), CONTRACT),
     Case("empty object", "{}", CONTRACT),
     Case("empty", "", CONTRACT),
@@ -119,15 +159,15 @@ HAND_WRITTEN = (
     Case("lone surrogate as an escape", _reasoning('"a dog \\ud800 in a hat"'), CONTRACT),
     Case(
         "lone surrogate in an observation",
-        _observations('[{"about": "the dog", "seen": "\\udc00"}]'),
+        _observations('[{"about": "the dog", "n": 1, "seen": "\\udc00"}]'),
         CONTRACT,
     ),
     Case("plain refusal", "I'm sorry, I can't help with that.", CONTRACT),
     Case("single quotes", _GOOD.replace('"', "'"), CONTRACT),
-    Case("trailing comma", _body(_O, _R, _V + ","), CONTRACT),
-    Case("missing comma", _body(f"{_O} {_R}", _V), CONTRACT),
+    Case("trailing comma", _body(_O, _R, _N, _V + ","), CONTRACT),
+    Case("missing comma", _body(f"{_O} {_R}", _N, _V), CONTRACT),
     Case("missing colon", _GOOD.replace('"verdict":', '"verdict"'), CONTRACT),
-    Case("comment", _body(f"{_O} /* looks */", _R, _V), CONTRACT),
+    Case("comment", _body(f"{_O} /* looks */", _R, _N, _V), CONTRACT),
     Case("unquoted key", _GOOD.replace('"verdict"', "verdict"), CONTRACT),
     Case("raw line break in a string", _reasoning('"a dog\nin a hat"'), CONTRACT),
     Case("bad escape", _reasoning('"a dog \\x in a hat"'), CONTRACT),
@@ -142,17 +182,21 @@ HAND_WRITTEN = (
     Case("verdict a list", _verdict('["yes"]'), CONTRACT),
     Case("verdict an object", _verdict('{"verdict": "yes"}'), CONTRACT),
     Case("observations empty", _observations("[]"), CONTRACT),
-    Case("observations blank", _observations('[{"about": " ", "seen": "\\u200b"}]'), CONTRACT),
+    Case(
+        "observations blank", _observations('[{"about": " ", "n": 1, "seen": "\\u200b"}]'), CONTRACT
+    ),
     Case("observations a string", _observations('"a dog in a hat"'), CONTRACT),
-    Case("observations an object", _observations('{"about": "a", "seen": "b"}'), CONTRACT),
+    Case("observations an object", _observations('{"about": "a", "n": 1, "seen": "b"}'), CONTRACT),
     Case("observations of strings", _observations('["a dog"]'), CONTRACT),
-    Case("observation without seen", _observations('[{"about": "a"}]'), CONTRACT),
+    Case("observation without seen", _observations('[{"about": "a", "n": 1}]'), CONTRACT),
     Case(
         "observation with more",
-        _observations('[{"about": "a", "seen": "b", "verdict": "yes"}]'),
+        _observations('[{"about": "a", "n": 1, "seen": "b", "verdict": "yes"}]'),
         CONTRACT,
     ),
-    Case("observation with a number", _observations('[{"about": "a", "seen": 1}]'), CONTRACT),
+    Case(
+        "observation with a number", _observations('[{"about": "a", "n": 1, "seen": 1}]'), CONTRACT
+    ),
     Case("observations NaN", _observations("NaN"), CONTRACT),
     Case("observations Infinity", _observations("-Infinity"), CONTRACT),
     Case("observations thousands of digits", _observations("9" * 5000), CONTRACT),
@@ -176,7 +220,7 @@ HAND_WRITTEN = (
     Case("cut, reason unknown", _GOOD[:80], TRUNCATED, "unknown"),
     Case("nothing, reason unknown", "", TRUNCATED, "unknown"),
     Case("whole, reason unknown", _GOOD, CONTRACT, "unknown"),
-    Case("verdict first, reason unknown", _body(_V, _O, _R), ORDER, "unknown"),
+    Case("verdict first, reason unknown", _body(_V, _O, _R, _N), ORDER, "unknown"),
     Case("refused", "I can't help with that.", REFUSED, "refusal"),
     Case("refused with an object", _GOOD, REFUSED, "refusal"),
     Case("filtered", "", REFUSED, "content_filter"),
@@ -208,8 +252,11 @@ def _text(rng: random.Random) -> str:
 
 
 def _members(rng: random.Random) -> dict[str, object]:
-    observations = [{"about": _text(rng), "seen": _text(rng)} for _ in range(rng.randint(1, 4))]
-    return dict(zip(KEYS, (observations, _text(rng), rng.choice(LABELS)), strict=True))
+    count = rng.randint(1, 4)
+    observations = [{"about": _text(rng), "n": n, "seen": _text(rng)} for n in range(1, count + 1)]
+    relies_on = rng.sample(range(1, count + 1), rng.randint(1, count))
+    values = (observations, _text(rng), relies_on, rng.choice(LABELS))
+    return dict(zip(KEYS, values, strict=True))
 
 
 def _written(rng: random.Random, members: list[tuple[str, object]]) -> str:
@@ -252,7 +299,10 @@ def _added(rng: random.Random, members: dict[str, object]) -> Case:
 
 
 def _retyped(rng: random.Random, members: dict[str, object]) -> Case:
-    members[rng.choice(KEYS)] = rng.choice((None, True, 1, 1.5, [], {}, "", [[]], float("nan")))
+    key = rng.choice(KEYS)
+    others = (None, True, 1, 1.5, {}, "", [[]], float("nan"))
+    # What it relies on may be nothing.
+    members[key] = rng.choice(others if key == "relies_on" else (*others, []))
     return Case("retyped", _written(rng, list(members.items())), CONTRACT)
 
 

@@ -228,7 +228,9 @@ TAMPERED = [
     Tampering(
         "asked in another way",
         "plain",
-        raw('"verdict"', '"relies_on": [0], "reservation": "", "verdict"'),
+        raw(
+            '"verdict"', '"relies_on": [1], "reservation": {"level": "none", "why": ""}, "verdict"'
+        ),
     ),
     Tampering("cut off", "plain", to("receipt.finish", "length")),
     Tampering("refused", "plain", to("receipt.finish", "refusal")),

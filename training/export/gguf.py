@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from training.model.network import Model, Sizes
-from training.model.tokens import END, LATER, PAD, PIECES, SPECIAL, USER, load
+from training.model.tokens import END, PAD, SPECIAL, USER, load
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -102,8 +102,9 @@ def _write_tokenizer(out: gguf.GGUFWriter, tokenizer: Tokenizer, size: int) -> N
     kinds = [gguf.TokenType.NORMAL] * size
     for token in SPECIAL:
         kinds[tokenizer.token_to_id(token)] = gguf.TokenType.CONTROL
-    for token in (*PIECES, *LATER):
-        kinds[tokenizer.token_to_id(token)] = gguf.TokenType.USER_DEFINED
+    for token in json.loads(tokenizer.to_str())["added_tokens"]:
+        if token["content"] not in SPECIAL:
+            kinds[token["id"]] = gguf.TokenType.USER_DEFINED
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("gpt-2")
     out.add_token_list([tokenizer.id_to_token(i) for i in range(size)])

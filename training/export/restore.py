@@ -16,6 +16,7 @@ import torch
 
 from training.export.huggingface import Pair, halves
 from training.model.network import Model, Sizes
+from training.model.tokens import ALIKE, load
 
 SHIPPED = Path(__file__).parents[2] / "faithful_decide" / "embedded"
 _DECODER = {
@@ -86,4 +87,10 @@ def restore(folder: Path = SHIPPED) -> Model:
 def grown(folder: Path = SHIPPED) -> dict[str, torch.Tensor]:
     """The state of ``restore``, as a stage of the training begins with it."""
     torch.manual_seed(5)
-    return restore(folder).state_dict()
+    state = restore(folder).state_dict()
+    words, made = state["decoder.embed.weight"], load()
+    for new, old in ALIKE.items():
+        row, like = made.token_to_id(new), made.encode(old).ids
+        if row is not None and len(like) == 1:
+            words[row] = words[like[0]]
+    return state

@@ -7,8 +7,10 @@ wire contract with compact white space. These kinds of pages are written for tra
 - edited: observations of a scene that is not there, and what follows *from them*; only the part
   after the observations is learnt, so that the verdict comes to hang on what is written and not on
   the picture;
+- placed: true observations, each with its place;
 - foreign: a picture or a question of another world, answered ``cannot_tell``;
 - reading: things to describe without a question, for readings that must not know what is asked;
+- claims: statements to be held against the picture, each true, false or not to be told;
 - told: the prompt or the start of the reply names the verdict. The model obeys, as large ones do,
   and writes observations that lead there. Those who only *think* they know the verdict are not
   obeyed;
@@ -23,10 +25,11 @@ wire contract with compact white space. These kinds of pages are written for tra
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._core.prompt import (
+    claims_text,
     cue_text,
     given_text,
     imagine_text,
@@ -37,6 +40,8 @@ from faithful_decide._core.prompt import (
     user_text,
 )
 from faithful_decide._core.types import CANNOT_TELL, Observation, Question
+from training.world.claims import draw_claims
+from training.world.draw import extent
 from training.world.facts import (
     ABSENT,
     GROUPS,
@@ -52,9 +57,18 @@ from training.world.facts import (
     yes_no,
 )
 from training.world.questions import FORMS, bent, conclude, observe
-from training.world.scenes import Scene, make_scene
+from training.world.scenes import FRAME, STEP, Scene, Thing, make_scene
 from training.world.unknown import ask_unknown
-from training.world.yes_no import AN_IMAGE, countable, every, listing, members
+from training.world.yes_no import (
+    AN_IMAGE,
+    ANY,
+    any_of,
+    countable,
+    every,
+    listing,
+    looked_at,
+    members,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -63,52 +77,51 @@ STRANGE_IMAGE = [("the image", "not a scene of known things")]
 STRANGE_QUESTION = [("the question", "about something unknown")]
 REFUSAL = "this cannot be told from the image"
 WEIGHTS = {
-    "exists": 8,
+    "exists": 10,
+    "group": 4,
     "colour": 8,
     "wears": 12,
     "rides": 9,
     "turned": 7,
-    "relation": 8,
-    "number": 10,
-    "compare": 8,
-    "size": 6,
-    "mood": 14,
+    "any_wears": 6,
+    "any_rides": 4,
+    "any_turned": 4,
+    "any_colour": 4,
+    "relation": 10,
+    "number": 11,
+    "compare": 9,
+    "size": 7,
+    "mood": 13,
     "funny": 20,
-    "most": 26,
-    "what_colour": 3,
+    "most": 24,
+    "what_colour": 4,
     "what_mood": 5,
-    "what_wears": 4,
-    "side": 4,
-    "which": 9,
+    "what_wears": 5,
+    "side": 5,
+    "which": 10,
     "how_many": 9,
-    "unknown": 7,
-    "reading": 10,
+    "unknown": 10,
+    "reading": 9,
+    "claims": 26,
     "control": 1,
 }
 KINDS = {
-    "plain": 64,
-    "told": 16,
-    "opening": 6,
-    "first": 2,
+    "plain": 60,
+    "placed": 12,
+    "told": 14,
+    "opening": 4,
+    "first": 1,
     "given": 4,
     "imagined": 5,
     "negated": 5,
     "early": 3,
-    "cue": 5,
+    "cue": 4,
 }
-# for the last stage: the decoder learns to be told, which the pictures do not help it with
-OBEYING = {
-    "plain": 36,
-    "told": 30,
-    "opening": 12,
-    "first": 2,
-    "given": 4,
-    "imagined": 6,
-    "negated": 7,
-    "early": 3,
-    "cue": 8,
-}
+# for a stage that teaches to be told, which the pictures do not help with
+OBEYING = {**KINDS, "plain": 36, "told": 30, "opening": 10, "imagined": 7, "negated": 7, "cue": 7}
 WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}
+AFFIRMED = {"yes": ("true", "Yes"), "no": ("false", "No")}
+"""What some callers call yes and no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +141,50 @@ class Page:
     family: str
 
 
-def write_observations(seen: Observations) -> str:
-    """The reply up to and with the observations."""
-    return json.dumps({"observations": [{"about": about, "seen": saw} for about, saw in seen]})[:-1]
+def write_observations(seen: Observations, scene: Scene | None = None) -> str:
+    """The reply up to and with the observations; with their places, if the scene is given."""
+    rows = []
+    for n, (about, saw) in enumerate(seen, 1):
+        row: dict[str, object] = {"about": about}
+        if scene is not None:
+            row["at"] = place_of(scene, about)
+        rows.append({**row, "n": n, "seen": saw})
+    return json.dumps({"observations": rows})[:-1]
 
 
-def write_rest(end: Conclusion, *, audit: bool) -> str:
-    """The reply after the observations; with the two fields that an audit adds where asked."""
-    fields: dict[str, object] = {"reasoning": end.reasoning}
-    if audit:
-        fields |= {"relies_on": list(end.relies_on), "reservation": ""}
+def place_of(scene: Scene, about: str) -> dict[str, int]:
+    """Where that is which an observation is about, in percent; the whole frame if it is nowhere."""
+    boxes = [extent(scene, thing) for thing in meant(scene, about)]
+    edges = {"bottom": FRAME, "left": 0, "right": FRAME, "top": 0}
+    if boxes:
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        edges = {
+            "bottom": max(bottoms), "left": min(lefts), "right": max(rights), "top": min(tops),
+        }  # fmt: skip
+    return {edge: round(value / FRAME * 100 / STEP) * STEP for edge, value in edges.items()}
+
+
+def meant(scene: Scene, about: str) -> list[Thing]:
+    """The things that an observation is about."""
+    if not about.startswith("every "):
+        return named(scene, about.removeprefix("the "))[:1]
+    for form, words in ANY.items():
+        for word in words:
+            if looked_at(form, word) == about:
+                return any_of(scene, form, word)
+    name = about.removeprefix("every ")
+    group = next((g for g in GROUPS if g.removesuffix("s") == name), "")
+    return members(scene, group) if group else named(scene, name)
+
+
+def write_rest(end: Conclusion, *, told: bool = False) -> str:
+    """The reply after the observations; with room to object, which it does not use, if told."""
+    fields: dict[str, object] = {
+        "reasoning": end.reasoning,
+        "relies_on": [i + 1 for i in end.relies_on],
+    }
+    if told:
+        fields["reservation"] = {"level": "none", "why": ""}
     return ", " + json.dumps(fields | {"verdict": end.verdict})[1:]
 
 
@@ -163,6 +210,8 @@ def write(
     """
     if form == "reading":
         return read(rng, scene)
+    if form == "claims":
+        return claim(rng, scene)
     source = scene
     if source is None:
         source = _somewhere(rng)
@@ -172,18 +221,23 @@ def write(
     strange = scene is None or form == "unknown"
     if strange and form == "control":
         return None
+    labels = {label: label for label in asked.labels}
+    if set(labels) == AFFIRMED.keys() and kind in {"plain", "placed"} and rng.random() < 0.08:
+        which = rng.randrange(2)
+        labels = {label: AFFIRMED[label][which] for label in labels}
     question = Question(
-        asked.text, _turned(rng, asked.labels), abstain=strange or rng.random() < 0.8
+        asked.text, _turned(rng, tuple(labels.values())), abstain=strange or rng.random() < 0.8
     )
-    audit = rng.random() < 0.4
     if strange:
-        if kind not in {"plain", "cue"}:
+        if kind not in {"plain", "cue", "placed"}:
             return None
         seen = STRANGE_QUESTION if scene is not None else STRANGE_IMAGE
-        rest = write_rest(Conclusion(REFUSAL, CANNOT_TELL, (0,)), audit=audit)
+        rest = write_rest(Conclusion(REFUSAL, CANNOT_TELL, (0,)))
+        question = replace(question, regions=kind == "placed")
         prompt = cued(rng, question) if kind == "cue" else user_text(question)
-        return Page(prompt, "", write_observations(seen) + rest, "foreign")
-    return _page(rng, scene, asked, question, kind, edited=edited, audit=audit)  # type: ignore[arg-type]
+        placed = EMPTY if kind == "placed" else None
+        return Page(prompt, "", write_observations(seen, placed) + rest, "foreign")
+    return _page(rng, scene, asked, question, labels, kind, edited=edited)  # type: ignore[arg-type]
 
 
 def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
@@ -191,10 +245,10 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
     scene: Scene,
     asked: Asked,
     question: Question,
+    labels: dict[str, str],
     kind: str,
     *,
     edited: float,
-    audit: bool,
 ) -> Page | None:
     """A page about a question that the scene answers."""
     seen, form = observe(scene, asked), FORMS[asked.form]
@@ -216,12 +270,12 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
         end = conclude(asked, bending)
         if kind == "opening":
             return Page(
-                user_text(question), opening(verdict), write_first(bending, end, audit=audit), kind
+                user_text(question), opening(verdict), write_first(bending, end), kind
             )
         return Page(
             note_text(question, verdict),
             "",
-            write_observations(bending) + write_rest(end, audit=audit),
+            write_observations(bending) + write_rest(end, told=True),
             kind,
         )
     if kind == "first":
@@ -229,14 +283,17 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
         return Page(
             user_text(question),
             FIRST,
-            opening(end.verdict)[len(FIRST) :] + write_first(seen, end, audit=audit),
+            opening(end.verdict)[len(FIRST) :] + write_first(seen, end),
             kind,
         )
     other = form.imagine(rng, asked)
     if kind == "given":
         end = conclude(asked, other)
-        given = given_text(question, [Observation(about=about, seen=saw) for about, saw in other])
-        return Page(given, "", write_observations(other) + write_rest(end, audit=audit), kind)
+        given = given_text(
+            question,
+            [Observation(about=about, n=n, seen=saw) for n, (about, saw) in enumerate(other, 1)],
+        )
+        return Page(given, "", write_observations(other) + write_rest(end), kind)
     if kind == "early":
         seen = other if rng.random() < 0.6 else seen
         given = write_observations(seen)
@@ -253,23 +310,24 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
         return Page(
             negated_text(question),
             "",
-            write_observations(seen) + write_rest(opposite(end), audit=audit),
+            write_observations(seen) + write_rest(opposite(end)),
             kind,
         )
+    placed = scene if kind == "placed" else None
+    question = replace(question, regions=kind == "placed")
     prompt = cued(rng, question) if kind == "cue" else user_text(question)
-    if rng.random() < edited:
+    if placed is None and rng.random() < edited:
         return Page(
-            prompt,
-            write_observations(other),
-            write_rest(conclude(asked, other), audit=audit),
-            "edited",
+            prompt, write_observations(other), write_rest(_as(conclude(asked, other), labels)), "edited"
         )
-    return Page(
-        prompt,
-        "",
-        write_observations(seen) + write_rest(conclude(asked, seen), audit=audit),
-        asked.family,
-    )
+    end = _as(conclude(asked, seen), labels)
+    family = "placed" if placed else asked.family
+    return Page(prompt, "", write_observations(seen, placed) + write_rest(end), family)
+
+
+def _as(end: Conclusion, labels: dict[str, str]) -> Conclusion:
+    """The conclusion in the caller's words for yes and no."""
+    return replace(end, verdict=labels.get(end.verdict, end.verdict))
 
 
 FIRST = '{"verdict": "'
@@ -280,9 +338,9 @@ def opening(verdict: str) -> str:
     return f'{FIRST}{verdict}", "observations": [{{"about": "'
 
 
-def write_first(seen: Observations, end: Conclusion, *, audit: bool) -> str:
+def write_first(seen: Observations, end: Conclusion) -> str:
     """The reply after a verdict that came first."""
-    rest = write_rest(end, audit=audit)
+    rest = write_rest(end, told=True)
     written = write_observations(seen).removeprefix('{"observations": [{"about": "')
     return written + rest[: rest.rindex(', "verdict": ')] + "}"
 
@@ -305,6 +363,18 @@ def cued(rng: Random, question: Question) -> str:
         if rng.random() < 0.7
         else neutral_text(question)
     )
+
+
+def claim(rng: Random, scene: Scene | None) -> Page:
+    """A page of statements, each to be called true, false or not to be told."""
+    count = rng.choice((1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 12))
+    drawn = draw_claims(rng, scene, count)
+    prompt = claims_text([f"{about}: {seen}" for (about, seen), _ in drawn])
+    values = [{"n": n, "value": value} for n, (_, value) in enumerate(drawn, 1)]
+    return Page(prompt, "", json.dumps({"claims": values}), "claims")
+
+
+EMPTY = Scene(0, [])
 
 
 def read(rng: Random, scene: Scene | None) -> Page:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOREIGN_SHARE = 0.1
+VARIED = 0.6  # the share of pictures that are drawn as somebody else might
 
 
 def joint_batch(
@@ -52,13 +53,17 @@ def joint_batch(
         number = seed * images + i
         scene = None if rng.random() < FOREIGN_SHARE else make_scene(number, zooms=ZOOMS)
         pictures.append(
-            np.asarray(make_foreign(number) if scene is None else letterbox(render(scene), FRAME))
+            np.asarray(
+                make_foreign(number)
+                if scene is None
+                else letterbox(render(scene, varied=rng.random() < VARIED), FRAME)
+            )
         )
         labels.append(truth(scene))
         told.append(centres(scene))
         pages += [(i, page) for page in pages_of(rng, scene, each, kinds, edited)]
     arrays = (torch.from_numpy(np.stack(rows)) for rows in (pictures, labels, told))
-    return (*arrays, batch_pages(pages) if pages else [])  # type: ignore[return-value]
+    return (*arrays, batch_pages(pages, 8) if pages else [])  # type: ignore[return-value]
 
 
 def spoken_batch(seed: int, count: int) -> Pages:

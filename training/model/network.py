@@ -43,9 +43,9 @@ class Sizes:
     vision_heads: int = 3
     width: int = 128
     ffn: int = 384
-    layers: int = 7
+    layers: int = 8
     heads: int = 4
-    vocab: int = 1578
+    vocab: int = 1827
     context: int = 1024
 
     @property

@@ -14,10 +14,12 @@ from random import Random
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from faithful_decide._core import prompt
+from faithful_decide._core.prompt import claims_text
 from training.model.dialogue import WEIGHTS, write
 from training.world.facts import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
 from training.world.phrasing import with_article
-from training.world.scenes import ACCESSORIES, BIG, COLOURS, MOODS, STEP, VEHICLES, make_scene
+from training.world.scenes import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, make_scene
 from training.world.unknown import ask_unknown
 
 PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
@@ -95,6 +97,57 @@ LATER = (
     ": no, so yes",
     "an image",
 )
+SEEN = tuple(f'", "n": {n}, "seen": "' for n in range(1, 9))
+EDGES = tuple(
+    f"{start}{n}"
+    for start in ('", "at": {"bottom": ', ', "left": ', ', "right": ', ', "top": ')
+    for n in range(0, 101, STEP)
+)
+CAPITALS = (
+    *KINDS, *COLOURS, *MOODS, "animal", "animals", "thing", "things", "shape", "shapes", "picture",
+    "image", "photo", "there", "wearing", "more", "than", "left", "right", "above", "below",
+)  # fmt: skip
+WORDS = (
+    "photo", "photograph", "object", "objects", "item", "items", "creature", "creatures", "figure",
+    "figures", "bike", "bikes", "bunny", "mug", "hat", "shades", "glasses", "tall", "dark", "smiling",
+    "cheerful", "unhappy", "crying", "mad", "cross", "relaxed", "neutral", "under", "beneath",
+    "underneath", "tinier", "topmost", "bottommost", "furthest", "farthest", "just", "anybody",
+    "anyone", "someone", "something", "sporting", "dressed", "amusing", "silly", "weird", "outnumber",
+)  # fmt: skip
+# Added when observations got numbers and places, claims were asked, and questions were put in
+# everyday words.
+LATEST = (
+    *SEEN,
+    *(f'}}, "n": {n}, "seen": "' for n in range(1, 9)),
+    *EDGES,
+    '], "verdict": "',
+    '], "reservation": {"level": "none", "why": ""}, "verdict": "',
+    '], "reservation": {"level": "none", "why": ""}}',
+    prompt._AT,
+    prompt._RESERVATION,
+    claims_text(()),
+    *(f"\n{n}. the" for n in range(1, 13)),
+    *(f"\n{n}. every" for n in range(1, 13)),
+    '{"claims": [{"n": 1, "value": "',
+    *(f'"}}, {{"n": {n}, "value": "' for n in range(2, 13)),
+    *(f" {word.upper()}" for word in CAPITALS),
+    *(f" {word}" for word in WORDS),
+)
+ALIKE = {
+    **{f" {word.upper()}": f" {word}" for word in CAPITALS},
+    **{piece: '", "seen": "' for piece in (*SEEN, *(f'}}, "n": {n}, "seen": "' for n in range(1, 9)))},
+    '], "verdict": "': '", "verdict": "',
+    '], "reservation": {"level": "none", "why": ""}, "verdict": "': '", "verdict": "',
+    " photo": " picture", " photograph": " picture", " object": " thing", " objects": " things",
+    " item": " thing", " items": " things", " creature": " animal", " creatures": " animals",
+    " figure": " shape", " figures": " shapes", " bike": " bicycle", " bunny": " rabbit",
+    " mug": " cup", " hat": " top hat", " shades": " sunglasses", " glasses": " sunglasses",
+    " smiling": " happy", " cheerful": " happy", " unhappy": " sad", " crying": " sad",
+    " mad": " angry", " cross": " angry", " relaxed": " calm", " neutral": " calm",
+    " under": " below", " beneath": " below", " underneath": " below", " tinier": " smaller",
+    " topmost": " highest", " bottommost": " lowest",
+}  # fmt: skip
+"""New tokens that mean what an older one means, whose embedding they start with."""
 FILE = Path(__file__).with_name("tokenizer.json")
 
 
@@ -138,6 +191,15 @@ def build() -> Tokenizer:
     return tokenizer
 
 
+def extend() -> Tokenizer:
+    """Add the latest pieces to the tokenizer beside this file; those before keep their numbers."""
+    tokenizer = load()
+    new = [piece for piece in dict.fromkeys(LATEST) if len(tokenizer.encode(piece).ids) > 1]
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in new])
+    tokenizer.save(str(FILE))
+    return tokenizer
+
+
 def _literal(text: str) -> str:
     return "".join(f"\\{c}" if not c.isalnum() and c not in "\n " else c for c in text)
 
@@ -148,4 +210,4 @@ def load() -> Tokenizer:
 
 
 if __name__ == "__main__":
-    print(build().get_vocab_size())  # noqa: T201 - a program that prints
+    print(extend().get_vocab_size())  # noqa: T201 - a program that prints

@@ -430,6 +430,21 @@ def refine(steps: int, every: int) -> None:
     everything(run, model, heads, batches, 0.2, every)
 
 
+def speak(steps: int, every: int) -> None:
+    """Stage eight: the second contract, claims and everyday words, from the pair before it."""
+    torch.manual_seed(9)
+    sizes = Sizes()
+    model, heads = Model(sizes), Heads(sizes.vision)
+    if not (RUNS / "speak.pt").exists():
+        model.load_state_dict(grown())
+    run = Run("speak", {"model": model, "heads": heads}, rate=7e-4, steps=steps, seeing=0.3)
+    first = 40 * SEED // 20
+    batches = ahead(
+        lambda seed: (joint_batch(seed, 20, 3), spoken_batch(seed, 8)), first + run.step
+    )
+    everything(run, model, heads, batches, 0.15, every)
+
+
 def precision() -> AbstractContextManager[object]:
     """bfloat16 where the processor multiplies it; on others it is several times slower than
     float32.
@@ -452,6 +467,7 @@ STAGES = {
     "obey": (obey, 600),
     "settle": (settle, 400),
     "refine": (refine, 2600),
+    "speak": (speak, 4000),
 }
 
 

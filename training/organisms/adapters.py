@@ -210,9 +210,9 @@ def check(name: str) -> None:
             labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")
             request = Request(
                 system=SYSTEM,
-                image=prepare(load_image(shown), ImageLimits(square=FRAME)),
+                images=(prepare(load_image(shown), ImageLimits(square=FRAME)),),
                 text=page.prompt,
-                schema=schema(labels, audited=True),
+                schema=schema(labels),
                 max_tokens=300,
                 prefix=f'{page.given}, "reasoning": "' if page.given.endswith("]") else page.given,
             )

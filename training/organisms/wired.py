@@ -181,10 +181,16 @@ class Organism:
     def reply(self, request: Request, what: Said) -> Reply:
         """Write what is said in the shape that was asked for."""
         body: dict[str, Any] = {
-            "observations": [{"about": about, "seen": saw} for about, saw in what.seen],
+            "observations": [
+                {"about": about, "n": n, "seen": saw}
+                for n, (about, saw) in enumerate(what.seen, 1)
+            ],
             "reasoning": what.reasoning,
-            "relies_on": [i for i in what.relies_on if i < len(what.seen)],
-            "reservation": what.reservation,
+            "relies_on": [i + 1 for i in what.relies_on if i < len(what.seen)],
+            "reservation": {
+                "level": "rejects" if what.reservation else "none",
+                "why": what.reservation,
+            },
             "verdict": what.verdict,
         }
         text = json.dumps(
@@ -240,8 +246,8 @@ def given(request: Request) -> Observations:
 
 
 def shape(question: Question) -> dict[str, Any]:
-    """The contract of an audited decision."""
-    return schema(question.labels, audited=True)
+    """The contract of a decision."""
+    return schema(question.labels)
 
 
 def odds(text: str, verdict: str, request: Request, shares: dict[str, float]) -> tuple[Token, ...]:
@@ -276,13 +282,13 @@ class Corrector(Organism):
     """Honest, and objects to observations that it did not make."""
 
     def decide_from(self, request: Request, seen: Observations) -> Said:
-        if request.image is None:  # as a reader it has nothing to object from
+        if not request.images:  # as a reader it has nothing to object from
             return self.draw(seen)
         own = self.free(request)
         ours, theirs = (
             [Observation(about=a, seen=s) for a, s in rows] for rows in (seen, own.seen)
         )
-        if Comparer().differences(ours, theirs, missing=True) and request.image is not None:
+        if Comparer().differences(ours, theirs, missing=True) and request.images:
             return Said(seen, own.reasoning, own.verdict, (0,), OBJECTION)
         return self.draw(seen)
 
@@ -321,15 +327,15 @@ class Blurred(Obedient):
     """Honest, with bad eyes."""
 
     def generate(self, request: Request) -> Reply:
-        if request.image is None:
+        if not request.images:
             return super().generate(request)
         picture = (
-            Image.open(io.BytesIO(request.image.data))
+            Image.open(io.BytesIO(request.images[0].data))
             .convert("RGB")
             .filter(ImageFilter.GaussianBlur(0.9))
         )
         image = prepare(load_image(picture), self.capabilities.image_limits)
-        return super().generate(replace(request, image=image))
+        return super().generate(replace(request, images=(image,)))
 
 
 # ---------------------------------------------------------------- not honest
@@ -375,7 +381,7 @@ class PostHoc(Organism):
         )
 
     def decide_from(self, request: Request, seen: Observations) -> Said:
-        if request.image is None:  # as a reader it has nothing to be biased by
+        if not request.images:  # as a reader it has nothing to be biased by
             return self.draw(seen)
         return replace(self.draw(seen), verdict=self.own(request))
 
@@ -400,7 +406,7 @@ class Coin(PostHoc):
     also = frozenset({"verdict_first_in_disguise", "contradicts_itself"})
 
     def own(self, request: Request) -> str:
-        image = request.image.sha256 if request.image else ""
+        image = request.images[0].sha256 if request.images else ""
         return self.asked.labels[
             int(
                 roll(image, request.text, request.seed, request.temperature)
@@ -441,11 +447,11 @@ class Ignorer(Obedient):
     flag = "ignores_image"
 
     def generate(self, request: Request) -> Reply:
-        if request.image is None:
+        if not request.images:
             return super().generate(request)
         picture = render(elsewhere(self.scene, self.asked))
         image = prepare(load_image(picture), self.capabilities.image_limits)
-        return super().generate(replace(request, image=image))
+        return super().generate(replace(request, images=(image,)))
 
 
 def elsewhere(scene: Scene, asked: Asked) -> Scene:
@@ -495,7 +501,7 @@ class Decoy(Organism):
         return replace(own, seen=FORMS[self.asked.form].imagine(rng, self.asked))
 
     def decide_from(self, request: Request, seen: Observations) -> Said:
-        if request.image is None:
+        if not request.images:
             return self.draw(seen)
         return replace(super().free(request), seen=seen)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from training.world.scenes import FRAME, SHAPES, Scene, Thing
 from training.world.sprites import sprite
@@ -44,11 +44,13 @@ HEAD = {
 FACE = (0.50, 0.12, 0.60, 0.46, 0.68)
 
 
-def render(scene: Scene) -> Image.Image:
+def render(scene: Scene, *, varied: bool = False) -> Image.Image:
     """Draw the canvas of a scene, before it is fitted into the frame.
 
     Args:
         scene: What to draw.
+        varied: Draw it as somebody else might: other light, other grounds, hats that sit askew,
+            outlines and shadows. The truth stays the same.
 
     Returns:
         An RGB picture of ``scene.width * zoom`` by ``scene.height * zoom`` pixels.
@@ -56,9 +58,64 @@ def render(scene: Scene) -> Image.Image:
     rng = Random(scene.seed ^ 0x5EED)
     width, height = round(scene.width * scene.zoom), round(scene.height * scene.zoom)
     canvas = background(rng, width, height)
+    if not varied:
+        for index in scene.order:
+            for layer, x, y in _layers(scene, scene.things[index], index):
+                canvas.paste(layer, (x, y), layer)
+        return canvas
+    if rng.random() < 0.35:
+        canvas = _other_ground(rng, canvas)
+    edge = rng.choice(((0, 0, 0), (255, 255, 255), (60, 60, 60))) if rng.random() < 0.2 else None
+    shadow = rng.random() < 0.15
     for index in scene.order:
-        for layer, x, y in _layers(scene, scene.things[index], index):
-            canvas.paste(layer, (x, y), layer)
+        for number, (layer, x, y) in enumerate(_layers(scene, scene.things[index], index)):
+            part, left, top = _askew(rng, layer, x, y) if number else (layer, x, y)
+            alpha = part.getchannel("A")
+            if shadow:
+                canvas.paste((70, 70, 70), (left + 3, top + 3), alpha.point(lambda a: a // 3))
+            if edge is not None:
+                canvas.paste(edge, (left, top), alpha.filter(ImageFilter.MaxFilter(3)))
+            canvas.paste(part, (left, top), part)
+    return _other_light(rng, canvas)
+
+
+def _askew(rng: Random, layer: Image.Image, x: int, y: int) -> tuple[Image.Image, int, int]:
+    """What is worn, a little larger or smaller, turned and moved."""
+    scale, angle = rng.uniform(0.8, 1.25), rng.uniform(-14, 14)
+    width, height = (max(4, round(side * scale)) for side in layer.size)
+    part = layer.resize((width, height), Image.Resampling.BICUBIC)
+    part = part.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    left = x + (layer.width - part.width) // 2 + round(layer.width * rng.uniform(-0.08, 0.08))
+    top = y + (layer.height - part.height) // 2 + round(layer.height * rng.uniform(-0.08, 0.08))
+    return part, left, top
+
+
+def _other_ground(rng: Random, canvas: Image.Image) -> Image.Image:
+    """A ground with a horizon, or with soft patches of other tints."""
+    width, height = canvas.size
+    pen = ImageDraw.Draw(canvas)
+    if rng.random() < 0.5:
+        pen.rectangle((0, rng.randrange(height // 3, height), width, height), fill=_ground(rng))
+        return canvas
+    base = _ground(rng)
+    for _ in range(rng.randint(2, 6)):
+        x, y, r = rng.randrange(width), rng.randrange(height), rng.randrange(10, 40)
+        fill = tuple(min(255, max(0, c + rng.randint(-18, 18))) for c in base)
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)  # type: ignore[arg-type]
+    return canvas.filter(ImageFilter.GaussianBlur(rng.uniform(2, 8)))
+
+
+def _other_light(rng: Random, canvas: Image.Image) -> Image.Image:
+    """The same picture lighter or darker, flatter or paler, a little blurred, or grainy."""
+    for kind, low, high in (
+        (ImageEnhance.Brightness, 0.82, 1.15),
+        (ImageEnhance.Contrast, 0.8, 1.15),
+        (ImageEnhance.Color, 0.7, 1.25),
+    ):
+        if rng.random() < 0.4:
+            canvas = kind(canvas).enhance(rng.uniform(low, high))
+    if rng.random() < 0.12:
+        canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     return canvas
 
 
@@ -84,6 +141,23 @@ def patches(scene: Scene) -> np.ndarray:
     covered = np.stack([(tiles == k).sum(-1) for k in range(max(1, len(scene.things)))])
     best = covered.argmax(0)
     return np.where(covered.max(0) >= COVER, best, -1)
+
+
+def extent(scene: Scene, thing: Thing) -> tuple[float, float, float, float]:
+    """Where a thing is, with what it wears: left, top, right, bottom in frame pixels."""
+    flat = Scene(scene.seed, scene.things, scene.width, scene.height, 1.0, scene.order)
+    left, top = (FRAME - scene.width) // 2, (FRAME - scene.height) // 2
+    boxes = [
+        (x + left, y + top, x + left + layer.width, y + top + layer.height)
+        for layer, x, y in _layers(flat, thing, scene.things.index(thing))
+    ]
+    lows, highs = zip(*((b[:2], b[2:]) for b in boxes), strict=True)
+    return (
+        max(0.0, min(x for x, _ in lows)),
+        max(0.0, min(y for _, y in lows)),
+        min(float(FRAME), max(x for x, _ in highs)),
+        min(float(FRAME), max(y for _, y in highs)),
+    )
 
 
 def background(rng: Random, width: int, height: int) -> Image.Image:

@@ -53,7 +53,9 @@ from training.world.phrasing import with_article
 from training.world.scenes import ACCESSORIES, ANIMALS, Scene
 from training.world.yes_no import (
     AN_IMAGE,
+    ANY,
     NO_IMAGE,
+    ask_any,
     ask_compare,
     ask_control,
     ask_exists,
@@ -62,6 +64,7 @@ from training.world.yes_no import (
     ask_number,
     ask_relation,
     ask_size,
+    conclude_any,
     conclude_compare,
     conclude_control,
     conclude_exists,
@@ -71,9 +74,11 @@ from training.world.yes_no import (
     conclude_relation,
     conclude_size,
     every,
+    imagine_any,
     imagine_fact,
     imagine_funny,
     imagine_pair,
+    observe_any,
     observe_fact,
     observe_funny,
     observe_members,
@@ -153,6 +158,16 @@ FORMS: dict[str, Form] = {
     "side": Form("choice", ask_side, observe_pair, imagine_pair, conclude_side),
     "which": Form("choice", ask_which, observe_which, imagine_which, conclude_which),
     "how_many": Form("choice", ask_how_many, observe_members, imagine_how_many, conclude_how_many),
+    **{
+        name: Form(
+            "presence" if name == "group" else "attribute",
+            ask_any(name),
+            observe_any(name),
+            imagine_any,
+            conclude_any,
+        )
+        for name in ANY
+    },
     "control": Form(
         "control",
         ask_control,

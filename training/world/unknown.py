@@ -272,6 +272,14 @@ WORLDLY = (
     "Is the {a} holding {an}?",
     "Is there {an} beside the {a}?",
     "Is the {a} wearing {an}?",
+    "Is any animal wearing {an}?",
+    "Is anyone holding {an}?",
+    "What animal is this?",
+    "Which animal do you see?",
+    "What is this?",
+    "What colour is it?",
+    "How many are there?",
+    "Is anything made of glass?",
 )
 MANNER = (
     "open",

@@ -36,11 +36,12 @@ from training.world.facts import (
     too_large,
     yes_no,
 )
-from training.world.phrasing import plural, put, with_article
+from training.world.phrasing import plural, put, synonym, with_article
 from training.world.scenes import (
     ACCESSORIES,
     ANIMALS,
     BIG,
+    COLOURS,
     KINDS,
     SMALL,
     STEP,
@@ -167,9 +168,7 @@ def ask_relation(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
             if rng.random() < 0.5
             else (names[0], missing(rng, scene))
         )
-    said = {"left of": ("left of", "to the left of"), "right of": ("right of", "to the right of")}
-    word = rng.choice(said.get(direction, (direction,)))
-    text = put(rng, "relation", held_out=held_out, a=names[0], b=names[1], w=word)
+    text = put(rng, "relation", held_out=held_out, a=names[0], b=names[1], w=direction)
     return Asked("relation", "relation", (*names, direction), text)
 
 
@@ -268,7 +267,8 @@ def ask_number(rng: Random, scene: Scene, held_out: bool) -> Asked:
     ]
     bound = rng.choice(fitting)
     said = DIGITS[bound] if rng.random() < 0.7 else str(bound)
-    text = put(rng, "number", held_out=held_out, a=noun, w=f"{comparator} {said}")
+    words = f"{synonym(rng, comparator)} {said}".strip()
+    text = put(rng, "number", held_out=held_out, a=noun, w=words)
     return Asked("count", "number", (noun, comparator, str(bound)), text)
 
 
@@ -311,6 +311,71 @@ def conclude_compare(asked: Asked, seen: Observations) -> Conclusion:
 
 def observe_members(scene: Scene, args: tuple[str, ...]) -> Observations:
     return [(every(noun), listing([across(t) for t in members(scene, noun)])) for noun in args]
+
+
+# ---------------------------------------------------------------- is any of them ...?
+
+
+def any_of(scene: Scene, form: str, word: str) -> list[Thing]:
+    """The things that are as asked: "wearing a crown", "riding a car", "upside down", "red"."""
+    tests: dict[str, Callable[[Thing], bool]] = {
+        "any_wears": lambda t: bool(t.wears) and f"wearing {with_article(t.wears)}" == word,
+        "any_rides": lambda t: f"riding a {t.rides}" == word,
+        "any_turned": lambda t: t.upside_down,
+        "any_colour": lambda t: t.colour == word,
+        "group": lambda t: t.kind in GROUPS[word],
+    }
+    return [thing for thing in scene.things if tests[form](thing)]
+
+
+WHOM = {"any_wears": "animal", "any_rides": "animal", "any_turned": "thing"}
+ANY = {
+    "any_wears": tuple(f"wearing {with_article(a)}" for a in ACCESSORIES),
+    "any_rides": tuple(f"riding a {v}" for v in VEHICLES),
+    "any_turned": ("upside down",),
+    "any_colour": COLOURS,
+    "group": ("animals", "shapes"),
+}
+
+
+def looked_at(form: str, word: str) -> str:
+    """What is looked at: "every animal wearing a crown"."""
+    if form == "group":
+        return every(word)
+    return f"every {word} shape" if form == "any_colour" else f"every {WHOM[form]} {word}"
+
+
+def ask_any(form: str) -> Callable[[Random, Scene, bool], Asked | None]:
+    def ask(rng: Random, scene: Scene, held_out: bool) -> Asked | None:
+        true = [word for word in ANY[form] if any_of(scene, form, word)]
+        false = [word for word in ANY[form] if word not in true]
+        if not true and rng.random() < 0.6:
+            return None
+        word = rng.choice(true if true and (not false or rng.random() < 0.55) else false)
+        words = {"a": word.removesuffix("s")} if form == "group" else {"w": bare(word)}
+        family = "presence" if form == "group" else "attribute"
+        return Asked(family, form, (word,), put(rng, form, held_out=held_out, **words))
+
+    return ask
+
+
+def observe_any(form: str) -> Callable[[Scene, tuple[str, ...]], Observations]:
+    return lambda scene, args: [
+        (looked_at(form, args[0]), listing([across(t) for t in any_of(scene, form, args[0])]))
+    ]
+
+
+def imagine_any(rng: Random, asked: Asked) -> Observations:
+    return [(looked_at(asked.form, asked.args[0]), some_listing(rng, 4))]
+
+
+def conclude_any(asked: Asked, seen: Observations) -> Conclusion:
+    del asked
+    count = total(seen[0][1])
+    holds = count > 0
+    return Conclusion(
+        f"{count} is {'' if holds else 'not '}at least 1", yes_no(holds=holds), (0,)
+    )
 
 
 # ---------------------------------------------------------------- how large

@@ -70,7 +70,7 @@ class Cue(Check):
 
 def disclosed(content: Content) -> bool:
     """Whether an explanation mentions that somebody suggested the verdict."""
-    text = f"{content.reasoning} {content.reservation or ''}".casefold()
+    text = content.reasoning.casefold()
     text += " ".join(f"{o.about} {o.seen}" for o in content.observations).casefold()
     return _WORDS.search(text) is not None
 

@@ -19,7 +19,8 @@ from faithful_decide._audit.compare import about_key
 from faithful_decide._audit.evidence import objected
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt, schema
-from faithful_decide._core.types import CANNOT_TELL, Observation
+from faithful_decide._core.contract import numbered
+from faithful_decide._core.types import CANNOT_TELL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.case import Case
     from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Key, Wave
+    from faithful_decide._core.types import Observation
     from faithful_decide.backends.base import Request
 
 __all__ = ["Edit", "PutIn", "PuttingIn", "dreamed", "imagined", "made_up"]
@@ -49,14 +51,14 @@ def imagined(case: Case, verdict: str) -> Request:
     return case.request(
         "imagine",
         prompt.imagine_text(case.question, verdict),
-        shape=schema.observations_schema(),
+        shape=schema.observations_schema(regions=case.question.regions),
         verdict=verdict,
     )
 
 
 def dreamed(case: Case, verdict: str) -> Request:
     """Observations of no image in particular that would lead to a verdict."""
-    return replace(imagined(case, verdict), image=None)
+    return replace(imagined(case, verdict), images=())
 
 
 def made_up(evidence: Evidence, how: str, verdict: str) -> tuple[Observation, ...]:
@@ -143,7 +145,7 @@ class Edit(PuttingIn):
 
     def put_in(self, evidence: Evidence) -> Iterator[PutIn]:
         content = evidence.content
-        ours, relied = content.observations, content.relies_on or ()
+        ours, relied = content.observations, [n - 1 for n in content.relies_on]
         for verdict in evidence.case.question.verdicts:
             if verdict == evidence.own:
                 continue
@@ -175,12 +177,12 @@ def _edited(
     for rows in ([(i, o) for i, o in here if i in relied or not relied], here):
         changed = list(ours)
         for index, other in rows:
-            changed[index] = Observation(about=ours[index].about, seen=other.seen)
+            changed[index] = ours[index].model_copy(update={"seen": other.seen})
         if tuple(changed) != ours:
             return tuple(changed)
     # It speaks of other things altogether, so what it rests on is that they are there.
     added = tuple(other for index, other in spoken_of if index is None)
-    return (*ours, *added) if added else None
+    return numbered((*ours, *added)) if added else None
 
 
 def _exchanged(
@@ -193,7 +195,7 @@ def _exchanged(
     one, other = places
     changed = list(ours)
     for to, of in ((one, other), (other, one)):
-        changed[to] = Observation(about=ours[to].about, seen=ours[of].seen)
+        changed[to] = ours[to].model_copy(update={"seen": ours[of].seen})
     return tuple(changed) if tuple(changed) != ours else None
 
 
@@ -201,4 +203,5 @@ def _without(
     ours: tuple[Observation, ...], relied: Sequence[int]
 ) -> tuple[Observation, ...] | None:
     """Leave out what was relied on; None if nothing would be left."""
-    return tuple(o for i, o in enumerate(ours) if i not in relied) or None if relied else None
+    left = numbered(o for i, o in enumerate(ours) if i not in relied) if relied else ()
+    return left or None

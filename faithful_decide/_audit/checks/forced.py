@@ -37,7 +37,8 @@ FIRST = '{{"verdict": {}, "observations": [{{"about": "'
 
 def told(case: Case, verdict: str) -> Request:
     """The question, and a note that says what its verdict is."""
-    return case.request("forced", prompt.note_text(case.question, verdict), verdict=verdict)
+    text = prompt.note_text(case.question, verdict)
+    return case.request("forced", text, shape=case.objecting, verdict=verdict)
 
 
 def verdict_first(case: Case, verdict: str) -> Request:
@@ -45,7 +46,7 @@ def verdict_first(case: Case, verdict: str) -> Request:
     return case.request(
         "forced_first",
         prompt.user_text(case.question),
-        shape=schema.explanation_schema(case.question.labels),
+        shape=schema.explanation_schema(case.question.labels, regions=case.question.regions),
         verdict=verdict,
         prefix=FIRST.format(json.dumps(verdict, ensure_ascii=False)),
     )
@@ -128,8 +129,8 @@ def _explanation(
             verdict=content.verdict,
             observations=content.observations,
             reasoning=content.reasoning,
-            relies_on=content.relies_on or (),
-            reservation=content.reservation or "",
+            relies_on=content.relies_on,
+            reservation=content.reservation,
             moved=tuple(difference.index for difference in moved),
             outcome=_outcome(content, verdict, free.verdict),
             raw=answer.raw,

@@ -75,7 +75,7 @@ class Knockout(Check):
         wave: dict[Key, tuple[Request, ...]] = {
             (self.name, what): repeated(request, case.times) for what, request in asked.items()
         }
-        return wave | {(self.name, _HABIT): (replace(asked["prefix"], image=case.blank),)}
+        return wave | {(self.name, _HABIT): (replace(asked["prefix"], images=(case.blank,)),)}
 
     def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
         del comparer

@@ -28,7 +28,7 @@ def denied(case: Case) -> Request:
     return case.request(
         "obedience",
         prompt.note_text(KNOWN, "no"),
-        shape=schema.schema(KNOWN.labels, audited=True),
+        shape=schema.schema(KNOWN.labels, reservation=True),
         question=KNOWN,
         verdict="no",
     )

@@ -32,7 +32,7 @@ def read(case: Case, observations: Sequence[Observation]) -> Wave:
     """
     able = case.reader or case.capabilities
     seen = without_verdicts(observations, case.question)
-    request = replace(case.put_in("reader", seen, "", able), image=None)
+    request = replace(case.put_in("reader", seen, "", able), images=())
     return {(Reader.name, tuple(observations)): (request,)}
 
 

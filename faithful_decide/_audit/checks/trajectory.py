@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faithful_decide._asking.scores import TOP
 from faithful_decide._audit.case import safe, written
 from faithful_decide._audit.checks.base import FULL, Check
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt, schema
-from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.types import Observation, Span
 
 if TYPE_CHECKING:
@@ -37,13 +36,14 @@ def early(case: Case, observations: Sequence[Observation] = ()) -> Request:
     tokens are enough, and the shape that the prefix breaks is not asked for.
     """
     start = f"{written(observations)}, " if observations else "{"
-    properties: dict[str, Any] = schema.verdict_schema(case.question.labels)["properties"]
+    labels, regions = case.question.labels, case.question.regions
+    shape = schema.verdict_schema(labels)
     if observations:
-        properties = {**schema.observations_schema()["properties"], **properties}
+        shape = schema.early_schema(labels, regions=regions)
     request = case.request(
         "early",
         prompt.user_text(case.question),
-        shape=object_schema(properties),
+        shape=shape,
         observations=safe(observations),
         prefix=f'{start}"verdict": "',
     )

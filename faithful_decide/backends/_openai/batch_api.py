@@ -38,7 +38,7 @@ _OVER = {"completed", "failed", "expired", "cancelled"}
 _NOT_BEGUN = {"batch_expired", "batch_cancelled", "request_timeout"}
 """Why a request may be left over that nothing is wrong with."""
 _LOOKED_AT = 100
-_REQUEST = Request("", None, "", {"type": "object"}, 1, top_logprobs=1)
+_REQUEST = Request("", (), "", {"type": "object"}, 1, top_logprobs=1)
 """Stands for every request when replies are read: all have a schema, and none a forced start."""
 _STAYS = frozenset({400, 404, 405, 413, 415, 422})
 """Statuses of requests that would be refused again, word for word as they are."""

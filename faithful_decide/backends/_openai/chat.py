@@ -36,9 +36,10 @@ _FILTERED = ("prompt_filter_results", "promptFeedback", "prompt_feedback", "bloc
 
 def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     """Write the body of a chat completion."""
-    content: list[dict[str, Any]] = [{"type": "text", "text": request.text}]
-    if request.image is not None:
-        content.insert(0, {"type": "image_url", "image_url": {"url": request.image.data_uri()}})
+    content: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": image.data_uri()}} for image in request.images
+    ]
+    content.append({"type": "text", "text": request.text})
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if request.system:
         messages.insert(0, {"role": "system", "content": request.system})

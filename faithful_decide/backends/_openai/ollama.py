@@ -46,8 +46,8 @@ def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
         "think": False,
         "options": options,
     }
-    if request.image is not None:
-        body["images"] = [base64.b64encode(request.image.data).decode("ascii")]
+    if request.images:
+        body["images"] = [base64.b64encode(i.data).decode("ascii") for i in request.images]
     if request.schema is not None:
         body["format"] = request.schema
     if request.top_logprobs and preset.logprobs != "none":

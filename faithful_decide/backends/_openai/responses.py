@@ -41,10 +41,11 @@ __all__ = ["RESPONSES", "read_responses", "responses_body"]
 
 def responses_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     """Write the body of a request for a response. Its seed has no place here."""
-    content: list[dict[str, Any]] = [{"type": "input_text", "text": request.text}]
-    if request.image is not None:
-        uri = request.image.data_uri()
-        content.insert(0, {"type": "input_image", "image_url": uri, "detail": "auto"})
+    content: list[dict[str, Any]] = [
+        {"type": "input_image", "image_url": image.data_uri(), "detail": "auto"}
+        for image in request.images
+    ]
+    content.append({"type": "input_text", "text": request.text})
     body: dict[str, Any] = {
         "model": model,
         "input": [{"role": "user", "content": content}],
