@@ -116,7 +116,7 @@ class Row:
         return None if self.decision is None else self.decision.probability
 
 
-def numbered(number: int, image: ImageSource | SourceImage) -> Item:
+def numbered(number: int, image: ImageSources) -> Item:
     """An item called by its path or URL; one that has neither is called by its number."""
     if isinstance(image, str | os.PathLike) and not str(image).startswith("data:"):
         return Item(os.fspath(image), image)
