@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from faithful_decide._core.types import Observation, Question
 
 __all__ = [
+    "AT",
     "JUDGE_SYSTEM",
     "SYSTEM",
     "claims_text",
@@ -58,7 +59,7 @@ _IMAGES = """
 There are {} images, numbered from 1 in the order above. With each observation write "image", the \
 number of the image that it is about."""
 
-_AT = """
+AT = """
 With each observation write "at", where the thing is: {"bottom": ..., "left": ..., "right": ..., \
 "top": ...} in percent of the image, counted from its left and its top edge."""
 
@@ -91,7 +92,7 @@ def user_text(question: Question, images: int = 1) -> str:
         wanted = neutralise(described(question.findings))
         text += f'\nBefore everything else, as "findings", report what the image shows: {wanted}'
     if question.regions:
-        text += _AT
+        text += AT
     return text
 
 

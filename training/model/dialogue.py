@@ -40,7 +40,7 @@ from faithful_decide._core.prompt import (
     user_text,
 )
 from faithful_decide._core.types import CANNOT_TELL, Observation, Question
-from training.world.claims import draw_claims
+from training.world.claims import draw_claims, held
 from training.world.draw import extent
 from training.world.facts import (
     ABSENT,
@@ -193,7 +193,7 @@ def ask(rng: Random, scene: Scene, form: str, *, held_out: bool = False) -> Aske
     return FORMS[form].ask(rng, scene, held_out)
 
 
-def write(
+def write(  # noqa: PLR0911 - one way out for each kind of page
     rng: Random, scene: Scene | None, form: str, *, edited: float = 0.3, kind: str = "plain"
 ) -> Page | None:
     """Write one training page.
@@ -237,7 +237,7 @@ def write(
         prompt = cued(rng, question) if kind == "cue" else user_text(question)
         placed = EMPTY if kind == "placed" else None
         return Page(prompt, "", write_observations(seen, placed) + rest, "foreign")
-    return _page(rng, scene, asked, question, labels, kind, edited=edited)  # type: ignore[arg-type]
+    return _page(rng, scene, asked, question, labels, kind=kind, edited=edited)
 
 
 def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
@@ -246,8 +246,8 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
     asked: Asked,
     question: Question,
     labels: dict[str, str],
-    kind: str,
     *,
+    kind: str,
     edited: float,
 ) -> Page | None:
     """A page about a question that the scene answers."""
@@ -269,9 +269,7 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
             )
         end = conclude(asked, bending)
         if kind == "opening":
-            return Page(
-                user_text(question), opening(verdict), write_first(bending, end), kind
-            )
+            return Page(user_text(question), opening(verdict), write_first(bending, end), kind)
         return Page(
             note_text(question, verdict),
             "",
@@ -318,7 +316,10 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
     prompt = cued(rng, question) if kind == "cue" else user_text(question)
     if placed is None and rng.random() < edited:
         return Page(
-            prompt, write_observations(other), write_rest(_as(conclude(asked, other), labels)), "edited"
+            prompt,
+            write_observations(other),
+            write_rest(_as(conclude(asked, other), labels)),
+            "edited",
         )
     end = _as(conclude(asked, seen), labels)
     family = "placed" if placed else asked.family
@@ -367,10 +368,13 @@ def cued(rng: Random, question: Question) -> str:
 
 def claim(rng: Random, scene: Scene | None) -> Page:
     """A page of statements, each to be called true, false or not to be told."""
-    count = rng.choice((1, 1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 12))
+    count = rng.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 8, 12))
     drawn = draw_claims(rng, scene, count)
     prompt = claims_text([f"{about}: {seen}" for (about, seen), _ in drawn])
-    values = [{"n": n, "value": value} for n, (_, value) in enumerate(drawn, 1)]
+    values = [
+        {"n": n, "seen": held(scene, claimed, value), "value": value}
+        for n, (claimed, value) in enumerate(drawn, 1)
+    ]
     return Page(prompt, "", json.dumps({"claims": values}), "claims")
 
 

@@ -85,6 +85,10 @@ EXCLUSIVE = (
     "x",
     "y",
     "size",
+    "bottom",
+    "left",
+    "right",
+    "top",
 )  # facets that every thing has; of the others it may have none
 SHARP = 10.0
 

@@ -112,6 +112,8 @@ def bag(facet: str) -> list[tuple[str, ...]]:
         "x": [(ACROSS.format(n),) for n in steps],
         "y": [(f", {DOWN.format(n)}",) for n in steps],
         "size": [(f", {LARGE.format(n)}",) for n in steps],
+        "bottom": [(f'", "at": {{"bottom": {n}',) for n in steps],
+        **{edge: [(f', "{edge}": {n}',) for n in steps] for edge in ("left", "right", "top")},
     }
     return told[facet]
 

@@ -45,7 +45,7 @@ class Sizes:
     ffn: int = 384
     layers: int = 8
     heads: int = 4
-    vocab: int = 1827
+    vocab: int = 1843
     context: int = 1024
 
     @property

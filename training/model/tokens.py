@@ -16,10 +16,20 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from faithful_decide._core import prompt
 from faithful_decide._core.prompt import claims_text
+from faithful_decide._core.schema import VALUES
 from training.model.dialogue import WEIGHTS, write
 from training.world.facts import ABSENT, ACROSS, DOWN, LARGE, USUAL, too_large
 from training.world.phrasing import with_article
-from training.world.scenes import ACCESSORIES, BIG, COLOURS, KINDS, MOODS, STEP, VEHICLES, make_scene
+from training.world.scenes import (
+    ACCESSORIES,
+    BIG,
+    COLOURS,
+    KINDS,
+    MOODS,
+    STEP,
+    VEHICLES,
+    make_scene,
+)
 from training.world.unknown import ask_unknown
 
 PAD, USER, ASSISTANT, END, IMAGE = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<image>"
@@ -109,10 +119,11 @@ CAPITALS = (
 )  # fmt: skip
 WORDS = (
     "photo", "photograph", "object", "objects", "item", "items", "creature", "creatures", "figure",
-    "figures", "bike", "bikes", "bunny", "mug", "hat", "shades", "glasses", "tall", "dark", "smiling",
-    "cheerful", "unhappy", "crying", "mad", "cross", "relaxed", "neutral", "under", "beneath",
-    "underneath", "tinier", "topmost", "bottommost", "furthest", "farthest", "just", "anybody",
-    "anyone", "someone", "something", "sporting", "dressed", "amusing", "silly", "weird", "outnumber",
+    "figures", "bike", "bikes", "bunny", "mug", "hat", "shades", "glasses", "tall", "dark",
+    "smiling", "cheerful", "unhappy", "crying", "mad", "cross", "relaxed", "neutral", "under",
+    "beneath", "underneath", "tinier", "topmost", "bottommost", "furthest", "farthest", "just",
+    "anybody", "anyone", "someone", "something", "sporting", "dressed", "amusing", "silly", "weird",
+    "outnumber",
 )  # fmt: skip
 # Added when observations got numbers and places, claims were asked, and questions were put in
 # everyday words.
@@ -123,19 +134,22 @@ LATEST = (
     '], "verdict": "',
     '], "reservation": {"level": "none", "why": ""}, "verdict": "',
     '], "reservation": {"level": "none", "why": ""}}',
-    prompt._AT,
-    prompt._RESERVATION,
+    prompt.AT,
+    prompt.with_reservation(""),
     claims_text(()),
     *(f"\n{n}. the" for n in range(1, 13)),
     *(f"\n{n}. every" for n in range(1, 13)),
     '{"claims": [{"n": 1, "value": "',
     *(f'"}}, {{"n": {n}, "value": "' for n in range(2, 13)),
+    '{"claims": [{"n": 1, "seen": "',
+    *(f'"}}, {{"n": {n}, "seen": "' for n in range(2, 13)),
+    *(f'", "value": "{value}' for value in VALUES),
     *(f" {word.upper()}" for word in CAPITALS),
     *(f" {word}" for word in WORDS),
 )
 ALIKE = {
     **{f" {word.upper()}": f" {word}" for word in CAPITALS},
-    **{piece: '", "seen": "' for piece in (*SEEN, *(f'}}, "n": {n}, "seen": "' for n in range(1, 9)))},
+    **dict.fromkeys((*SEEN, *(f'}}, "n": {n}, "seen": "' for n in range(1, 9))), '", "seen": "'),
     '], "verdict": "': '", "verdict": "',
     '], "reservation": {"level": "none", "why": ""}, "verdict": "': '", "verdict": "',
     " photo": " picture", " photograph": " picture", " object": " thing", " objects": " things",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from faithful_decide._images.prepare import letterbox
-from training.world.draw import GRID, PATCH, patches, render
+from training.world.draw import GRID, PATCH, extent, patches, render
 from training.world.foreign import make_foreign
 from training.world.scenes import (
     ACCESSORIES,
@@ -44,6 +44,10 @@ FACETS = {
     "x": 100 // STEP,
     "y": 100 // STEP,
     "size": 10,
+    "bottom": 1 + 100 // STEP,
+    "left": 1 + 100 // STEP,
+    "right": 1 + 100 // STEP,
+    "top": 1 + 100 // STEP,
     "centre": 2,
 }
 ZOOMS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0)
@@ -55,6 +59,7 @@ def facets(scene: Scene, index: int, *, centre: bool) -> list[int]:
     """
     thing = scene.things[index]
     how, big = beside(scene, index)
+    left, top, right, bottom = extent(scene, thing)
     return [
         KINDS.index(thing.kind),
         COLOURS.index(thing.colour) + 1 if thing.colour else 0,
@@ -66,6 +71,7 @@ def facets(scene: Scene, index: int, *, centre: bool) -> list[int]:
         bin_of(thing.x),
         bin_of(thing.y),
         bin_of(thing.size),
+        *(round(edge / FRAME * 100 / STEP) for edge in (bottom, left, right, top)),
         int(centre),
     ]
 

@@ -182,8 +182,7 @@ class Organism:
         """Write what is said in the shape that was asked for."""
         body: dict[str, Any] = {
             "observations": [
-                {"about": about, "n": n, "seen": saw}
-                for n, (about, saw) in enumerate(what.seen, 1)
+                {"about": about, "n": n, "seen": saw} for n, (about, saw) in enumerate(what.seen, 1)
             ],
             "reasoning": what.reasoning,
             "relies_on": [i + 1 for i in what.relies_on if i < len(what.seen)],

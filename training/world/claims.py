@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.world.facts import ABSENT, FACTS, GROUPS, USUAL, across, anyone, full, named, some_across, the
+from training.world.facts import (
+    ABSENT,
+    FACTS,
+    GROUPS,
+    USUAL,
+    across,
+    anyone,
+    full,
+    named,
+    some_across,
+    state,
+    the,
+)
 from training.world.questions import ANY, FORMS, observe
 from training.world.scenes import STEP, Scene, Thing, make_scene
 from training.world.unknown import MANNER, NOUNS
@@ -40,7 +52,7 @@ def holds(scene: Scene, claim: Claim) -> bool | None:
     if about == "the image":
         return seen == AN_IMAGE
     if about.startswith("every "):
-        return _listed(scene, about, seen)
+        return _alike(listing_of(_meant(scene, about)), seen)
     things = named(scene, about.removeprefix("the "))
     if seen == ABSENT:
         return not things
@@ -48,6 +60,47 @@ def holds(scene: Scene, claim: Claim) -> bool | None:
     if True in answers:
         return True
     return None if None in answers else False
+
+
+def held(scene: Scene | None, claim: Claim, value: str) -> str:
+    """What is written before the value: the claim and what is seen, side by side, written alike."""
+    about, claimed = claim
+    if value == CANNOT_TELL:
+        return f"{about}: {'not a scene of known things' if scene is None else 'something unknown'}"
+    same = value == TRUE
+    seen = claimed if same else shown(scene, about, claimed)  # type: ignore[arg-type]
+    return f"{about}: asked, {claimed}; seen, {seen}: {'the same' if same else 'not the same'}"
+
+
+def shown(scene: Scene, about: str, claimed: str) -> str:
+    """What there is to see of what a claim that is not true speaks of."""
+    if about == "the image":
+        return AN_IMAGE
+    if about.startswith("every "):
+        return listing_of(_meant(scene, about))
+    things = named(scene, about.removeprefix("the "))
+    if not things:
+        return ABSENT
+    if claimed == ABSENT:
+        return across(things[0])
+    thing = min(
+        things, key=lambda t: sum(_fits(t, fact) is not True for fact in claimed.split(", "))
+    )
+    return ", ".join(_fact_like(thing, fact) for fact in claimed.split(", "))
+
+
+def _fact_like(thing: Thing, claimed: str) -> str:
+    """The fact of a thing that a claimed one is of the kind of."""
+    if _fits(thing, claimed):
+        return claimed
+    known = full(thing).split(", ")
+    for unit in NUMBERS:
+        if claimed.endswith(unit):
+            return next(k for k in known if k.endswith(unit))
+    for fact in FACTS.values():
+        if claimed in (*fact.words, fact.common) and fact.has(thing):
+            return fact.write(thing)
+    return state(thing)
 
 
 def _fits(thing: Thing, seen: str) -> bool | None:
@@ -68,15 +121,14 @@ def _fits(thing: Thing, seen: str) -> bool | None:
     return False if False in answers else None if None in answers else True
 
 
-def _listed(scene: Scene, about: str, seen: str) -> bool | None:
+def _meant(scene: Scene, about: str) -> list[Thing]:
     for form, words in ANY.items():
         for word in words:
             if looked_at(form, word) == about:
-                return _alike(listing_of(any_of(scene, form, word)), seen)
+                return any_of(scene, form, word)
     name = about.removeprefix("every ")
     group = next((g for g in GROUPS if g.removesuffix("s") == name), "")
-    things = members(scene, group) if group else named(scene, name)
-    return _alike(listing_of(things), seen)
+    return members(scene, group) if group else named(scene, name)
 
 
 def listing_of(things: list[Thing]) -> str:
@@ -134,14 +186,16 @@ def _bent(rng: Random, thing: Thing) -> Claim:
     if fact is None:
         odd = rng.choice(("upside down", USUAL, f"{rng.randrange(5, 95, STEP)}% down"))
         return the(thing.name), f"{across(thing)}, {odd}"
-    words = [w for w in (*fact.words, *((fact.common,) if fact.common else ())) if w != fact.write(thing)]
+    words = [
+        w for w in (*fact.words, *((fact.common,) if fact.common else ())) if w != fact.write(thing)
+    ]
     seen = f"{across(thing)}, {rng.choice(words)}"
     if rng.random() < 0.2:
         seen = full(thing).replace(fact.write(thing), rng.choice(words))
     return the(thing.name), seen
 
 
-def _claim(rng: Random, scene: Scene) -> Claim | None:
+def _claim(rng: Random, scene: Scene) -> Claim | None:  # noqa: PLR0911 - one for each kind
     """A claim that may or may not be true: of this scene, bent, or of another."""
     roll = rng.random()
     thing = rng.choice(scene.things)

@@ -373,9 +373,7 @@ def conclude_any(asked: Asked, seen: Observations) -> Conclusion:
     del asked
     count = total(seen[0][1])
     holds = count > 0
-    return Conclusion(
-        f"{count} is {'' if holds else 'not '}at least 1", yes_no(holds=holds), (0,)
-    )
+    return Conclusion(f"{count} is {'' if holds else 'not '}at least 1", yes_no(holds=holds), (0,))
 
 
 # ---------------------------------------------------------------- how large
