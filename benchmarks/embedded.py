@@ -1,21 +1,29 @@
-"""How right the embedded model is, on scenes and wordings it was never trained on."""
+"""How right the embedded model is, on scenes and wordings it was never trained on.
+
+Also how right it is about what its reasoning rests on, about claims, and about where things are;
+and how many tokens its replies have over those of the first contract, which had no numbers and no
+`relies_on`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks._rows import Options, Row, proportion, run
-from faithful_decide import Decider, Question
-from faithful_decide._core.contract import verify
-from faithful_decide._core.prompt import SYSTEM, user_text
-from faithful_decide._core.schema import schema
+from faithful_decide import ContractError, Decider, Question, ReplyError, load_backend
+from faithful_decide._core.contract import verify, verify_claims
+from faithful_decide._core.prompt import SYSTEM, claims_text, user_text
+from faithful_decide._core.schema import claims_schema, schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
-from faithful_decide.backends.base import Request
-from training.model.dialogue import write_observations
+from faithful_decide.backends.base import Purpose, Request, Wrapper
+from training.model.dialogue import meant, place_of, write_observations
+from training.world.claims import draw_claims
 from training.world.draw import render
 from training.world.foreign import make_foreign
 from training.world.questions import FORMS, conclude, observe
@@ -27,12 +35,18 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from faithful_decide import Decision
+    from faithful_decide import Decision, Region
+    from faithful_decide.backends import Reply
+    from training.world.claims import Claim
     from training.world.facts import Asked, Observations
 
 SCENES = 2100
 FOREIGN = 400
 EDITED = 600
+CLAIMED = 400
+PLACED = 400
+MOST_CLAIMS = 12
+SAME_PLACE = 0.5
 ZOOMS = (1.0, 1.0, 2.0, 3.0, 4.0)
 # held out: training starts at 20 000 000 and counts up
 FIRST = 1_000_000
@@ -74,9 +88,25 @@ class Tally:
     held_out: list[bool] = field(default_factory=list)
     agrees: list[bool] = field(default_factory=list)
     abstained: list[bool] = field(default_factory=list)
+    evidence: list[bool] = field(default_factory=list)
+    baseless: list[bool] = field(default_factory=list)
     written: int = 0
     true: int = 0
     wanted: int = 0
+
+
+class Counting(Wrapper):
+    """The model, and how many tokens its decisions have, beside those of the first contract."""
+
+    tokens = before = 0
+
+    def generate(self, request: Request) -> Reply:
+        """Ask the model, and count."""
+        reply = self.backend.generate(request)
+        if request.purpose is not None and request.purpose.kind == "decide" and reply.tokens:
+            self.tokens += len(reply.tokens)
+            self.before += len(reply.tokens) - added(reply)
+        return reply
 
 
 def embedded(options: Options) -> Iterator[Row]:
@@ -86,7 +116,9 @@ def embedded(options: Options) -> Iterator[Row]:
     first = FIRST + options.seed * 100_000
     tally = Tally()
     cases: list[tuple[Scene, Asked]] = []
-    with Decider("embedded") as decider:
+    with ExitStack() as stack:
+        counting = Counting(stack.enter_context(closing(load_backend("embedded"))))
+        decider = stack.enter_context(Decider(counting))
         for number in range(SCENES // scale):
             scene, asked, held_out = draw(rng, first, number)
             decision = decider.decide(render(scene), question(asked))
@@ -102,6 +134,9 @@ def embedded(options: Options) -> Iterator[Row]:
             scene = make_scene(first + 50_000 + number)
             asked = ask_unknown(rng, held_out=True)
             unknown.append(decider.decide(render(scene), question(asked)).verdict == "cannot_tell")
+        tokens, before = counting.tokens, counting.before
+        claims = claimed(decider, Random(f"claims {options.seed}"), first, CLAIMED // scale)
+        places = placed(decider, Random(f"places {options.seed}"), first, PLACED // scale)
     every = [right for family in tally.verdicts.values() for right in family]
     yield share("verdict right, all families", every, ">=", 0.97)
     for family, marks in tally.verdicts.items():
@@ -115,6 +150,13 @@ def embedded(options: Options) -> Iterator[Row]:
         yield share(f"cannot_tell on foreign images: {kind}", marks, ">=", 0.95)
     yield share("cannot_tell on foreign questions", unknown, ">=", 0.90)
     yield share("cannot_tell on its own world", tally.abstained, "<=", 0.01)
+    yield share("evidence is what the question turns on", tally.evidence, ">=", 0.97)
+    yield share("decisions without evidence, its own world", tally.baseless, "<=", 0.01)
+    for kind in ("true", "false", "foreign"):
+        yield share(f"claims answered right: {kind}", claims[kind], ">=", 0.95)
+    yield share("regions with IoU of 0.5 and more", places, ">=", 0.90)
+    figure = "output tokens of a decision over the first contract's"
+    yield Row(figure, tokens / before, "<=", 1.35, before)
 
 
 def draw(rng: Random, first: int, number: int) -> tuple[Scene, Asked, bool]:
@@ -144,6 +186,9 @@ def count(tally: Tally, scene: Scene, asked: Asked, decision: Decision, *, held_
         tally.held_out.append(right)
     tally.abstained.append(decision.verdict == "cannot_tell")
     tally.agrees.append(implied(asked, seen) == decision.verdict)
+    turns_on = {truth[i][0] for i in conclude(asked, truth).relies_on}
+    tally.evidence.append({o.about for o in decision.evidence} == turns_on)
+    tally.baseless.append(not decision.evidence)
     tally.written += len(seen)
     tally.wanted += len(truth)
     left = list(truth)
@@ -201,6 +246,82 @@ def follows(decider: Decider, rng: Random, scene: Scene, asked: Asked) -> bool:
     )
     reply = decider.backend.generate(request)
     return verify(reply, asked_as.labels).content.verdict == conclude(asked, edited).verdict
+
+
+ADDED = re.compile(rb'", "n": [0-9]+, "seen": "|", "relies_on": \[[0-9, ]*\], "verdict": "')
+"""Where a reply says more than one of the first contract, in which each of these was one token."""
+
+
+def added(reply: Reply) -> int:
+    """How many tokens of a reply one that keeps the first contract would not have."""
+    spans, end = [], 0
+    for token in reply.tokens or ():
+        spans.append((end, end + len(token.data)))
+        end += len(token.data)
+    parts = [part.span() for part in ADDED.finditer(reply.text.encode())]
+    return sum(begin < end and start < stop for start, end in parts for begin, stop in spans) - len(
+        parts
+    )
+
+
+def claimed(decider: Decider, rng: Random, first: int, number: int) -> dict[str, list[bool]]:
+    """Whether claims are answered right: true ones, false ones, and those nobody could answer."""
+    marks: dict[str, list[bool]] = defaultdict(list)
+    for i in range(number):
+        scene = make_scene(first + 70_000 + i, zooms=ZOOMS) if i % 4 else None
+        picture = make_foreign(first + 70_000 + i) if scene is None else render(scene)
+        drawn = draw_claims(rng, scene, rng.randint(1, MOST_CLAIMS))
+        said = answers(decider, picture, [claim for claim, _ in drawn])
+        for (_, value), answer in zip(drawn, said, strict=True):
+            marks["foreign" if value == "cannot_tell" else value].append(answer == value)
+    return marks
+
+
+def answers(decider: Decider, picture: Image.Image, claims: list[Claim]) -> list[str]:
+    """What the model says of claims; nothing where its reply is none."""
+    texts = tuple(f"{about}: {seen}" for about, seen in claims)
+    limits = decider.backend.capabilities.image_limits
+    request = Request(
+        system=SYSTEM,
+        images=(prepare(load_image(picture), limits),),
+        text=claims_text(texts),
+        schema=claims_schema(),
+        max_tokens=1024,
+        purpose=Purpose("claims", Question("Is it true?"), claims=texts),
+    )
+    try:
+        return [
+            claim.value for claim in verify_claims(decider.backend.generate(request), len(texts))
+        ]
+    except ReplyError:
+        return [""] * len(texts)
+
+
+def placed(decider: Decider, rng: Random, first: int, number: int) -> list[bool]:
+    """Whether things are where their observations say; what is not in the picture has no place."""
+    marks = []
+    for i in range(number):
+        scene, asked, _ = draw(rng, first, i)
+        try:
+            decision = decider.decide(render(scene), replace(question(asked), regions=True))
+        except ContractError:
+            marks.append(False)
+            continue
+        marks += [
+            overlap(o.at, place_of(scene, o.about)) >= SAME_PLACE
+            for o in decision.observations
+            if o.at is not None and meant(scene, o.about)
+        ]
+    return marks
+
+
+def overlap(at: Region, true: dict[str, int]) -> float:
+    """The intersection of two places over their union."""
+    width = min(at.right, true["right"]) - max(at.left, true["left"])
+    height = min(at.bottom, true["bottom"]) - max(at.top, true["top"])
+    both = max(width, 0) * max(height, 0)
+    areas = [(p["right"] - p["left"]) * (p["bottom"] - p["top"]) for p in (at.model_dump(), true)]
+    return both / (sum(areas) - both)
 
 
 def pictures(first: int, number: int) -> Iterator[tuple[str, Image.Image]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Row: TypeAlias = tuple[str, str]
 
-__these_ = ["WIDTH", "lines_of", "printed"]
+__all__ = ["WIDTH", "lines_of", "printed"]
 
 WIDTH, HEIGHT = 100, 25
 _MANY = 8

@@ -15,8 +15,9 @@ TOLD = {
     "objected": [
         lambda r: fitting(r, "no", objection="the picture shows a hat"),
         lambda r: fitting(r, "yes", objection="it does not fit"),
+        lambda r: fitting(r, "no", level="some"),
     ],
-    "kept": [lambda r: fitting(r, "yes"), lambda r: fitting(r, "yes", objection=" - ")],
+    "kept": [lambda r: fitting(r, "yes"), lambda r: fitting(r, "yes", objection="so", level="none")],
     "other": [lambda r: fitting(r, "cannot_tell")],
     "refused": [lambda _: Reply("I cannot.", "refusal"), lambda _: Reply("", "content_filter")],
     "unusable": [

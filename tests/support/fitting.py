@@ -3,11 +3,13 @@
 import json
 
 
-def fitting(request, verdict, *, objection="", about="the image", seen="a scripted scene"):
+def fitting(
+    request, verdict, *, objection="", level=None, about="the image", seen="a scripted scene"
+):
     """A reply with one observation and this verdict; where there is room to object, it may."""
     said = {
         "about": about,
-        "level": "rejects" if objection else "none",
+        "level": level or ("rejects" if objection else "none"),
         "n": 1,
         "relies_on": [],
         "seen": seen,
@@ -22,6 +24,6 @@ def fitting(request, verdict, *, objection="", about="the image", seen="a script
             return {key: value(key, part) for key, part in schema["properties"].items()}
         if schema["type"] == "array":
             return [value("", schema["items"])]
-        return objection if name == "reservation" else "it is so"
+        return "it is so"
 
     return json.dumps(value("", request.schema))
