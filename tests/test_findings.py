@@ -111,6 +111,9 @@ def test_findings_stand_first_and_sorting_changes_nothing():
         keys = list(form["properties"])
         assert keys == sorted(keys)
         assert keys[0] == "findings"
+    inner = form["properties"]["findings"]["properties"]
+    for fields in (inner, inner["things"]["items"]["properties"]):
+        assert list(fields) == sorted(fields)
 
 
 def test_the_schema_has_no_references_and_no_bounds():

@@ -104,7 +104,9 @@ def render(content: Content, images: int = 1) -> str:
     """Write the reply that says this content: JSON in one line, its keys in order."""
     body: dict[str, Any] = {}
     if content.findings is not None:
-        body["findings"] = content.findings.model_dump(mode="json", by_alias=True)
+        from faithful_decide._core.findings import written_findings  # noqa: PLC0415 - for some only
+
+        body["findings"] = written_findings(content.findings)
     body["observations"] = written(content.observations, images)
     body["reasoning"] = content.reasoning
     body["relies_on"] = list(content.relies_on)

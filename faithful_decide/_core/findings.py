@@ -12,8 +12,9 @@ it sees, in fields with types, and the rule draws the conclusion; then nothing b
 have led to the verdict, and only they have to be doubted. The model is still asked for a verdict of
 its own, last, and both are kept, so that it can be seen how often the two part.
 
-`findings` stands before `observations`, as it does in the alphabet, so the contract keeps its
-property that sorting the keys changes nothing.
+`findings` stands before `observations`, as it does in the alphabet, and its fields are in the order
+of the alphabet as well, at any depth. So the contract keeps its property that sorting the keys
+changes nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from faithful_decide.errors import QuestionError
 if TYPE_CHECKING:
     from faithful_decide._core.types import Question
 
-__all__ = ["conclude", "described", "findings_schema", "read_findings"]
+__all__ = ["conclude", "described", "findings_schema", "read_findings", "written_findings"]
 
 _PLAIN = frozenset({"string", "integer", "boolean"})
 
@@ -79,7 +80,7 @@ def _plain(
             check_words(name, f"the name of the finding {where}")
         properties = {
             name: _plain(part, named, f"{where}.{name}", around)
-            for name, part in schema["properties"].items()
+            for name, part in sorted(schema["properties"].items())
         }
         return object_schema(properties)
     raise _unfit(where)
@@ -95,10 +96,19 @@ def _unfit(where: str) -> QuestionError:
 
 def described(model: type[BaseModel]) -> str:
     """Say in a line what the findings are: the names of the fields, with their descriptions."""
-    return "; ".join(
-        f"{name} ({field.description})" if field.description else name
+    called = {
+        alias if isinstance(alias := field.validation_alias, str) else name: field.description
         for name, field in model.model_fields.items()
+    }
+    return "; ".join(f"{name} ({what})" if what else name for name, what in sorted(called.items()))
+
+
+def written_findings(findings: BaseModel) -> dict[str, Any]:
+    """Findings as a reply has them: their fields in the order of the schema."""
+    written: dict[str, Any] = json.loads(
+        json.dumps(findings.model_dump(mode="json", by_alias=True), sort_keys=True)
     )
+    return written
 
 
 def read_findings(model: type[BaseModel], value: object) -> BaseModel:

@@ -17,7 +17,10 @@ TOLD = {
         lambda r: fitting(r, "yes", objection="it does not fit"),
         lambda r: fitting(r, "no", level="some"),
     ],
-    "kept": [lambda r: fitting(r, "yes"), lambda r: fitting(r, "yes", objection="so", level="none")],
+    "kept": [
+        lambda r: fitting(r, "yes"),
+        lambda r: fitting(r, "yes", objection="it is so", level="none"),
+    ],
     "other": [lambda r: fitting(r, "cannot_tell")],
     "refused": [lambda _: Reply("I cannot.", "refusal"), lambda _: Reply("", "content_filter")],
     "unusable": [
