@@ -14,14 +14,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import ParamSpec, TypeAlias, TypeVar, cast, get_args
+from typing import ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args
 
 from faithful_decide._asking.same_model import check_model
 from faithful_decide.backends.base import AsyncBackend, Backend, Reply, Request, Role
 from faithful_decide.errors import BackendError, UsageError
 
-__all__ = ["TIMEOUT_S", "Backends", "Numbering", "Plan", "arun", "in_thread", "run", "together"]
+__all__ = [
+    "TIMEOUT_S",
+    "Backends",
+    "Numbering",
+    "Plan",
+    "Trace",
+    "arun",
+    "in_thread",
+    "run",
+    "together",
+    "watch",
+]
 
 TIMEOUT_S = 120.0
 """How long a decision may take, where the caller does not say."""
@@ -37,6 +49,29 @@ Backends: TypeAlias = Backend | Mapping[Role, Backend]
 _ROLES: tuple[Role, ...] = get_args(Role)
 
 
+class Trace(Protocol):
+    """Watches one plan: each call while it is made, and what becomes of the whole."""
+
+    def call(
+        self, backend: Backend, request: Request
+    ) -> AbstractContextManager[Callable[[Reply], object]]:
+        """A call is made; its reply is told."""
+        ...
+
+    def end(self, result: object) -> None:
+        """The plan has a result."""
+        ...
+
+
+class _Watch:
+    """Who watches plans: nobody, until `faithful_decide.tracing` is asked to."""
+
+    begin: Callable[[], AbstractContextManager[Trace | None]] = nullcontext
+
+
+watch = _Watch()
+
+
 def run(
     plan: Plan[_T], backends: Backends, timeout_s: float = TIMEOUT_S, *, tolerant: bool = False
 ) -> _T:
@@ -46,13 +81,17 @@ def run(
     of one step are made side by side where a backend waits for a server, and one after the other
     where it computes. `timeout_s` is for the whole plan.
     """
-    calls_of = _Addresses(backends, timeout_s, tolerant=tolerant)
+    with watch.begin() as trace:
+        return _run(plan, _Addresses(backends, timeout_s, trace, tolerant=tolerant))
+
+
+def _run(plan: Plan[_T], calls_of: _Addresses) -> _T:
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
-            return cast("_T", end.value)
+            return calls_of.ended(cast("_T", end.value))
         calls = calls_of(requests)
         lanes: dict[object, list[_Call]] = {}
         for index, call in enumerate(calls):
@@ -73,13 +112,17 @@ async def arun(
 
     A backend that cannot be awaited is called in threads.
     """
-    calls_of = _Addresses(backends, timeout_s, tolerant=tolerant)
+    with watch.begin() as trace:
+        return await _arun(plan, _Addresses(backends, timeout_s, trace, tolerant=tolerant))
+
+
+async def _arun(plan: Plan[_T], calls_of: _Addresses) -> _T:
     replies: Replies | None = None
     while True:
         try:
             requests = next(plan) if replies is None else plan.send(replies)
         except StopIteration as end:
-            return cast("_T", end.value)
+            return calls_of.ended(cast("_T", end.value))
         calls = calls_of(requests)
         made = await _side_by_side([[call] for call in calls])
         replies = tuple(made[call] for call in calls)
@@ -136,11 +179,17 @@ class Numbering:
         return replace(request, nth=nth)
 
 
+def _untold(reply: Reply) -> None:
+    """Nobody watches."""
+
+
 class _Call:
     """A request on its way to the backend that is to answer."""
 
-    def __init__(self, backend: Backend, request: Request, *, tolerant: bool) -> None:
-        self.backend, self.request, self.tolerant = backend, request, tolerant
+    def __init__(
+        self, backend: Backend, request: Request, trace: Trace | None, *, tolerant: bool
+    ) -> None:
+        self.backend, self.request, self.trace, self.tolerant = backend, request, trace, tolerant
 
     @property
     def waits(self) -> bool:
@@ -149,7 +198,8 @@ class _Call:
 
     def make(self) -> Reply:
         try:
-            return self._checked(self.backend.generate(self.request))
+            with self._traced() as tell:
+                return self._checked(self.backend.generate(self.request), tell)
         except BackendError as error:
             return self._in_its_place(error)
 
@@ -157,11 +207,18 @@ class _Call:
         if not isinstance(self.backend, AsyncBackend):
             return await in_thread(self.make)
         try:
-            return self._checked(await self.backend.agenerate(self.request))
+            with self._traced() as tell:
+                return self._checked(await self.backend.agenerate(self.request), tell)
         except BackendError as error:
             return self._in_its_place(error)
 
-    def _checked(self, reply: Reply) -> Reply:
+    def _traced(self) -> AbstractContextManager[Callable[[Reply], object]]:
+        if self.trace is None:
+            return nullcontext(_untold)
+        return self.trace.call(self.backend, self.request)
+
+    def _checked(self, reply: Reply, tell: Callable[[Reply], object]) -> Reply:
+        tell(reply)
         check_model(self.backend, reply)
         return reply
 
@@ -174,8 +231,10 @@ class _Call:
 class _Addresses:
     """Finds the backend for each request of a plan, and writes on the request what it needs."""
 
-    def __init__(self, backends: Backends, timeout_s: float, *, tolerant: bool) -> None:
-        self._tolerant = tolerant
+    def __init__(
+        self, backends: Backends, timeout_s: float, trace: Trace | None, *, tolerant: bool
+    ) -> None:
+        self._tolerant, self._trace = tolerant, trace
         self._roles = backends if isinstance(backends, Mapping) else dict.fromkeys(_ROLES, backends)
         self._number = {id(backend): Numbering() for backend in self._roles.values()}
         self._deadline = time.monotonic() + timeout_s
@@ -187,8 +246,14 @@ class _Addresses:
             backend = self._roles["model" if request.purpose is None else request.purpose.role]
             numbered = self._number[id(backend)](request)
             timed = replace(numbered, deadline=self._deadline, timeout_s=self._one_call_s)
-            calls.append(_Call(backend, timed, tolerant=self._tolerant))
+            calls.append(_Call(backend, timed, self._trace, tolerant=self._tolerant))
         return calls
+
+    def ended(self, result: _T) -> _T:
+        """The result of the plan, told to who watches."""
+        if self._trace is not None:
+            self._trace.end(result)
+        return result
 
 
 async def _side_by_side(lanes: list[list[_Call]]) -> dict[_Call, Reply]:
