@@ -94,7 +94,7 @@ def test_the_opposite_question_means_the_opposite():
         ({"definitions": "damaged"}, "mapping"),
         ({"verdicts": {"damaged": "a", "Damaged": "b"}}, "cannot be told apart"),
         ({"verdicts": {"damaged": "a", "ok": "b"}, "definitions": {"ok": "c"}}, "beside them"),
-        ({"verdicts": ("ok", "damaged", "ok")}, "cannot be told apart"),
+        ({"verdicts": ("ok", "damaged", "ok")}, "'ok' is given twice"),
         ({"context": "  \n"}, "empty"),
         ({"context": 3}, "a string, not int"),
         ({"context": "word " * 10_000}, f"{CONTEXT_CHARACTERS:,} are the most"),

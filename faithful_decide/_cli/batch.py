@@ -132,7 +132,8 @@ def batch(
     if how["html"] and len(questions) > 1:
         msg = "--html shows one question; run the command for each, the journal knows the replies"
         raise click.UsageError(msg)
-    check_written({"out": out, "html": how["html"]}, [how["journal"], *sources])
+    written = {"out": out, "html": how["html"], "queue": how["queue"]}
+    check_written(written, [how["journal"], *sources])
     if how["queue"] and how["review"] is None:
         msg = "--queue is for what --review THRESHOLD hands to a person"
         raise click.UsageError(msg)

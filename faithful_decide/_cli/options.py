@@ -142,7 +142,7 @@ def _defined(single: Sequence[str]) -> Sequence[str] | dict[str, str]:
     for name, sign, _ in pairs:
         if not sign:
             msg = f"the verdict {name!r} has no meaning, and others have"
-            raise UsageError(msg, hint=f"say what it means: --verdict '{name}=...'")
+            raise UsageError(msg, hint="say what it means as well: --verdict TEXT=MEANING")
     return {name: text for name, _, text in pairs}
 
 

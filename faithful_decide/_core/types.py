@@ -228,6 +228,9 @@ def _check_verdicts(verdicts: tuple[str, ...]) -> None:
             msg = f"the verdict {verdict!a} contains {bad!a}"
             raise QuestionError(msg, hint="write verdicts in one line of characters that show")
         for look in _looks(verdict):
+            if looks.get(look) == verdict != CANNOT_TELL:
+                msg = f"the verdict {verdict!a} is given twice"
+                raise QuestionError(msg, hint="offer each verdict once")
             if look in looks:
                 msg = f"the verdicts {looks[look]!a} and {verdict!a} cannot be told apart"
                 hint = "use verdicts that differ in more than case, spacing, accents typed apart "

@@ -90,6 +90,8 @@ def test_a_row_with_an_error_makes_the_exit_code(call, model, images):
         (("--out", "x.jsonl", "--journal", "x.jsonl"), "this command reads"),
         (("--html", "x.journal", "--journal", "x.journal"), "this command reads"),
         (("--html", "x.csv", "--out", "x.csv"), "--out writes"),
+        (("--queue", "labels.csv", "--review", "0.5"), "this command reads"),
+        (("--queue", "x.csv", "--review", "0.5", "--out", "x.csv"), "--out writes"),
         (("--out", "nowhere/x.csv"), "No such file"),
         (("--html", "nowhere/x.html"), "No such file"),
         (("--html", "."), "Is a directory"),

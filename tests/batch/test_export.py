@@ -111,6 +111,13 @@ def test_what_is_made_safe_comes_back(text):
     assert _from_safe(str(_safe(text))) == text
 
 
+def test_rows_that_are_not_there_are_not_a_full_disk(tmp_path):
+    """What is told of reading is about reading."""
+    with pytest.raises(StorageError, match="cannot be read: No such file") as caught:
+        list(read_rows(tmp_path / "o.csv"))
+    assert caught.value.hint == "name a file that a batch has written"
+
+
 SURROGATE = "caf\udce9 \ud83d"
 
 
