@@ -1,6 +1,7 @@
 """A reply verifies only if it is the one object, in order; then what it says can be read back."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -15,7 +16,7 @@ from faithful_decide._core.contract import Content, render, verify, verify_claim
 from faithful_decide._core.schema import LEVELS, Shape, claims_schema, filled, schema
 from faithful_decide._core.types import Reservation
 from faithful_decide.backends import Reply
-from faithful_decide.backends._grammar import gbnf_of_rest
+from faithful_decide.backends._grammar import _NOTHING, _after, _rest, gbnf_of_rest
 from tests.support.replies import HAND_WRITTEN, LABELS, generate
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -194,6 +195,27 @@ def test_the_grammar_stops_a_model_that_counts_on_and_on():
     ):
         assert old in text
         assert not allows("grammar", form, text.replace(old, new))
+
+
+@pytest.mark.parametrize("shape", [{}, {"reservation": True}, {"regions": True, "images": 2}])
+def test_the_grammar_of_an_engine_knows_what_can_be_relied_on(shape):
+    """Numbers of what was observed and no others, none twice, however many there are."""
+    form = filled(schema([f"label {n}" for n in range(1000)], **shape))
+    placed = {"at": WHOLE} if "regions" in shape else {}
+    for count in (1, 2, 11):
+        seen = tuple(Observation(about="a", n=n, seen="b", **placed) for n in range(1, count + 1))
+        text = render(Content(seen, "because", "label 1"), shape.get("images", 1))
+        start = text[: text.index('"relies_on": [') + len('"relies_on": [')]
+        for number in range(26):
+            allowed = _after(_rest(form, start), f"{number}]") != _NOTHING
+            assert allowed == (1 <= number <= count)
+        rest = _rest(form, start)
+        for written in ("1]", "1, 2]", "2]", "1, 11]", "2, 1]", "1, 1]", "1, 2, 2]", "", ", 1]"):
+            numbers = [int(number) for number in re.findall("[0-9]+", written)]
+            right = numbers == sorted(set(numbers)) and all(n <= count for n in numbers)
+            allowed = _after(rest, written) != _NOTHING
+            assert allowed == (right and not written.startswith(","))
+    assert len(gbnf_of_rest(form)) < 80_000
 
 
 PLACE = '{"bottom": 100, "left": 0, "right": 100, "top": 0}'

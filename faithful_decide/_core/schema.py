@@ -30,6 +30,7 @@ __all__ = [
     "LEVELS",
     "MIN_REASONING",
     "NUMBERED",
+    "REFERS",
     "SAYS_SOMETHING",
     "VALUES",
     "Shape",
@@ -62,6 +63,8 @@ _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
 NUMBERED = "numbered"
 """Another keyword of our own: the items are numbered by this key, 1, 2, 3, up to `maxItems`."""
+REFERS = "refersTo"
+"""And one more: the numbers are those of items in the numbered list under this key."""
 _MOST = 24
 """Of observations, and claims, where our own grammar writes their numbers."""
 _WHOLE = 100
@@ -169,7 +172,8 @@ def filled(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Add to a schema what our own grammar can promise as well: nothing is empty or endless.
 
     There is an observation, and they are numbered 1, 2, 3; what they are about, what was seen and
-    the reasoning say something; and numbers have no more digits than they can need.
+    the reasoning say something; what it relies on is there; and numbers have no more digits than
+    they can need.
     """
     return {**schema, "properties": {k: _bounded(k, v) for k, v in schema["properties"].items()}}
 
@@ -193,7 +197,7 @@ def _bounded(key: str, part: dict[str, Any]) -> dict[str, Any]:
         case "reasoning":
             return {**part, "minLength": MIN_REASONING, SAYS_SOMETHING: True}
         case "relies_on":
-            return {**part, "items": {**part["items"], **_COUNTED}}
+            return {**part, "items": {**part["items"], **_COUNTED}, REFERS: "observations"}
     return part
 
 

@@ -11,22 +11,26 @@ The layout is that of `json.dumps(..., ensure_ascii=False)`: one space after eac
 none elsewhere, so there is one way to write each reply and no room for a model to stall in blanks.
 The keys come in the order of `properties`. Strings may hold anything JSON allows, except that
 surrogate escapes are left out: a lone one is no character, and a pair can be written as itself.
+
+What refers to a numbered list depends on how many items it has got, so everything after the list is
+there once for each number of them. In llama.cpp's notation what they share is a rule of its own. An
+expression would have to repeat it, a thousand verdicts and all, and lets the numbers be any.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._core.json_schema import without
-from faithful_decide._core.schema import NUMBERED, SAYS_SOMETHING
+from faithful_decide._core.schema import NUMBERED, REFERS, SAYS_SOMETHING
 from faithful_decide.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["gbnf_of_rest", "regex_of_rest"]
 
@@ -74,7 +78,15 @@ class _Many:
     least: int = 0
 
 
-_Node: TypeAlias = _Text | _Words | _Class | _Sequence | _Choice | _Many
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What stands in many places, and is written as a rule of this name."""
+
+    name: str
+    node: _Node = field(compare=False)
+
+
+_Node: TypeAlias = _Text | _Words | _Class | _Sequence | _Choice | _Many | _Shared
 
 _EMPTY = _Sequence(())
 _NOTHING = _Choice(())
@@ -138,7 +150,7 @@ def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
     numbers of a `numbered` list; what cannot be expressed is refused. The prefix may be cut
     anywhere. The expression is "" where nothing may follow.
     """
-    return _pattern(_rest(schema, prefix))
+    return _pattern(_rest(without(REFERS, schema), prefix))
 
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
@@ -149,7 +161,22 @@ def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
 @lru_cache(maxsize=32)
 def _gbnf(schema: str, prefix: str) -> str:
     """The grammar; many requests in a row ask for the same."""
-    return f"root ::= {_rule(_rest(json.loads(schema), prefix))}\n{_CHARACTER_RULE}"
+    root = _rest(json.loads(schema), prefix)
+    shared: dict[str, _Node] = {}
+    _gather(root, shared)
+    rules = "".join(f"{name} ::= {_rule(node)}\n" for name, node in shared.items())
+    return f"root ::= {_rule(root)}\n{rules}{_CHARACTER_RULE}"
+
+
+def _gather(node: _Node, shared: dict[str, _Node]) -> None:
+    """Find what is shared in an expression, by its names."""
+    match node:
+        case _Shared(name, inner) if name not in shared:
+            shared[name] = inner
+            _gather(inner, shared)
+        case _Sequence(parts) | _Choice(parts):
+            for part in parts:
+                _gather(part, shared)
 
 
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
@@ -240,11 +267,31 @@ def _compile_object(rest: dict[str, Any], where: str) -> _Node:
     if set(required) != set(properties):
         msg = f"{where} has keys that may be left out, which cannot be enforced here"
         raise UnsupportedError(msg, hint="list all properties as required")
-    parts: list[_Node] = []
-    for key, value in properties.items():
-        parts += _Text(", " if parts else "{"), _Text(json.dumps(key, ensure_ascii=False) + ": ")
-        parts.append(_compile(value, f"{key!r}"))
-    return _sequence(*parts, _Text("}")) if parts else _Text("{}")
+    if not properties:
+        return _Text("{}")
+    heads = [f", {json.dumps(key, ensure_ascii=False)}: " for key in properties]
+    heads[0] = "{" + heads[0].removeprefix(", ")
+    members = list(zip(map(_Text, heads), properties.items(), strict=True))
+    referring = next((n for n, (_, (_, value)) in enumerate(members) if REFERS in value), None)
+    if referring is None:
+        return _sequence(*_members(members), _Text("}"))
+    head, (_, value) = members[referring]
+    listed = list(properties).index(value[REFERS])
+    between = _Shared("between", _sequence(*_members(members[listed + 1 : referring]), head))
+    last = _Shared("last", _sequence(*_members(members[referring + 1 :]), _Text("}")))
+
+    def after(count: int) -> _Node:
+        return _sequence(between, _ascending(count), last)
+
+    head, (key_of_list, items) = members[listed]
+    whole = _compile_numbered({**items}, f"{key_of_list!r}", after)
+    return _sequence(*_members(members[:listed]), head, whole)
+
+
+def _members(members: list[tuple[_Text, tuple[str, Any]]]) -> Iterator[_Node]:
+    """Members of an object, each behind its key."""
+    for head, (key, value) in members:
+        yield from (head, _compile(value, f"{key!r}"))
 
 
 def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
@@ -255,19 +302,32 @@ def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
     return _sequence(_Text("["), filled if least else _choice(filled, _EMPTY), _Text("]"))
 
 
-def _compile_numbered(rest: dict[str, Any], where: str) -> _Node:
-    """A list of at least one item, each with its number written in it."""
+def _compile_numbered(
+    rest: dict[str, Any], where: str, after: Callable[[int], _Node] = lambda _: _EMPTY
+) -> _Node:
+    """A list of at least one item, each with its number in it, and what comes after so many."""
     key, items, most = rest.pop(NUMBERED), rest.pop("items"), rest.pop("maxItems")
-    rest.pop("minItems", None)
+    for silent in ("minItems", "type"):
+        rest.pop(silent, None)
     _check_nothing_left(rest, where)
-    more: _Node = _EMPTY
+    more: _Node = _NOTHING
     for number in range(most, 0, -1):
         properties = {**items["properties"], key: {"enum": [number]}}
         item = _compile({**items, "properties": properties}, f"the items of {where}")
-        more = _sequence(item, more)
-        if number > 1:
-            more = _choice(_sequence(_Text(", "), more), _EMPTY)
-    return _sequence(_Text("["), more, _Text("]"))
+        end = _sequence(_Text("]"), after(number))
+        more = _sequence(item, _choice(_sequence(_Text(", "), more), end))
+    return _sequence(_Text("["), more)
+
+
+def _ascending(most: int) -> _Node:
+    """A list of some of the numbers from 1, in their order, so that none comes twice."""
+    first: list[_Node] = [_EMPTY]
+    more: _Node = _EMPTY
+    for number in range(most, 0, -1):
+        first.append(_sequence(_Text(str(number)), more))
+        also = _sequence(_choice(_Text(f", {number}"), _EMPTY), more)
+        more = _Shared(f"from-{number}-to-{most}", also)
+    return _sequence(_Text("["), _choice(*first), _Text("]"))
 
 
 def _check_nothing_left(rest: Mapping[str, Any], where: str) -> None:
@@ -305,6 +365,8 @@ def _derive(node: _Node, character: str) -> _Node:  # noqa: PLR0911 - one per ki
             return _Text(text[1:]) if len(text) > 1 else _EMPTY
         case _Words(words):
             return _some(tuple(word[1:] for word in words if word[:1] == character))
+        case _Shared(_, inner):
+            return _derive(inner, character)
         case _Class(pattern):
             return _EMPTY if re.fullmatch(pattern, character) else _NOTHING
         case _Choice(options):
@@ -324,6 +386,8 @@ def _skippable(node: _Node) -> bool:
     match node:
         case _Many(inner, least):
             return not least or _skippable(inner)
+        case _Shared(_, inner):
+            return _skippable(inner)
         case _Words(words):
             return "" in words
         case _Choice(options):
@@ -333,13 +397,15 @@ def _skippable(node: _Node) -> bool:
     return False
 
 
-def _pattern(node: _Node) -> str:
+def _pattern(node: _Node) -> str:  # noqa: PLR0911 - one per kind of node
     """Write an expression as a regular expression."""
     match node:
         case _Text(text):
             return _escaped(text)
         case _Words(words):
             return _alternatives(words)
+        case _Shared(_, inner):
+            return _pattern(inner)
         case _Class(pattern):
             return pattern
         case _Choice(options):
@@ -384,6 +450,8 @@ def _rule(node: _Node) -> str:  # noqa: PLR0911 - one per kind of node
             return json.dumps(text, ensure_ascii=False)
         case _Words(words):
             return f"({' | '.join(json.dumps(word, ensure_ascii=False) for word in words)})"
+        case _Shared(name, _):
+            return name
         case _Class(pattern):
             return pattern
         case _Choice(options):
