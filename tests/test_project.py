@@ -83,7 +83,12 @@ def imports_of(path, *, everywhere):
 
 
 # Where the name of a distribution is not that of what it holds.
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "genai_prices": "genai-prices"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "genai_prices": "genai-prices",
+    "huggingface_hub": "huggingface-hub",
+}
 
 
 def strangers(path, *, everywhere):

@@ -15,6 +15,7 @@ import click
 from faithful_decide._cli.audit import audit, audit_dataset
 from faithful_decide._cli.batch import batch, certify, compare
 from faithful_decide._cli.decide import decide, demo, probe, verify
+from faithful_decide._cli.models import models
 from faithful_decide._cli.samples import samples
 from faithful_decide._cli.terminal import as_typed, notices, prepare, say, silence, tell
 from faithful_decide._version import __version__
@@ -110,7 +111,7 @@ def main() -> None:
 
 
 _COMMANDS: tuple[Any, ...] = (
-    *(decide, demo, verify, probe, audit, audit_dataset, batch, compare, certify, samples),
+    *(decide, demo, verify, probe, audit, audit_dataset, batch, compare, certify, models, samples),
 )
 for _command in _COMMANDS:
     main.add_command(_command)

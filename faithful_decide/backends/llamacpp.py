@@ -1,5 +1,7 @@
 """llama.cpp inside this process: the embedded model, and any GGUF file with its projector.
 
+The files are yours, or those of a model that is named as on the Hugging Face hub (`_llamacpp.hub`).
+
 The order of a reply is enforced while it is written: a grammar allows the keys in one order and one
 layout, from the first byte or from wherever a forced prefix ends (`_regular`). The embedded model
 gives the same reply to the same request, and nobody else can use its engine (`_engine`).
@@ -23,7 +25,8 @@ from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import gbnf_of_rest
-from faithful_decide.backends._llamacpp.engine import Engine
+from faithful_decide.backends._llamacpp.choosing import MARK
+from faithful_decide.backends._llamacpp.engine import Engine, library
 from faithful_decide.backends._llamacpp.gguf import check_gguf, find_pair, parts_of
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import (
@@ -84,7 +87,9 @@ class LlamaCppBackend:
             if type(value) is not int or value < 1:
                 msg = f"{option} must be an integer of at least 1, not {value!r}"
                 raise UsageError(msg)
-        check_gguf(model, "the model")
+        parts = parts_of(model)
+        for part in parts:
+            check_gguf(part, "the model")
         check_gguf(mmproj, "the projector")
         self._name = name
         self._label = label
@@ -102,7 +107,7 @@ class LlamaCppBackend:
             image_limits=image_limits,
         )
         self._engine = Engine(
-            model,
+            parts[0],
             mmproj,
             n_ctx=n_ctx,
             n_threads=n_threads,
@@ -112,7 +117,7 @@ class LlamaCppBackend:
             reuse=reuse,
             hint_too_long=hint_too_long,
         )
-        self._fingerprint = f"{self._engine.version}/{digest([*parts_of(model), mmproj])}"
+        self._fingerprint = f"{self._engine.version}/{digest([*parts, mmproj])}"
         # What replies depend on: the weights, wherever their files lie.
         self.identity = f"llama.cpp {self._fingerprint} n_ctx={n_ctx} batch={batch}"
 
@@ -247,10 +252,12 @@ def load_gguf(
     cache_mib: int = 512,
     reuse: bool = True,
 ) -> LlamaCppBackend:
-    """Load a GGUF file and its projector.
+    """Load a GGUF file and its projector, from a path or by its name on the Hugging Face hub.
 
     Args:
-        rest: `PATH` or `PATH#MMPROJ`; without a projector, the one beside the model is used.
+        rest: `PATH` or `PATH#MMPROJ`; without a projector, the one beside the model is used. Or
+            `hf:OWNER/REPO[:QUANT][#MMPROJ]`: both files are fetched once into the cache of
+            `huggingface_hub` and checked.
         n_ctx: Tokens of prompt and reply together; an image takes some hundreds of them.
         n_threads: Threads to compute with; by default one per physical core, taken as half of the
             logical ones.
@@ -263,11 +270,20 @@ def load_gguf(
         The backend.
 
     Raises:
-        UsageError: A file or a number cannot be used.
-        MissingExtraError: The engine is not installed.
-        BackendError: It does not start.
+        UsageError: A file or a number cannot be used, or the hub has no such model.
+        AuthError: The hub wants to know who you are, or that you accepted its terms.
+        MissingExtraError: The engine is not installed, or what fetches models is not.
+        StorageError: A model that is fetched finds no room.
+        TransientError: The hub cannot be reached.
+        BackendError: The engine does not start, or what came from the hub is damaged.
     """
-    model, mmproj = find_pair(rest)
+    if rest.startswith(MARK):
+        from faithful_decide.backends._llamacpp.hub import fetch_pair  # noqa: PLC0415 - rarely wanted
+
+        library()  # before anything is fetched that could not be run
+        model, mmproj = fetch_pair(rest)
+    else:
+        model, mmproj = find_pair(rest)
     return LlamaCppBackend(
         model,
         mmproj,

@@ -5,6 +5,7 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     embedded                   the small model that comes with the package
     gguf/PATH                  a GGUF file, with its projector beside it
     gguf/PATH#MMPROJ           the same, the projector named
+    gguf/hf:OWNER/REPO:QUANT   a model of the Hugging Face hub, fetched once with its projector
     openai/NAME                a hosted model, or with base_url= any server of that protocol
     azure, openrouter          other hosts
     vllm, sglang, llamacpp-server, ollama, lmstudio      servers of your own
@@ -223,6 +224,8 @@ def _meant(spec: str) -> str:
     kind, separator, rest = split_spec(spec)
     if spec.lower().endswith(".gguf"):
         return f"gguf:{spec}"
+    if kind == "hf":
+        return f"gguf/{spec}"
     name = rest if kind.lower() in {*_HOSTS, "gemini"} else "" if separator else spec
     for host, beginning in _HOSTS.items():
         if re.match(beginning, name, re.IGNORECASE):

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Engine", "settings"]
+__all__ = ["Engine", "library", "settings"]
 
 _SPAWN = (
     "start processes by spawn: multiprocessing.get_context('spawn'), or close the model before"
@@ -80,7 +80,7 @@ class Engine:
         if _engines:
             # Python does not count the memory of an engine, and would let many pile up in cycles.
             gc.collect()
-        xllamacpp = _xllamacpp()
+        xllamacpp = library()
         params = settings(xllamacpp, reuse=reuse)
         params.model.path, params.mmproj.path = str(model), str(mmproj)
         params.n_ctx = n_ctx
@@ -237,7 +237,8 @@ def _listening_privately(params: Any) -> Iterator[None]:  # noqa: ANN401 - the e
         yield
 
 
-def _xllamacpp() -> Any:  # noqa: ANN401 - the engine comes without types
+def library() -> Any:  # noqa: ANN401 - the engine comes without types
+    """The engine's library, or how to install it."""
     try:
         import xllamacpp  # noqa: PLC0415 - optional, and only here
     except ImportError:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from faithful_decide.errors import UsageError
 
-__all__ = ["check_gguf", "find_pair", "parts_of"]
+__all__ = ["PART", "check_gguf", "find_pair", "parts_of"]
 
 _MAGIC = b"GGUF"
-_PART = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf", re.DOTALL)
+PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+"""The file of a model that is split: its name, the number of this part, and how many there are."""
 
 
 def find_pair(spec: str) -> tuple[Path, Path]:
@@ -78,8 +79,7 @@ def check_gguf(path: Path, what: str) -> None:
 
 def parts_of(model: Path) -> list[Path]:
     """The files that a model consists of: a large one may be split, and is named by any part."""
-    if (match := _PART.fullmatch(model.name)) is None:
+    if (match := PART.fullmatch(model.name)) is None:
         return [model]
-    name, count = match.groups()
-    parts = (model.with_name(f"{name}-{n:05}-of-{count}.gguf") for n in range(1, int(count) + 1))
-    return [part for part in parts if part.is_file()]
+    name, _, count = match.groups()
+    return [model.with_name(f"{name}-{n:05}-of-{count}.gguf") for n in range(1, int(count) + 1)]
