@@ -171,7 +171,10 @@ class _Verification:
                 and json.dumps(dict(derived.findings)) == json.dumps(verified.findings)
             ),
             "receipt.order": (receipt.order == "two_steps") == (receipt.second_at is not None)
-            and (receipt.order != "enforced" or receipt.enforcement in {"grammar", "strict"}),
+            and (
+                receipt.order not in {"enforced", "requested"}
+                or receipt.enforcement in {"grammar", "strict"}
+            ),
             "receipt.enforcement": (receipt.enforcement == "prompt")
             or receipt.constraint != "none",
             "scores": _plausible(decision.scores, self.question, written, receipt),

@@ -23,7 +23,7 @@ import json
 import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from faithful_decide._asking.constraint import allows
 from faithful_decide._core import contract, schema
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
+    from faithful_decide._asking.scores import Probes
     from faithful_decide._core.contract import Verified
     from faithful_decide._core.types import Enforcement
     from faithful_decide._images.prepare import PreparedImage
@@ -140,17 +141,20 @@ def decision_plan(
     if isinstance(outcome, ReplyError):
         raise outcome
     single: Scores | None = None
+    probes: Probes | None = None
     if outcome.replies[-1].tokens is not None:
-        from faithful_decide._asking.scores import score_verdicts  # noqa: PLC0415 - the same
+        from faithful_decide._asking.scores import Probes, score_verdicts  # noqa: PLC0415 - the same
 
+        probes = Probes()
         single = yield from score_verdicts(
             outcome.replies[-1],
             outcome.verdict_in_its_reply,
             question.labels,
             outcome.requests[-1],
             prefix=capabilities.prefix,
+            probes=probes,
         )
-    return _decision(outcome, question, single, backend)
+    return _decision(outcome, question, single, backend, probes)
 
 
 def check_askable(question: Question, images: int, backend: Backend) -> None:
@@ -337,7 +341,11 @@ def decision_of(  # noqa: PLR0917 - each is something else
 
 
 def _decision(
-    answer: _Answer, question: Question, scores: Scores | None, backend: Backend
+    answer: _Answer,
+    question: Question,
+    scores: Scores | None,
+    backend: Backend,
+    probes: Probes | None = None,
 ) -> Decision:
     content = answer.verified.content
     derived = _derived_verdict(answer, question)
@@ -349,7 +357,7 @@ def _decision(
         reasoning=content.reasoning,
         relies_on=content.relies_on,
         scores=scores,
-        receipt=_receipt(answer, backend),
+        receipt=_receipt(answer, backend, probes),
     )
 
 
@@ -367,14 +375,19 @@ def _derived_verdict(answer: _Answer, question: Question) -> Derived | None:
     )
 
 
-def _receipt(answer: _Answer, backend: Backend) -> Receipt:
+def _receipt(answer: _Answer, backend: Backend, probes: Probes | None) -> Receipt:
     request, reply, replies = answer.requests[0], answer.replies[-1], answer.replies
     capabilities, images = backend.capabilities, request.images
     constraint = reply.constraint if len({r.constraint for r in replies}) == 1 else "none"
     enforcement = _enforcement(answer, capabilities)
     fixed = capabilities.order and enforcement in {"grammar", "strict"}
+    asked = (*replies, *(probes.replies if probes else ()))
+    notes = list(dict.fromkeys(note for r in replies for note in r.notes))
+    if probes and probes.failed:
+        notes.append(f"there are no scores of tokens: {probes.failed}")
+    held: Literal["enforced", "requested"] = "enforced" if capabilities.proven else "requested"
     return Receipt(
-        order="two_steps" if len(replies) > 1 else "enforced" if fixed else "verified",
+        order="two_steps" if len(replies) > 1 else held if fixed else "verified",
         enforcement=enforcement,
         constraint=constraint,
         raw=answer.raw,
@@ -392,10 +405,11 @@ def _receipt(answer: _Answer, backend: Backend) -> Receipt:
         seed=request.seed,
         top_logprobs=request.top_logprobs,
         hidden_thinking_tokens=total(r.hidden_thinking_tokens for r in replies),
-        usage=Usage.of(r.usage for r in replies),
-        latency_s=sum(r.latency_s for r in replies),
+        usage=Usage.of(r.usage for r in asked),
+        latency_s=sum(r.latency_s for r in asked),
         attempts=answer.attempts,
         second_at=answer.second_at,
+        notes=tuple(map(_storable, notes)),
         version=__version__,
     )
 

@@ -246,7 +246,8 @@ class _Addresses:
             backend = self._roles["model" if request.purpose is None else request.purpose.role]
             numbered = self._number[id(backend)](request)
             timed = replace(numbered, deadline=self._deadline, timeout_s=self._one_call_s)
-            calls.append(_Call(backend, timed, self._trace, tolerant=self._tolerant))
+            tolerant = self._tolerant or request.optional
+            calls.append(_Call(backend, timed, self._trace, tolerant=tolerant))
         return calls
 
     def ended(self, result: _T) -> _T:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Retrying", "patient"]
 
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30.0)
+_OPTIONAL = 3
 _UNREACHED_S = 9.0
 """How long to look for a server that was never reached: ten seconds with all that is around it."""
 
@@ -71,7 +72,7 @@ class Retrying(Wrapper):
         loop = kind(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=_pause,
-            stop=lambda state: state.upcoming_sleep > self._left(state, request),
+            stop=lambda state: self._is_over(state, request),
             before_sleep=self._tell,
             reraise=True,
         )
@@ -81,6 +82,11 @@ class Retrying(Wrapper):
             # Its last steps refer to itself: a model that nobody holds would stay until garbage is
             # collected, and a model is large.
             loop.iter_state.reset()
+
+    def _is_over(self, state: tenacity.RetryCallState, request: Request) -> bool:
+        """Whether no other attempt is made; what a plan can do without gets a few only."""
+        tried = request.optional and state.attempt_number >= _OPTIONAL
+        return tried or state.upcoming_sleep > self._left(state, request)
 
     def _left(self, state: tenacity.RetryCallState, request: Request) -> float:
         """Seconds that another attempt may be waited for."""

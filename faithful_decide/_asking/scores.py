@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._asking.constraint import can_start
 from faithful_decide._core.tokens import defused
 from faithful_decide._core.types import Reply, Scores, Span
+from faithful_decide.errors import FaithfulDecideError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from faithful_decide._asking.plans import Plan
     from faithful_decide.backends.base import Request
 
-__all__ = ["TOP", "score_verdicts"]
+__all__ = ["TOP", "Probes", "score_verdicts"]
 
 TOP = 20
 """Alternatives asked for per token of a reply: the most that hosted servers give."""
@@ -70,14 +71,30 @@ class _Steps:
     unseen: float
 
 
+@dataclass(slots=True)
+class Probes:
+    """What reading the scores has cost beside the reply, and why there are none."""
+
+    replies: list[Reply] = field(default_factory=list)
+    failed: str = ""
+
+
 def score_verdicts(
-    reply: Reply, verdict: Span, labels: Sequence[str], request: Request, *, prefix: bool
+    reply: Reply,
+    verdict: Span,
+    labels: Sequence[str],
+    request: Request,
+    *,
+    prefix: bool,
+    probes: Probes | None = None,
 ) -> Plan[Scores | None]:
     """Plan the reading of the verdict distribution of a verified reply.
 
     The verdict stands, quotes included, at a span of the reply's raw text; probes are made from the
-    request, if the backend can continue a forced prefix. None if it cannot be read whole.
+    request, if the backend can continue a forced prefix, and noted down. None if it cannot be read
+    whole. A probe that fails costs the scores, and never the reply, which is verified and paid for.
     """
+    probes = Probes() if probes is None else probes
     # Our grammar has one layout and one spelling of a label; else blanks and escapes are free.
     fixed = reply.constraint == "grammar"
     places = _places(reply, verdict, len(request.prefix.encode()), fixed=fixed)
@@ -96,6 +113,12 @@ def score_verdicts(
             if probe is None:
                 return None
             (answer,) = yield (probe,)
+            # An optional request may be answered by an error.
+            outcome: Reply | FaithfulDecideError = answer
+            if isinstance(outcome, FaithfulDecideError):
+                probes.failed = str(outcome)
+                return None
+            probes.replies.append(answer)
             top = answer.tokens[0].top if answer.tokens else {}
             steps = spellings.steps(_place(top, b"", fixed=fixed), written)
             if steps is None or unexamined + mass * steps.unseen > _NEGLIGIBLE:
@@ -272,5 +295,6 @@ def _probe(request: Request, start: bytes) -> Request | None:
         max_tokens=1,
         temperature=0.0,
         top_logprobs=_TOP_PROBE,
+        optional=True,
         purpose=purpose,
     )

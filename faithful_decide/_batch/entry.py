@@ -50,6 +50,7 @@ def reply_data(reply: Reply) -> dict[str, Any]:
         "latency_s": reply.latency_s,
         "constraint": reply.constraint,
         "remark": reply.remark,
+        "notes": list(reply.notes),
     }
     if reply.tokens is not None:
         kept["tokens"] = [
@@ -80,7 +81,8 @@ def reply_of(data: Any) -> Reply:  # noqa: ANN401 - JSON
         tokens = data.get("tokens")
         listed = None if tokens is None else tuple(_token(*pair) for pair in tokens)
         usage = Usage(*data["usage"])
-        reply = Reply(**{**data, "usage": usage, "tokens": listed})
+        notes = tuple(data.get("notes", ()))
+        reply = Reply(**{**data, "usage": usage, "tokens": listed, "notes": notes})
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(*error.args) from None
     if fault := fault_of(reply):

@@ -159,5 +159,7 @@ def _print(decision: Decision) -> None:
     shown(decision)
     for note in decision.receipt.image_notes:
         say(f"note: the image: {note}")
+    for note in decision.receipt.notes:
+        say(f"note: {note}")
     if decision.receipt.hidden_thinking_tokens != 0:
         say("note: the model may have reasoned out of sight before this reply")

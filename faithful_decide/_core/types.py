@@ -313,7 +313,8 @@ class Reply:
     `constraint` is what the request that was really sent held the model to; a receipt claims that
     its order was enforced only by this, and only if the text is one that it allows.
     `remark` is what a backend has to add to the error of a reply that cannot be used, such as the
-    finish reason in the words of the server.
+    finish reason in the words of the server. `notes` are for the receipt: in what the request that
+    was sent is not the one that was asked for, because the server refuses a part of it.
     """
 
     __pydantic_config__ = _WHOLE
@@ -328,6 +329,7 @@ class Reply:
     tokens: tuple[Token, ...] | None = None
     constraint: Constraint = "none"
     remark: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -442,16 +444,20 @@ class Receipt(Frozen):
     """The proof that the verdict was written last, and under which conditions.
 
     `order` is "enforced" if a grammar or a schema that fixes the order stood in the request that
-    was sent, and the text is one that it allows; "verified" if only the text was looked at, and
+    was sent, there is evidence that it was in force (it ran in this process, the provider documents
+    it, or a probe of this address held), and the text is one that it allows; "requested" if all of
+    this holds but the evidence; "verified" if only the text was looked at, and
     "two_steps" if the verdict was asked for in a second call, after the reasoning had come back;
     `raw` then holds both replies, and the second begins at byte `second_at`. `constraint` is what
     was sent. With `hidden_thinking_tokens` other than 0 the visible reasoning is a report of
-    reasoning that was not shown. `image_notes` is what was done to the picture before it was sent.
+    reasoning that was not shown. `image_notes` is what was done to the picture before it was sent;
+    `notes` is what the server made necessary: what was left out because it refuses it, or why there
+    are no scores.
     `request_sha256` can be computed again from the question, the hash of the image as it was sent,
     and the numbers here, by the `version` that wrote it; `verify_stored` does.
     """
 
-    order: Literal["enforced", "verified", "two_steps"]
+    order: Literal["enforced", "requested", "verified", "two_steps"]
     enforcement: Enforcement
     constraint: Constraint = "none"
     raw: str
@@ -473,6 +479,7 @@ class Receipt(Frozen):
     latency_s: _NotNegative = 0.0
     attempts: Annotated[int, Field(ge=1)] = 1
     second_at: Annotated[int, Field(ge=1)] | None = None
+    notes: tuple[str, ...] = ()
     version: str = ""
 
 

@@ -61,6 +61,10 @@ class Capabilities:
     """How the schema of a request is enforced."""
     order: bool = False
     """Whether the enforcement also fixes the order of the keys."""
+    proven: bool = True
+    """Whether there is evidence that the enforcement is in force: it happens in this process, the
+    provider documents it for its own service, or a probe of this very address held. Without any, a
+    receipt says that the order was requested."""
     prefix: bool = False
     """Whether a reply can be forced to start with `Request.prefix`."""
     knockout: bool = False
@@ -165,8 +169,9 @@ class Request:
     The rest is not sent, and two requests that differ only there are the same. After `timeout_s`
     seconds the reply is of no more use, and a backend that can gives up. `purpose` is for logs and
     for doubles. The others are for what stands in front of a backend: `nth` counts the equal
-    requests before this one in a plan, which wants as many replies; after `deadline`, on the clock
-    of `time.monotonic`, the whole plan is given up.
+    requests before this one in a plan, which wants as many replies; an `optional` one may be
+    answered by an error, and its plan goes on without the reply; after `deadline`, on the clock of
+    `time.monotonic`, the whole plan is given up.
     """
 
     system: str
@@ -182,6 +187,7 @@ class Request:
     timeout_s: float | None = field(default=None, compare=False)
     purpose: Purpose | None = field(default=None, compare=False)
     nth: int = field(default=0, compare=False)
+    optional: bool = field(default=False, compare=False)
     deadline: float | None = field(default=None, compare=False)
 
 

@@ -5,8 +5,9 @@
     openai/my-model, base_url="..."      any other server
 
 What is known of each kind of server is in `_openai.presets`, and what each protocol makes of a
-request and of a reply in a module of its own. What is promised follows from both, and what `probe`
-found not to hold of a server is taken back.
+request and of a reply in a module of its own. What is promised follows from both; what `probe`
+found not to hold of a server is taken back, and what a model refuses to be sent is left out
+(`_openai.adapting`).
 
 An image leaves this machine only for the server that the caller named. Keys are read from the
 variable of that server, never from another one's, and are kept by the SDK alone.
@@ -22,25 +23,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._effort import checked_effort, room_for, thinks
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._loop import Loop
+from faithful_decide.backends._openai.adapting import (
+    Learned,
+    after_cut,
+    after_refusal,
+    notes_on,
+)
 from faithful_decide.backends._openai.address import server_of
 from faithful_decide.backends._openai.batch_api import Deferred
 from faithful_decide.backends._openai.chat import CHAT
 from faithful_decide.backends._openai.connection import Connection
 from faithful_decide.backends._openai.extra import checked, merged
 from faithful_decide.backends._openai.keys import Key
+from faithful_decide.backends._openai.limits import check_schema
 from faithful_decide.backends._openai.ollama import OLLAMA
-from faithful_decide.backends._openai.presets import PRESETS, preset_of
+from faithful_decide.backends._openai.presets import PRESETS, effort_in, preset_of
 from faithful_decide.backends._openai.responses import RESPONSES
 from faithful_decide.backends._sent import constraint_of
-from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request
+from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request, Usage
 from faithful_decide.backends.probe_report import corrected, recall
 from faithful_decide.errors import AuthError, TransientError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from faithful_decide.backends._openai.presets import Preset
     from faithful_decide.backends._openai.wire import Wire
 
 __all__ = ["OpenAIBackend"]
@@ -50,6 +60,8 @@ _LIMITS = ImageLimits(
     max_side=2048,
     max_bytes=15_000_000,
 )
+_TRIES = 4
+"""Requests for one reply: the one that is meant, and what is learned on the way."""
 _WIRES: Mapping[str, Wire] = {"chat": CHAT, "responses": RESPONSES, "ollama": OLLAMA}
 
 
@@ -63,6 +75,8 @@ class OpenAIBackend:
         kind: str = "openai",
         base_url: str | None = None,
         api_key: str | None = None,
+        api_key_env: str | None = None,
+        effort: str | None = None,
         decoder: Literal["autoregressive", "diffusion", "unknown"] = "autoregressive",
         logprobs: bool = True,
         temperature: bool = True,
@@ -79,10 +93,15 @@ class OpenAIBackend:
             base_url: Where it is, where neither the variable of its kind nor its usual address
                 says so.
             api_key: Its key; by default that of the variable of its kind.
+            api_key_env: The variable of the environment that holds its key instead.
+            effort: How much the model is to think before it replies, in one word: `none`,
+                `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. It is sent as this kind of
+                server wants it, and a reply may be longer by what that takes.
             decoder: `diffusion` for a model that does not write left to right.
-            logprobs: Whether to ask for log-probabilities; some models refuse a request for them.
-            temperature: Whether to send one; models that reason refuse it, and then no reply is
-                the most likely one.
+            logprobs: Whether to ask for log-probabilities. A model that refuses a request for them
+                is found out, and not asked for them again.
+            temperature: Whether to send one; the same holds. Without, no reply is the most likely
+                one.
             any_model: Whether a reply may name another model than the one asked for. Some servers
                 name a file.
             api: Which of OpenAI's two protocols to speak, chat completions or responses; by default
@@ -94,7 +113,7 @@ class OpenAIBackend:
         Raises:
             UsageError: There is no address, or one that cannot be used; `extra` holds what it may
                 not; or the environment makes it impossible to connect.
-            AuthError: There is no key, and this kind of server wants one.
+            AuthError: There is no key, and this kind of server wants one, or a variable was named.
         """
         if decoder not in {"autoregressive", "diffusion", "unknown"}:
             msg = f"a decoder is autoregressive, diffusion or unknown, not {decoder!r}"
@@ -102,13 +121,14 @@ class OpenAIBackend:
         if not model or not model.isprintable():
             msg = f"the model spec {kind!r} does not say which model"
             raise UsageError(msg, hint=f'write model="{kind}/NAME"')
-        more = {} if extra is None else checked(extra)
         usual = PRESETS[kind]
+        wanted = checked_effort(effort)
+        more = effort_in(usual, {} if extra is None else checked(extra), wanted)
         server = server_of(kind, usual, base_url)
         foreign = kind == "openai" and not server.is_openai
         # The key of OpenAI is not for whoever happens to speak its protocol.
         variable = "" if foreign and server.named_by == "base_url" else usual.key_variable
-        key = Key.find(api_key, variable, kind=kind)
+        key = Key.find(api_key, variable, kind=kind, named=api_key_env)
         if usual.needs_key and not key.value and not foreign and server.named_by != "base_url":
             msg = f"there is no key for {kind}"
             raise AuthError(msg, hint=f"set {usual.key_variable}, or pass api_key=")
@@ -117,6 +137,7 @@ class OpenAIBackend:
         elsewhere = server.named_by and not server.is_openai and kind != "azure"
         elsewhere = elsewhere or server.named_by == "base_url"
         self._name = f"{kind}/{model}" + (f"@{server.parts.netloc}" if elsewhere else "")
+        self._kind = kind if server.is_openai or kind == "azure" else ""
         self._preset = preset_of(
             kind,
             foreign=foreign,
@@ -124,6 +145,7 @@ class OpenAIBackend:
             extra=merged(usual.extra or {}, more),
             same_model=usual.same_model and not any_model,
             temperature=temperature,
+            room=room_for(wanted, thinks=thinks(model)),
             **({} if logprobs else {"logprobs": "none"}),
         )
         self._wire = _WIRES[self._preset.wire]
@@ -134,8 +156,14 @@ class OpenAIBackend:
         self._capabilities = self._promised(decoder)
         if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
+            if "whitespace" in report.checks and self._preset.prefix in {
+                "regex",
+                "structured_outputs",
+            }:
+                self._preset = replace(self._preset, shape="regex")
+        self._learned = Learned(self._name, server.url, self._preset.wire)
         self._connection = Connection(
-            server, key, name=self._name, kind=kind, variable=variable or "api_key="
+            server, key, name=self._name, kind=kind, variable=api_key_env or variable or "api_key="
         )
         self._loop = Loop(self._connection.close)
 
@@ -145,6 +173,7 @@ class OpenAIBackend:
         return Capabilities(
             enforcement=preset.enforcement,
             order=preset.order,
+            proven=preset.documented and (self._server.is_openai or self._server.is_azure),
             prefix=preset.prefix != "none",
             logprobs=preset.logprobs,
             thinking="unknown",
@@ -172,7 +201,7 @@ class OpenAIBackend:
         return f"{type(self).__name__}({self._name!r}, base_url={self._server.shown!r})"
 
     def generate(self, request: Request) -> Reply:
-        """Make one call, without retry.
+        """Make one call. It is made again only without what the model refuses to be sent.
 
         Args:
             request: What to send.
@@ -210,21 +239,63 @@ class OpenAIBackend:
             hint = "use one that can, over chat completions: vllm, sglang, llamacpp-server"
             raise UnsupportedError(msg, hint=hint)
         refuse_hidden(request, self.name)
-        body = self._wire.body(request, self._model, self._preset)
+        if request.schema is not None:
+            check_schema(self._kind, request.schema, self.name)
         started = time.perf_counter()
+        reply = None
         try:
             async with asyncio.timeout(request.timeout_s):
-                answer = await self._connection.post(
-                    self._wire.path, body, within_s=request.timeout_s
-                )
+                reply = await self._adapted(request)
         except TimeoutError:
-            answer = None
-        if answer is None:
+            pass
+        if reply is None:
             msg = f"{self.name} did not reply in time at {self._server.shown}"
             raise TransientError(msg)
-        latency = time.perf_counter() - started
-        reply = self._connection.reply_in(answer, self._wire, request, self._preset)
-        return replace(reply, latency_s=latency, constraint=constraint_of(body, request))
+        return replace(reply, latency_s=time.perf_counter() - started)
+
+    async def _adapted(self, request: Request) -> Reply:
+        """The reply to a request, asked for in the way in which this model can be asked."""
+        preset = self._learned.of(self._preset)
+        spent: list[Usage] = []
+        why = ""
+        for left in reversed(range(_TRIES)):
+            body = self._wire.body(request, self._model, preset)
+            answer = await self._connection.post(self._wire.path, body, within_s=request.timeout_s)
+            outcome = self._connection.read(answer, self._wire, request, preset)
+            if isinstance(outcome, Reply):
+                now = after_cut(outcome, preset, request) if left else None
+                if now is None:
+                    self._learned.keep(self._preset, preset, why)
+                    return self._noted(outcome, request, body, preset, spent)
+                spent.append(outcome.usage)
+                why = why or "a reply was cut before it had said anything"
+            else:
+                said = answer.content
+                now = after_refusal(outcome, said, preset, request, self._model) if left else None
+                if now is None:
+                    raise self._connection.refused(outcome, answer)
+                why = self._connection.clean(outcome.words, 200)
+            preset = now
+        raise AssertionError  # the last of the tries returns or raises
+
+    def _noted(
+        self,
+        reply: Reply,
+        request: Request,
+        body: Mapping[str, Any],
+        preset: Preset,
+        spent: list[Usage],
+    ) -> Reply:
+        """A reply with what a receipt has to know of how it came about."""
+        notes = notes_on(preset, request, body)
+        if spent:
+            notes += (f"asked {len(spent) + 1} times, because a reply was cut; all are counted",)
+        return replace(
+            reply,
+            constraint=constraint_of(body, request),
+            notes=notes,
+            usage=Usage.of([*spent, reply.usage]) if spent else reply.usage,
+        )
 
     def close(self) -> None:
         """Close the connections. May be called twice."""

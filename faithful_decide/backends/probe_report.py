@@ -37,8 +37,8 @@ class Check(Frozen):
 class ProbeReport(Frozen):
     """What a probe found.
 
-    `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`; `requests` is
-    what finding out has cost.
+    `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`, and `whitespace`
+    where the schema was seen to let white space run on; `requests` is what finding out has cost.
     """
 
     backend: str
@@ -81,10 +81,10 @@ def recall(who: str) -> ProbeReport | None:
 
 
 def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
-    """Take back the promises that did not hold.
+    """Take back the promises that did not hold, and prove those that did.
 
-    A probe can only refute: a model that happens to obey looks like one that was made to. So
-    nothing is promised because of it that was not promised before.
+    Where the grammar left only words that nobody would say, against the wish of the prompt, and
+    the keys came in the order of the schema, the enforcement of this address was seen to work.
 
     Args:
         promised: What is known of servers of this kind.
@@ -101,6 +101,9 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
         # Sorted keys do no harm: those of the contract are in alphabetical order.
         harmless = "(sorted)" in report.checks["order"].seen
         known = replace(known, order=False, two_steps=not harmless)
+    if holds.get("grammar") == holds.get("order") == "yes" and known.enforcement != "prompt":
+        strength = "grammar" if known.enforcement == "grammar" else "strict"
+        known = replace(known, enforcement=strength, order=True, proven=True)  # type: ignore[arg-type] # one of the two
     if known.logprobs != "none" and "logprobs" in report.checks:
         seen = report.checks["logprobs"].seen
         if seen == "absent":

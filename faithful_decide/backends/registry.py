@@ -8,7 +8,7 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     gguf/hf:OWNER/REPO:QUANT   a model of the Hugging Face hub, fetched once with its projector
     openai/NAME                a hosted model, or with base_url= any server of that protocol
     azure, openrouter          other hosts
-    vllm, sglang, llamacpp-server, ollama, lmstudio      servers of your own
+    vllm, sglang, llamacpp-server, ollama, lmstudio, litellm     servers of your own
     outlines/NAME_OR_FOLDER    a model of Transformers in this process; a model of Outlines, too
     instructor/PROVIDER/NAME   a provider that instructor knows; its clients are taken as they are
 
@@ -61,6 +61,7 @@ _SERVERS = (
     "llamacpp-server",
     "ollama",
     "lmstudio",
+    "litellm",
 )
 """The keys of `_openai.presets.PRESETS`, which is loaded when one of them is asked for."""
 _SHIPPED = {

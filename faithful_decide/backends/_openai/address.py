@@ -27,8 +27,12 @@ _VARIABLES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     "azure": ("AZURE_OPENAI_ENDPOINT",),
     "ollama": ("OLLAMA_HOST",),
+    "litellm": ("LITELLM_PROXY_API_BASE",),
 }
 _OPENAI = "https://api.openai.com/v1"
+_AZURE = re.compile(
+    r"\.(openai|cognitiveservices|services\.ai)\.azure\.(com|us|cn)$", re.IGNORECASE
+)
 _ADDED = re.compile(
     r"/(chat/completions|completions|responses|models|batches|files|api/generate|api/chat)/*$"
 )
@@ -62,6 +66,12 @@ class Server:
         return self.parts.scheme == "https" and (
             host == "api.openai.com" or host.endswith(".api.openai.com")
         )
+
+    @property
+    def is_azure(self) -> bool:
+        """Whether it is one of Azure's own."""
+        host = self.parts.hostname or ""
+        return self.parts.scheme == "https" and bool(_AZURE.search(host))
 
     @property
     def is_this_machine(self) -> bool:

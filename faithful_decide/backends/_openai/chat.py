@@ -11,6 +11,7 @@ from faithful_decide.backends._grammar import gbnf_of_rest, regex_of_rest
 from faithful_decide.backends._openai.reading import (
     MOST_ALTERNATIVES,
     finish_of,
+    hidden_tokens,
     joined_parts,
     mapping,
     read_count,
@@ -18,7 +19,6 @@ from faithful_decide.backends._openai.reading import (
     read_tokens,
     remark_on,
     shown_thinking,
-    thinking_tokens,
 )
 from faithful_decide.backends._openai.status import Said, said_in
 from faithful_decide.backends._openai.wire import Wire
@@ -44,10 +44,10 @@ def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     if request.system:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {"model": model, "messages": messages}
-    body[preset.length_limit] = request.max_tokens
+    body[preset.length_limit] = preset.limit_of(request)
     if preset.temperature:
         body["temperature"] = request.temperature
-    if request.seed is not None:
+    if request.seed is not None and preset.seed:
         body["seed"] = request.seed
     if request.top_logprobs and preset.logprobs != "none":
         body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, MOST_ALTERNATIVES)}
@@ -65,10 +65,12 @@ def _shape(schema: Mapping[str, Any], prefix: str, preset: Preset) -> dict[str, 
     if preset.prefix == "gbnf":
         # Not response_format: that route allows a fence and any white space around the object.
         return {"grammar": gbnf_of_rest(filled(schema), prefix)}
-    if prefix:
+    if prefix or preset.shape == "regex":
         # The grammar of these servers begins where the model does, after the forced start.
         rest = {"regex": regex_of_rest(filled(schema), prefix)}
         return rest if preset.prefix == "regex" else {"structured_outputs": rest}
+    if preset.shape != "schema":
+        return {"response_format": {"type": preset.shape}} if preset.shape != "none" else {}
     shape = schema if preset.lenient else standard(schema)
     described = {"name": "decision", "strict": True, "schema": shape}
     return {"response_format": {"type": "json_schema", "json_schema": described}}
@@ -96,6 +98,9 @@ def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
     elif request.prefix:
         text = request.prefix + text
     usage = mapping(answer.get("usage"))
+    counted = read_count(usage.get("completion_tokens"))
+    listed = mapping(choice.get("logprobs")).get("content") if request.top_logprobs else None
+    tokens = read_tokens(listed, made)
     return Reply(
         text=text,
         finish=finish,
@@ -104,12 +109,12 @@ def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
         usage=Usage(
             read_count(usage.get("prompt_tokens")),
             read_count(mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
-            read_count(usage.get("completion_tokens")),
+            counted,
         ),
-        hidden_thinking_tokens=thinking_tokens(usage, shown=shown_thinking(choice, made)),
-        tokens=read_tokens(mapping(choice.get("logprobs")).get("content"), made)
-        if request.top_logprobs
-        else None,
+        hidden_thinking_tokens=hidden_tokens(
+            usage, counted, listed, made, shown=shown_thinking(choice, made)
+        ),
+        tokens=tokens,
         remark=remark_on(made, finish, choice.get("finish_reason"), choice)
         if whole
         else "a part of the message is no text",

@@ -43,8 +43,6 @@ CONNECT_S = 5.0
 """Seconds to find a server in; how long it may then take to reply is another matter."""
 OK = 200
 _SERVER_FAILED, _NOT_THERE = 500, 501
-_SWITCHES = ("temperature", "logprobs")
-"""Options of the backend that leave out what some models refuse to be sent."""
 _REQUEST = "check the name of the model, and whether it takes images and a JSON schema"
 _NO_REPLY = "look at what answers at {}, and whether it speaks this protocol"
 
@@ -127,21 +125,28 @@ class Connection:
         return one_line(self._key.blot(words[:100_000]), limit)
 
     def reply_in(self, answer: Answer, wire: Wire, request: Request, preset: Preset) -> Reply:
-        """The reply in an answer, or the error that it stands for; a blocked prompt is a reply."""
+        """The reply in an answer; or the error that it stands for is raised."""
+        outcome = self.read(answer, wire, request, preset)
+        if isinstance(outcome, Reply):
+            return outcome
+        raise self.refused(outcome, answer)
+
+    def read(self, answer: Answer, wire: Wire, request: Request, preset: Preset) -> Reply | Said:
+        """The reply in an answer, or what was said instead; a blocked prompt is a reply."""
         data = _json(answer.content) if answer.status == OK else None
         said = wire.read(data, request, preset) if data is not None else _said_by(answer)
         if isinstance(said, Reply):
             return self._key.blotted(said)
         if said.blocked:
             return Reply("", "content_filter", remark=self.clean(said.words))
-        if answer.status == OK and data is None and not said.page:
-            msg = f"{self._name} replied with something that is not JSON"
-            raise TransientError(msg, hint=f"look at what answers at {self._server.shown}")
-        raise self.refused(said, answer)
+        return said
 
     def refused(self, said: Said, answer: Answer, hint: str = "") -> BackendError:
         """The error that an answer stands for."""
         words = self.clean(said.words)
+        if answer.status == OK and not said.page and _json(answer.content) is None:
+            msg = f"{self._name} replied with something that is not JSON"
+            return TransientError(msg, hint=f"look at what answers at {self._server.shown}")
         if answer.status != OK:
             msg = f"{self._name} replied with status {answer.status}: {words}"
         elif words:
@@ -159,8 +164,6 @@ class Connection:
             hint = self._missing(said)
         elif "HTTPS port" in words or "HTTPS server" in words:
             hint = f"write https:// instead of http:// in {self._source}"
-        elif switch := next((name for name in _SWITCHES if name in said.words), ""):
-            hint = f"this model may refuse {switch}: pass {switch}=False"
         return sorted_by_status(
             said,
             msg,

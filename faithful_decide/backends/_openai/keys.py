@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from faithful_decide.errors import AuthError, ContractError
+from faithful_decide.errors import AuthError, ContractError, UsageError
 
 if TYPE_CHECKING:
     from faithful_decide._core.types import Reply
@@ -43,9 +43,17 @@ class Key:
         self._in_errors = re.compile("|".join([*(whole or alone), _LIKE_A_KEY]))
 
     @classmethod
-    def find(cls, given: str | None, variable: str, *, kind: str) -> Key:
-        """The key that was given, or that of a variable of the environment."""
-        return cls(given or os.environ.get(variable, ""), kind=kind)
+    def find(cls, given: str | None, variable: str, *, kind: str, named: str | None = None) -> Key:
+        """The key that was given, or that of the variable a caller named, or of the usual one."""
+        if named is None:
+            return cls(given or os.environ.get(variable, ""), kind=kind)
+        if given is not None:
+            msg = "a key is given, and the name of a variable that holds one"
+            raise UsageError(msg, hint="pass api_key= or api_key_env=, and leave out the other")
+        if not (value := os.environ.get(named, "")):
+            msg = f"there is no key in the environment variable {named[:60]!r}"
+            raise AuthError(msg, hint="set it, or name another one in api_key_env")
+        return cls(value, kind=kind)
 
     def __repr__(self) -> str:
         """Say nothing."""

@@ -14,6 +14,7 @@ from faithful_decide._core.types import Reply, Usage
 from faithful_decide.backends._openai.reading import (
     MOST_ALTERNATIVES,
     finish_of,
+    hidden_tokens,
     mapping,
     read_count,
     read_text,
@@ -32,10 +33,10 @@ __all__ = ["OLLAMA"]
 
 def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     """Write the body of a generation."""
-    options: dict[str, Any] = {"num_predict": request.max_tokens}
+    options: dict[str, Any] = {"num_predict": preset.limit_of(request)}
     if preset.temperature:
         options["temperature"] = request.temperature
-    if request.seed is not None:
+    if request.seed is not None and preset.seed:
         options["seed"] = request.seed
     body: dict[str, Any] = {
         "model": model,
@@ -48,8 +49,8 @@ def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     }
     if request.images:
         body["images"] = [base64.b64encode(i.data).decode("ascii") for i in request.images]
-    if request.schema is not None:
-        body["format"] = request.schema
+    if request.schema is not None and preset.shape != "none":
+        body["format"] = request.schema if preset.shape == "schema" else "json"
     if request.top_logprobs and preset.logprobs != "none":
         alternatives = min(request.top_logprobs, MOST_ALTERNATIVES)
         body |= {"logprobs": True, "top_logprobs": alternatives}
@@ -64,16 +65,18 @@ def read_ollama(data: object, request: Request, _: Preset) -> Reply | Said:
         return said_in(data)
     reason = rest.get("done_reason")
     finish = finish_of(reason)
+    counted = read_count(rest.get("eval_count"))
+    listed = rest.get("logprobs") if request.top_logprobs else None
     return Reply(
         text=text,
         finish=finish,
         model=read_text(rest.get("model")) or "",
-        usage=Usage(
-            read_count(rest.get("prompt_eval_count")), None, read_count(rest.get("eval_count"))
-        ),
+        usage=Usage(read_count(rest.get("prompt_eval_count")), None, counted),
         # It counts thinking and reply together.
-        hidden_thinking_tokens=None,
-        tokens=read_tokens(rest.get("logprobs"), text) if request.top_logprobs else None,
+        hidden_thinking_tokens=hidden_tokens(
+            {}, counted, listed, text, shown=bool(rest.get("thinking"))
+        ),
+        tokens=read_tokens(listed, text),
         remark=remark_on(text, finish, reason, rest),
     )
 

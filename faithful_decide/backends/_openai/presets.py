@@ -3,7 +3,8 @@
 They agree on the shape of a request and on little else: who enforces a schema and keeps the order
 of its keys, how a reply can be made to go on from a forced start, what the log-probabilities mean.
 This table is all that the backend knows of them. What a row says was read in documentation and
-source; only llama.cpp's server has been run for it here. `probe` finds out what one server does.
+source; only llama.cpp's server has been run for it here. `probe` finds out what one server does,
+and what a server refuses to be sent is found out while it is asked (`adapting`).
 """
 
 from __future__ import annotations
@@ -11,19 +12,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from faithful_decide.backends._openai.extra import merged
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faithful_decide._core.types import Enforcement
+    from faithful_decide.backends import _effort
+    from faithful_decide.backends.base import Request
 
-__all__ = ["PRESETS", "Preset", "preset_of"]
+__all__ = ["PRESETS", "Preset", "effort_in", "preset_of"]
 
 Prefix = Literal["none", "regex", "structured_outputs", "gbnf"]
 """How a reply goes on from a forced start: not at all, or under a grammar for the rest, given as
 SGLang's `regex`, as vLLM's `structured_outputs`, or as llama.cpp's `grammar`."""
 Protocol = Literal["chat", "responses", "ollama"]
+Shape = Literal["schema", "regex", "json_object", "none"]
+"""How a server is told the form of a reply where no start is forced: by the schema; by the regular
+expression of the only layout there is, where its grammar would let white space run on; or, where it
+knows no schema, as any object of JSON, or not at all."""
+Effort = Literal["reasoning_effort", "reasoning", "template", "think"]
+"""How a server is told how much to think: in OpenAI's parameter, in OpenRouter's object, by the
+switches of a chat template, or in Ollama's parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,10 @@ class Preset:
     """What makes the model keep to the schema."""
     order: bool = True
     """Whether that keeps the order of the keys."""
+    documented: bool = False
+    """Whether the provider's documentation says so of its own service."""
+    shape: Shape = "schema"
+    """How the form of a reply is asked for."""
     prefix: Prefix = "none"
     """How a forced start is continued."""
     echoes_prefix: bool = False
@@ -56,12 +71,22 @@ class Preset:
     """The name of the parameter that limits the reply."""
     temperature: bool = True
     """Whether it is told one; models that reason refuse any, 0 included."""
+    seed: bool = True
+    """Whether it is told one."""
+    room: int = 0
+    """Tokens that a reply may have beyond its limit, because the model thinks first."""
+    effort: Effort = "reasoning_effort"
+    """How it is told how much to think."""
     same_model: bool = True
     """Whether the reply names the model that was asked for."""
     batches: bool = False
     """Whether there is a batch API, which takes chat completions."""
     extra: Mapping[str, Any] | None = None
     """What else is sent with every request."""
+
+    def limit_of(self, request: Request) -> int:
+        """The limit that is sent: that of the reply, and room for thinking before it."""
+        return request.max_tokens + (0 if request.prefix else self.room)
 
     @property
     def wire(self) -> Protocol:
@@ -75,6 +100,7 @@ _OPENAI = Preset(
     needs_key=True,
     wires=("responses", "chat"),
     schema_in_prompt=True,
+    documented=True,
     lenient=False,
     length_limit="max_completion_tokens",
     batches=True,
@@ -91,9 +117,14 @@ PRESETS: Mapping[str, Preset] = {
         "VLLM_API_KEY",
         prefix="structured_outputs",
         logprobs="post_mask",
+        effort="template",
     ),
     "sglang": Preset(
-        "http://127.0.0.1:30000/v1", "SGLANG_API_KEY", prefix="regex", logprobs="post_mask"
+        "http://127.0.0.1:30000/v1",
+        "SGLANG_API_KEY",
+        prefix="regex",
+        logprobs="post_mask",
+        effort="template",
     ),
     "llamacpp-server": Preset(
         "http://127.0.0.1:8080/v1",
@@ -102,6 +133,7 @@ PRESETS: Mapping[str, Preset] = {
         prefix="gbnf",
         echoes_prefix=True,
         logprobs="pre_mask",
+        effort="template",
         same_model=False,  # it names its file
     ),
     "ollama": Preset(
@@ -110,10 +142,18 @@ PRESETS: Mapping[str, Preset] = {
         wires=("ollama",),
         enforcement="best_effort",  # a model that thinks may be let off the schema
         order=False,
+        effort="think",
         same_model=False,  # it adds a tag
     ),
     "lmstudio": Preset(
         "http://127.0.0.1:1234/v1", "LM_API_TOKEN", logprobs="none", same_model=False
+    ),
+    "litellm": Preset(
+        "http://127.0.0.1:4000/v1",
+        "LITELLM_PROXY_API_KEY",
+        enforcement="best_effort",  # as good as what stands behind it
+        order=False,
+        same_model=False,  # it names what stands behind it
     ),
     "openrouter": Preset(
         "https://openrouter.ai/api/v1",
@@ -121,6 +161,7 @@ PRESETS: Mapping[str, Preset] = {
         needs_key=True,
         logprobs="none",  # asking for them would leave few providers
         schema_in_prompt=True,
+        effort="reasoning",
         # Without this, a provider that does not know json_schema is sent the request without it.
         extra={"provider": {"require_parameters": True}},
     ),
@@ -146,6 +187,7 @@ def preset_of(
             wires=("chat",),
             enforcement="best_effort",
             order=False,
+            documented=False,
             lenient=True,
             length_limit="max_tokens",
         )
@@ -161,6 +203,36 @@ def preset_of(
         wires=(api,),
         enforcement="best_effort",
         order=False,
+        documented=False,
         prefix="none",
         logprobs="none" if preset.logprobs == "none" else "unknown",
     )
+
+
+_LEVELS = frozenset({"none", "low", "medium", "high"})
+
+
+def effort_in(
+    preset: Preset, extra: Mapping[str, Any], effort: _effort.Effort | None
+) -> dict[str, Any]:
+    """What a caller adds to every request, and in it how much to think, as this server wants it."""
+    if effort is None:
+        return dict(extra)
+    if given := {"reasoning_effort", "reasoning", "think"} & extra.keys():
+        msg = f"effort is given, and {min(given)!r} in extra, which says the same"
+        raise UsageError(msg, hint="leave out one of the two")
+    told: dict[str, Any] = {"reasoning_effort": effort}
+    match preset.effort:
+        case "reasoning":
+            told = {"reasoning": {"effort": effort}}
+        case "think":
+            level = effort if effort in _LEVELS else "low" if effort == "minimal" else "high"
+            told = {"think": False if effort == "none" else level}
+        case "template":
+            # Templates have a switch of one name or the other, and leave alone what they lack.
+            on = effort != "none"
+            switches = {"enable_thinking": on, "thinking": on, "reasoning_effort": effort}
+            told = {"chat_template_kwargs": switches}
+            if effort in _LEVELS:
+                told["reasoning_effort"] = effort
+    return merged(told, extra)

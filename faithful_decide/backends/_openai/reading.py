@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_ALTERNATIVES",
     "finish_of",
+    "hidden_tokens",
     "joined_parts",
     "mapping",
     "one_line",
@@ -27,7 +28,6 @@ __all__ = [
     "read_tokens",
     "remark_on",
     "shown_thinking",
-    "thinking_tokens",
 ]
 
 MOST_ALTERNATIVES = 20
@@ -105,11 +105,24 @@ def _thoughts(value: object, depth: int = 4) -> Iterable[tuple[str, object]]:
                 yield from _thoughts(inner, depth - 1)
 
 
-def thinking_tokens(usage: Mapping[str, Any], *, shown: bool) -> int | None:
-    """The tokens thought out of sight; None where nobody counted them, which is not 0.
+def hidden_tokens(
+    usage: Mapping[str, Any], counted: int | None, listed: object, text: str, *, shown: bool
+) -> int | None:
+    """The tokens thought out of sight; None where nobody can know, which is not 0.
 
-    A server that shows what was thought and counts 0 of it has not counted.
+    Where the server does not count them, it may list every token: if those are the text, and as
+    many were counted, nothing else was written. The token that ends a turn is counted by some that
+    do not list it. A server that shows what was thought and counts 0 of it has not counted.
     """
+    if (told := _thinking_tokens(usage, shown=shown)) is not None or shown or counted is None:
+        return told
+    tokens = read_tokens(listed, text)
+    if not tokens or not isinstance(listed, list) or counted > len(listed) + 1:
+        return None
+    return 0 if b"".join(token.data for token in tokens) == text.encode(errors="replace") else None
+
+
+def _thinking_tokens(usage: Mapping[str, Any], *, shown: bool) -> int | None:
     places = (
         mapping(usage.get("completion_tokens_details")),
         mapping(usage.get("output_tokens_details")),

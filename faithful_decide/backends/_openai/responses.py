@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.json_schema import standard
-from faithful_decide._core.types import Finish, Reply, Token, Usage
+from faithful_decide._core.types import Finish, Reply, Usage
 from faithful_decide.backends._openai.extra import merged
 from faithful_decide.backends._openai.reading import (
     MOST_ALTERNATIVES,
     finish_of,
+    hidden_tokens,
     joined_parts,
     mapping,
     read_count,
@@ -25,7 +26,6 @@ from faithful_decide.backends._openai.reading import (
     read_tokens,
     remark_on,
     shown_thinking,
-    thinking_tokens,
 )
 from faithful_decide.backends._openai.status import Said, said_in
 from faithful_decide.backends._openai.wire import Wire
@@ -49,7 +49,7 @@ def responses_body(request: Request, model: str, preset: Preset) -> dict[str, An
     body: dict[str, Any] = {
         "model": model,
         "input": [{"role": "user", "content": content}],
-        "max_output_tokens": request.max_tokens,
+        "max_output_tokens": preset.limit_of(request),
         # Nobody asked for the picture and the reply to be kept.
         "store": False,
     }
@@ -60,10 +60,12 @@ def responses_body(request: Request, model: str, preset: Preset) -> dict[str, An
     if request.top_logprobs and preset.logprobs != "none":
         body["top_logprobs"] = min(request.top_logprobs, MOST_ALTERNATIVES)
         body["include"] = ["message.output_text.logprobs"]
-    if request.schema is not None:
+    if request.schema is not None and preset.shape == "schema":
         shape = request.schema if preset.lenient else standard(request.schema)
         described = {"type": "json_schema", "name": "decision", "strict": True, "schema": shape}
         body["text"] = {"format": described}
+    elif request.schema is not None and preset.shape == "json_object":
+        body["text"] = {"format": {"type": "json_object"}}
     return body
 
 
@@ -105,6 +107,8 @@ def read_responses(data: object, request: Request, _: Preset) -> Reply | Said:
         finish, reason = "unknown", "a part that is no text"
     usage = mapping(answer.get("usage"))
     thought = shown_thinking({"items": items}, text)
+    counted = read_count(usage.get("output_tokens"))
+    listed = _listed(parts) if request.top_logprobs else None
     return Reply(
         text=text,
         finish=finish,
@@ -112,15 +116,15 @@ def read_responses(data: object, request: Request, _: Preset) -> Reply | Said:
         usage=Usage(
             read_count(usage.get("input_tokens")),
             read_count(mapping(usage.get("input_tokens_details")).get("cached_tokens")),
-            read_count(usage.get("output_tokens")),
+            counted,
         ),
-        hidden_thinking_tokens=thinking_tokens(usage, shown=thought),
-        tokens=_tokens(parts, text) if request.top_logprobs else None,
+        hidden_thinking_tokens=hidden_tokens(usage, counted, listed, text, shown=thought),
+        tokens=read_tokens(listed, text),
         remark=remark_on(text, finish, reason, {"items": items}),
     )
 
 
-def _tokens(parts: list[Any], text: str) -> tuple[Token, ...] | None:
+def _listed(parts: list[Any]) -> list[Any] | None:
     """The tokens of all parts of the text; None if they are not there for every one of them."""
     listed: list[Any] = []
     for part in parts:
@@ -128,7 +132,7 @@ def _tokens(parts: list[Any], text: str) -> tuple[Token, ...] | None:
         if not isinstance(tokens, list) or not tokens:
             return None
         listed += tokens
-    return read_tokens(listed, text)
+    return listed
 
 
 RESPONSES = Wire("/responses", responses_body, read_responses, _spelt)
