@@ -133,9 +133,14 @@ def test_findings_take_the_place_of_promises():
     assert corrected(promised, report_of(thinking=("yes", "x"))).thinking == "hidden"
     silent = Capabilities(logprobs="none")
     assert corrected(silent, report_of(logprobs=("yes", "pre_mask"))) == silent
-    # A model that happens to obey looks like one that was made to.
-    weak = Capabilities("best_effort", order=False)
-    assert corrected(weak, report_of(order=("yes", ""), grammar=("yes", ""))) == weak
+    # What held at this address is evidence; where nothing is sent, there is nothing to hold.
+    weak = Capabilities("best_effort", order=False, proven=False)
+    held = corrected(weak, report_of(order=("yes", ""), grammar=("yes", "")))
+    assert (held.enforcement, held.order, held.proven) == ("strict", True, True)
+    for half in ({"order": ("yes", "")}, {"grammar": ("yes", ""), "order": ("unknown", "")}):
+        assert corrected(weak, report_of(**half)) == weak
+    none = Capabilities("prompt", order=False, proven=False)
+    assert corrected(none, report_of(order=("yes", ""), grammar=("yes", ""))) == none
 
 
 def test_a_report_is_kept_and_a_damaged_one_forgotten(cache):

@@ -11,9 +11,11 @@ schema, parsers that let a thinking model off the grammar, servers that drop wha
 - **prefix**: is a reply continued that was forced to start in an unlikely way?
 - **thinking**: were tokens generated that the reply does not show?
 - **image**: are two pictures, which differ in the colour of a circle, told apart?
+- **whitespace**, where it was seen to run on under the schema until the reply was cut.
 
-A check that could not be made says so. A probe proves nothing about later calls: a server may be
-many machines. It is why every reply is verified all the same.
+A check that could not be made says so. What holds is evidence that the enforcement of this address
+works, which receipts need to say that an order was enforced. It proves nothing about later calls: a
+server may be many machines. It is why every reply is verified all the same.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._asking.plans import run
 from faithful_decide._asking.retrying import patient
+from faithful_decide._asking.scores import TOP
 from faithful_decide._core import contract, schema
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.prompt import SYSTEM, user_text
@@ -33,11 +36,20 @@ from faithful_decide._core.types import Question
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide._public import public
+from faithful_decide.backends._openai.adapting import runs_on
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
 from faithful_decide.backends.probe_report import Check, ProbeReport, remember
 from faithful_decide.backends.registry import load_backend, split_spec
-from faithful_decide.errors import BackendError, ContractError, ReplyError, UsageError
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    ContractError,
+    FaithfulDecideError,
+    ReplyError,
+    TransientError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +63,10 @@ __all__ = ["probe"]
 
 _COLOURS = ("red", "green", "blue")
 _WORDS = ("quixotic", "zephyr")
-_TOKENS = 1000
+_TOKENS = 200
+"""What every reply here fits into, so that one that does not end is no long wait."""
+_WITH_THOUGHT = 4000
+"""The same with room for thinking that nobody announced."""
 _THOUGHT = 3
 """Tokens generated per token shown, from which on something else must have been written."""
 _MASKED = -50.0
@@ -89,33 +104,50 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
 def _probe(backend: Backend, timeout: float) -> ProbeReport:
     found: dict[str, Check] = {}
     replies: list[Reply] = []
+    forced: list[Reply] = []
     image = {colour: _picture(colour, backend) for colour in ("red", "blue")}
-    base = Request("", (image["red"],), "", None, _TOKENS)
+    # Where tokens are listed, it can be told whether others were written.
+    listed = 0 if backend.capabilities.logprobs == "none" else TOP
+    base = Request("", (image["red"],), "", None, _TOKENS, top_logprobs=listed)
     checks: dict[str, Callable[[], Plan[Check]]] = {
         "order": lambda: _order(base, replies),
         "grammar": lambda: _grammar(base, replies),
         "logprobs": lambda: _logprobs(base, backend, replies),
-        "prefix": lambda: _prefix(base, backend, replies),
+        "prefix": lambda: _prefix(base, backend, forced),
         "thinking": lambda: _thinking(replies),
-        "image": lambda: _image(image, replies),
+        "image": lambda: _image(image, base, replies),
     }
+    first: FaithfulDecideError | None = None
     for name, plan in checks.items():
         try:
             found[name] = run(plan(), patient(backend), timeout)
-        except (BackendError, UsageError) as error:
-            if name == "order":
-                # The first request of all: whatever is wrong, it is not a finding.
-                raise
+        except (BackendError, UsageError, ReplyError) as error:
+            if not replies and (first or _is_final(error)):
+                # Nothing was ever answered: whatever is wrong, it is not a finding.
+                raise first or error from None
+            first = first or error
             found[name] = Check(holds="unknown", seen=str(error))
-        except ReplyError as error:
-            found[name] = Check(holds="unknown", seen=str(error))
+    if any(_ran_on(reply, backend) for reply in replies):
+        found["whitespace"] = Check(holds="no", seen="it runs on under the schema")
     return ProbeReport(
         backend=backend.name,
         model=replies[0].model,
         fingerprint=replies[0].fingerprint,
-        requests=len(replies),
+        requests=len(replies) + len(forced),
         checks=found,
     )
+
+
+def _ran_on(reply: Reply, backend: Backend) -> bool:
+    """Whether white space had no end, or would have had none if the schema had been sent."""
+    exact = reply.constraint == "grammar" and backend.capabilities.enforcement != "grammar"
+    return runs_on(reply.text) or exact
+
+
+def _is_final(error: FaithfulDecideError) -> bool:
+    """Whether no other check can fare better: no server, no key, no such option."""
+    unreachable = isinstance(error, TransientError) and error.unreachable
+    return unreachable or isinstance(error, AuthError | UsageError)
 
 
 def _picture(colour: str, backend: Backend) -> PreparedImage:
@@ -145,9 +177,12 @@ def _read(reply: Reply) -> Mapping[str, Any] | None:
 
 
 def _asked(request: Request, replies: list[Reply]) -> Plan[Reply]:
-    """Ask once, and keep the reply; of one that was cut or refused nothing can be said."""
+    """Ask, and keep the reply; of one that was cut or refused nothing can be said."""
     (reply,) = yield (request,)
     replies.append(reply)
+    if reply.finish == "length" and not runs_on(reply.text):
+        (reply,) = yield (replace(request, max_tokens=_WITH_THOUGHT),)
+        replies.append(reply)
     if reply.finish != "stop":
         msg = f"the reply ended with {reply.finish!r}"
         raise ContractError(msg, reply=reply)
@@ -164,6 +199,8 @@ def _order(base: Request, replies: list[Reply]) -> Plan[Check]:
         return Check(holds="no", seen=f"not an object: {reply.text[:80]!r}")
     keys = tuple(value)
     seen = ", ".join(keys)
+    if sorted(keys) != sorted(shape["properties"]):
+        return Check(holds="no", seen=f"other keys: {seen[:80]!r}")
     if keys == tuple(shape["properties"]):
         return Check(holds="yes", seen=seen)
     return Check(holds="no", seen=f"{seen}{' (sorted)' if list(keys) == sorted(keys) else ''}")
@@ -180,7 +217,7 @@ def _grammar(base: Request, replies: list[Reply]) -> Plan[Check]:
 def _logprobs(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check]:
     if backend.capabilities.logprobs == "none":
         return Check(holds="no", seen="not asked for: the backend says there are none")
-    asked = replace(base, text="Say a word.", schema=_words(word=_WORDS), top_logprobs=20)
+    asked = replace(base, text="Say a word.", schema=_words(word=_WORDS))
     reply = yield from _asked(asked, replies)
     if not reply.tokens:
         return Check(holds="no", seen="absent")
@@ -189,10 +226,11 @@ def _logprobs(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Che
 
 def _mask(reply: Reply) -> str:
     """Whether tokens are listed that the grammar cannot have allowed."""
-    legal = [f'{{"word": "{word}"}}'.encode() for word in _WORDS]
-    legal += [text.replace(b": ", b":") for text in legal]
+    legal = [f'{{"word":"{word}"}}'.encode() for word in _WORDS]
     written = b""
     for token in reply.tokens or ():
+        if b"".join(written.split()) in legal:
+            break  # what stands there ends the turn
         likely = [data for data, value in token.top.items() if value > _MASKED]
         if any(not _begins(written + data, legal) for data in likely):
             return "pre_mask"
@@ -202,8 +240,8 @@ def _mask(reply: Reply) -> str:
 
 def _begins(text: bytes, legal: list[bytes]) -> bool:
     # White space between the parts is the server's own business.
-    bare = text.replace(b" ", b"").replace(b"\n", b"")
-    return any(whole.replace(b" ", b"").startswith(bare) for whole in legal)
+    bare = b"".join(text.split())
+    return any(whole.startswith(bare) for whole in legal)
 
 
 def _prefix(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check]:
@@ -232,10 +270,17 @@ def _thinking(replies: list[Reply]) -> Plan[Check]:
     return Check(holds="unknown", seen="not counted")
 
 
-def _image(image: Mapping[str, PreparedImage], replies: list[Reply]) -> Plan[Check]:
+def _image(image: Mapping[str, PreparedImage], base: Request, replies: list[Reply]) -> Plan[Check]:
     question = Question("What colour is the circle?", _COLOURS)
     asked = tuple(
-        Request(SYSTEM, (picture,), user_text(question), schema.schema(question.labels), 512)
+        replace(
+            base,
+            system=SYSTEM,
+            images=(picture,),
+            text=user_text(question),
+            schema=schema.schema(question.labels),
+            max_tokens=512,
+        )
         for picture in image.values()
     )
     answers = yield asked

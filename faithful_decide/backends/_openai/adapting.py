@@ -135,8 +135,12 @@ def _left_out(words: str, about: str, preset: Preset, model: str) -> dict[str, A
 def _other_limit(words: str, preset: Preset, wanted: int) -> dict[str, Any]:
     """The limit under its other name, or without the room that is too much for the server."""
     if _TOO_MANY.search(words):
+        if not preset.room:
+            return {}
+        if "context" in words:  # what the prompt takes of it is not known
+            return {"room": preset.room // 4}
         most = max((int(number) for number in _MOST.findall(words)), default=0)
-        return {"room": max(0, min(preset.room, most - wanted))} if preset.room else {}
+        return {"room": max(0, min(preset.room // 4, most - wanted))}
     return {"length_limit": _LIMITS.get(preset.length_limit, preset.length_limit)}
 
 
