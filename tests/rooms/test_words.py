@@ -129,7 +129,7 @@ def test_every_receipt_is_in_words():
                 )
                 assert identifiers(other) == set(), given
                 texts.add(WRITTEN.search(other.to_html())[1])
-    assert len(texts) == len(ORDERS) + 1
+    assert len(texts) == len(ORDERS) + 2
     for source in SOURCES:
         scores = decision.scores.model_copy(update={"source": source})
         assert identifiers(decision.model_copy(update={"scores": scores})) == set()
