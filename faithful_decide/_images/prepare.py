@@ -33,7 +33,16 @@ if TYPE_CHECKING:
 
     from faithful_decide._images.load import SourceImage
 
-__all__ = ["ImageLimits", "PreparedImage", "grey", "letterbox", "prepare", "prepare_all"]
+__all__ = [
+    "ImageLimits",
+    "PreparedImage",
+    "grey",
+    "letterbox",
+    "padding",
+    "prepare",
+    "prepare_all",
+    "scaled_size",
+]
 
 _GREY = (127, 127, 127)
 # Below this many pixels PNG is small enough to send, and a decode cheap enough to check one with.
@@ -162,10 +171,10 @@ def _prepared(image: SourceImage, limits: ImageLimits) -> PreparedImage:
     else:
         picture = render(content, image.orientation, size, fine=fine)
     notes = image.notes + decode.dimness(image.mode, picture)
-    if limits.square is not None:
-        picture = pad(picture, (limits.square, limits.square))
-    elif limits.min_side is not None and min(picture.size) < limits.min_side:
-        picture = pad(picture, (max(size[0], limits.min_side), max(size[1], limits.min_side)))
+    least = limits.square or limits.min_side or 0
+    padded = (max(picture.width, least), max(picture.height, least))
+    if padded != picture.size:
+        picture = pad(picture, padded)
         notes += (f"padded to {picture.width}x{picture.height}",)
     data, media_type, final = _encode(
         picture.copy() if picture is content else picture, limits, was_jpeg=image.kind == "JPEG"
@@ -266,6 +275,11 @@ def fitted_size(size: tuple[int, int], limits: ImageLimits) -> tuple[int, int]:
     return size
 
 
+def padding(size: tuple[int, int], ground: tuple[int, int]) -> tuple[int, int]:
+    """How much of the ground stands to the left of a picture of this size, and above it."""
+    return (ground[0] - size[0]) // 2, (ground[1] - size[1]) // 2
+
+
 def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Return `size` scaled so that its long side is `side`, at least 1 pixel each way."""
     width, height = size
@@ -307,7 +321,7 @@ def pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if image.size == size:
         return image
     ground = Image.new("RGB", size, PAD_COLOUR)
-    ground.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    ground.paste(image, padding(image.size, size))
     return ground
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from faithful_decide._audit.compare import about_key
 from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import padding, scaled_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -206,12 +207,18 @@ class Drawing:
 
 
 def places(uri: str, decision: Decision) -> Drawing | None:
-    """Lay the regions of a decision over its picture as it was sent; None where there are none."""
+    """Lay the regions of a decision over its picture; None where there are none.
+
+    They are in percent of what was sent, which may have had a ground around the picture.
+    """
     placed = [(o, o.at) for o in decision.observations if o.at is not None and o.image == 1]
     if not placed or not uri:
         return None
     image = load_image(uri)
-    across, down = image.width / 100, image.height / 100
+    sent = sent_frame((image.width, image.height), decision.receipt)
+    if sent is None:
+        return None
+    left, top, across, down = sent
     return Drawing(
         image.width,
         image.height,
@@ -220,8 +227,8 @@ def places(uri: str, decision: Decision) -> Drawing | None:
             Place(
                 seen.n,
                 seen.about,
-                round(at.left * across, 1),
-                round(at.top * down, 1),
+                round(left + at.left * across, 1),
+                round(top + at.top * down, 1),
                 round((at.right - at.left) * across, 1),
                 round((at.bottom - at.top) * down, 1),
                 seen.n in decision.relies_on,
@@ -229,6 +236,21 @@ def places(uri: str, decision: Decision) -> Drawing | None:
             for seen, at in placed
         ),
     )
+
+
+def sent_frame(size: tuple[int, int], receipt: Receipt) -> tuple[float, float, float, float] | None:
+    """Where what was sent begins, seen from a picture of this size, and how large its percents are.
+
+    None where it cannot be told, because the picture may have been too narrow to be sent as it is.
+    """
+    limits = (receipt.images[0].limits if receipt.images else None) or {}
+    if limits.get("square") is None:
+        whole = min(size) >= (limits.get("min_side") or 0)
+        return (0, 0, size[0] / 100, size[1] / 100) if whole else None
+    fitted = scaled_size(size, limits["square"])
+    scale = max(size) / limits["square"]
+    left, top = (-ground * scale for ground in padding(fitted, (limits["square"],) * 2))
+    return left, top, max(size) / 100, max(size) / 100
 
 
 def pieces(receipt: Receipt) -> tuple[Piece, ...]:

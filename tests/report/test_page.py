@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -10,10 +11,12 @@ from pathlib import Path
 import chromium
 import factory
 import pytest
+from PIL import Image
 
 import faithful_decide
 from faithful_decide import Region, UsageError
 from faithful_decide._audit.types import Flag, Tally
+from faithful_decide._core.types import SentImage
 from faithful_decide._images.load import load_image
 from faithful_decide._report.html import render
 from faithful_decide._report.picture import embeddable, thumbnail
@@ -289,6 +292,31 @@ def test_places_are_framed_on_the_picture(picture):
     assert page.count('<g class="relied">') == len(decision.evidence) == 1
     assert "<title>2: the squirrel</title>" in page
     assert "<rect" not in render(factory.squirrel(image=picture)).split("</figure>")[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "frame"),
+    [
+        (None, 'x="80.0" y="30.0" width="40.0" height="30.0"'),
+        ({"square": 128, "min_side": None}, 'x="80.0" y="10.0" width="40.0" height="60.0"'),
+        ({"square": None, "min_side": 28}, 'x="80.0" y="30.0" width="40.0" height="30.0"'),
+        ({"square": None, "min_side": 101}, None),
+    ],
+)
+def test_frames_are_where_they_belong_if_the_picture_was_padded(limits, frame):
+    """Percents are of what was sent; the page shows the picture without the ground around it."""
+    file = io.BytesIO()
+    Image.new("RGB", (200, 100), "green").save(file, "PNG")
+    decision = factory.decision()
+    at = Region(bottom=60, left=40, right=60, top=30)
+    sent = SentImage(source_sha256="0" * 64, sent_sha256="1" * 64, limits=limits)
+    receipt = decision.receipt.model_copy(update={"images": (sent,)})
+    placed = (decision.observations[0].model_copy(update={"at": at}),)
+    changed = decision.model_copy(update={"observations": placed, "receipt": receipt})
+    page = render(factory.squirrel(image=uri("png", file.getvalue()), decision=changed))
+    figure = page.split("</figure>")[0]
+    drawn = re.findall(r'x="[0-9.]+" y="[-0-9.]+" width="[0-9.]+" height="[0-9.]+"', figure)
+    assert drawn == [frame] * (frame is not None)
 
 
 def uri(kind, data):
