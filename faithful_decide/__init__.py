@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import AuditReport as AuditReport
     from faithful_decide._audit.types import DatasetAudit as DatasetAudit
     from faithful_decide._batch.export import read_rows as read_rows
+    from faithful_decide._batch.export import write_rows as write_rows
     from faithful_decide._batch.journal import Journal as Journal
     from faithful_decide._batch.price import price_usd as price_usd
     from faithful_decide._batch.row import Item as Item

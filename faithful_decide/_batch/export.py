@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells, pyarrow_for
 from faithful_decide._batch.damage import Damage, sound
-from faithful_decide._batch.row import MORE, OWN_COLUMNS, Row, flat, from_flat
+from faithful_decide._batch.row import MORE, OBJECTS, OWN_COLUMNS, Row, flat, from_flat
 from faithful_decide._core.files import written_whole
 from faithful_decide._public import public
 from faithful_decide.errors import StorageError, UsageError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["exporting", "read_rows", "write_json"]
+__all__ = ["exporting", "read_rows", "write_json", "write_rows"]
 
 _ROWS = 512
 """Rows that are written together, and whose columns a table has."""
@@ -43,8 +43,6 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|\.\d+)([eE][+-]?\d+)?%?")
 _SIGN, _LEFT_OUT = r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b", r"\x00-\x1f\ufeff"
 _UNSAFE = re.compile(rf"^(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])(?='*[{_SIGN}])")
 _MADE_SAFE = re.compile(rf"^'(?='*[{_SIGN}{_LEFT_OUT}])|(?<=[;\t\r\n])'(?='*[{_SIGN}])")
-_OBJECTS = ("probabilities", "observations", "relies_on", "decision")
-"""Columns with JSON in them."""
 _MOST_INTEGER = 2**63 - 1
 
 
@@ -75,11 +73,31 @@ def exporting(path: str | os.PathLike[str]) -> Iterator[Callable[[Row], None]]:
 
 def write_json(row: Row, file: TextIO) -> None:
     """Write a row as one line of JSON. Its letters are ASCII, and safe to show in a terminal."""
-    values = flat(row)
-    for name in _OBJECTS:
-        if values[name] is not None:
-            values[name] = json.loads(values[name])
-    file.write(json.dumps(values, default=str) + "\n")
+    file.write(json.dumps(row.to_dict(), default=str) + "\n")
+
+
+@public
+def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
+    """Write rows to a file as they come; it is there, whole, when all of them are.
+
+    Args:
+        rows: The rows, as `decide_many` gives them.
+        path: Where to write: a name that ends in `.jsonl`, `.csv` or `.parquet`.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        UsageError: The name has another ending.
+        MissingExtraError: What writes Parquet is not installed.
+        StorageError: The file cannot be written, or somebody else is writing it.
+    """
+    written = 0
+    with exporting(path) as write:
+        for row in rows:
+            write(row)
+            written += 1
+    return written
 
 
 @public
@@ -273,7 +291,7 @@ def _read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]] | Damage
         for number, line in enumerate(file, 1):
             try:
                 values = json.loads(line.decode())
-                for name in _OBJECTS:
+                for name in OBJECTS:
                     if values.get(name) is not None:
                         values[name] = json.dumps(values[name], ensure_ascii=False)
             except (ValueError, AttributeError, RecursionError) as error:

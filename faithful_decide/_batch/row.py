@@ -20,7 +20,17 @@ from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError
 if TYPE_CHECKING:
     from faithful_decide._images.load import ImageSources
 
-__all__ = ["MORE", "OF_A_ROW", "OWN_COLUMNS", "Item", "Row", "flat", "from_flat", "numbered"]
+__all__ = [
+    "MORE",
+    "OBJECTS",
+    "OF_A_ROW",
+    "OWN_COLUMNS",
+    "Item",
+    "Row",
+    "flat",
+    "from_flat",
+    "numbered",
+]
 
 OF_A_ROW = (ReplyError, BackendError, ImageError)
 """What can be wrong with one row. Anything else (a refused key, a full disk) is wrong with all."""
@@ -52,6 +62,9 @@ OWN_COLUMNS: Mapping[str, type] = {
     "decision": str,
 }
 """The columns that every row has, and what is in them. The item's own columns follow."""
+
+OBJECTS = ("probabilities", "observations", "relies_on", "decision")
+"""Those with JSON in them."""
 
 MORE = "more"
 """The column of a table for what has no column of its own."""
@@ -114,6 +127,19 @@ class Row:
     def probability(self) -> float | None:
         """How probable the verdict is, where that is known."""
         return None if self.decision is None else self.decision.probability
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain values, for a table: `pandas.DataFrame(row.to_dict() for row in rows)`.
+
+        Returns:
+            The columns that a file of results has, in the same order. Probabilities, observations
+            and the decision are lists and mappings; what is not known is None.
+        """
+        values = flat(self)
+        for name in OBJECTS:
+            if values[name] is not None:
+                values[name] = json.loads(values[name])
+        return values
 
 
 def numbered(number: int, image: ImageSources) -> Item:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faithful_decide import Decider, RefusedError, Row, StorageError, UsageError, verify_stored
-from faithful_decide._batch.export import _from_safe, _safe, exporting, read_rows
+from faithful_decide._batch.export import _from_safe, _safe, exporting, read_rows, write_rows
 from faithful_decide._batch.row import OWN_COLUMNS
 from faithful_decide.backends import Reply, Usage
 from faithful_decide.testing import ScriptedBackend, reply_text
@@ -36,9 +36,7 @@ def rows(png):
 
 
 def export(rows, path):
-    with exporting(path) as add:
-        for row in rows:
-            add(row)
+    assert write_rows(iter(rows), path) == len(rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -279,3 +277,13 @@ def test_what_is_no_export_is_refused(tmp_path, text):
     path.write_text(text + "\n")
     with pytest.raises(UsageError):
         list(read_rows(path))
+
+
+def test_rows_make_a_table(rows):
+    """Of plain values, which are the same in every form."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(row.to_dict() for row in rows)
+    assert list(table["status"]) == ["decided", "failed"]
+    assert table["observations"][0][0]["about"]
+    assert table["decision"][0]["receipt"]["order"] == rows[0].decision.receipt.order
+    assert table["error"][1] == "RefusedError"
