@@ -5,10 +5,12 @@ about each of them, and what has changed is what the two decisions do not share.
 """
 
 import sys
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from faithful_decide import Decider, Question
-from faithful_decide.embedded.scenes import draw, make_scene
+from faithful_decide.embedded.scenes import ANIMALS, draw, make_scene
 
 QUESTION = Question("Does this image show anything funny?")
 CHANGED = Question("Has anything changed between the two images?")
@@ -18,8 +20,10 @@ def main(folder: Path) -> None:
     """Draw two pictures, and compare what is said of them."""
     folder.mkdir(parents=True, exist_ok=True)
     before, after = folder / "before.png", folder / "after.png"
-    draw(make_scene(5, funny=False)).save(before)
-    draw(make_scene(5, funny=True)).save(after)
+    scene = next(s for s in map(make_scene, count()) if not s.funny and s.things[0].kind in ANIMALS)
+    dressed = replace(scene.things[0], wears="top hat")
+    draw(scene).save(before)
+    draw(replace(scene, things=(dressed, *scene.things[1:]))).save(after)
     with Decider() as decider:
         if decider.backend.capabilities.images > 1:
             decision = decider.decide([before, after], CHANGED)

@@ -1,4 +1,4 @@
-"""A question as a classifier: scored, cross-validated and composed like any other of scikit-learn."""
+"""A question as a classifier of scikit-learn: scored and cross-validated like any other."""
 
 import csv
 import sys
