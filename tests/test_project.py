@@ -88,6 +88,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "genai_prices": "genai-prices",
     "huggingface_hub": "huggingface-hub",
+    "opentelemetry": "opentelemetry-api",
 }
 
 
