@@ -325,7 +325,7 @@ def overlap(at: Region, true: dict[str, int]) -> float:
 
 
 def pictures(first: int, number: int) -> Iterator[tuple[str, Image.Image]]:
-    """Foreign pictures by rule, and photographs from scikit-image where it is installed."""
+    """Foreign pictures by rule, and photographs and pages that scikit-image carries."""
     for i in range(number):
         yield "by rule", make_foreign(first + 60_000 + i)
     yield from photographs(Random(first), number)

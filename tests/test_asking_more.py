@@ -256,6 +256,16 @@ def test_an_item_of_a_batch_may_have_several():
     assert [len(request.images) for request in backend.requests] == [2, 2]
 
 
+def test_an_item_of_too_many_images_costs_no_other():
+    """Its row has the error, before any call; the others are decided."""
+    able = replace(ScriptedBackend([]).capabilities, images=1)
+    backend = ScriptedBackend(lambda _: reply_text("yes"), capabilities=able)
+    rows = list(decide_many([RED, [RED, BLUE], [], BLUE], "Is it?", model=backend, concurrency=1))
+    assert [row.verdict for row in rows] == ["yes", None, None, "yes"]
+    assert [row.error_type for row in rows[1:3]] == ["UnsupportedError", "ImageError"]
+    assert len(backend.requests) == 2
+
+
 # -------------------------------------------------------------------------------- places
 
 

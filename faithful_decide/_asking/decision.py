@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SAMPLE_TEMPERATURE",
     "check_askable",
+    "check_shown",
     "decision_of",
     "decision_plan",
     "decision_request",
@@ -170,6 +171,12 @@ def check_askable(question: Question, images: int, backend: Backend) -> None:
     if question.regions and not able.regions:
         msg = f"{backend.name} cannot say where things are: it was not trained to"
         raise UnsupportedError(msg, hint=f"{_LARGER}, or ask without regions")
+    check_shown(images, backend)
+
+
+def check_shown(images: int, backend: Backend) -> None:
+    """Refuse more images than this model takes."""
+    able = backend.capabilities
     if images > able.images:
         most = "one image" if able.images == 1 else f"{able.images} images"
         msg = f"{backend.name} takes {most} at a time, and there are {images}"

@@ -24,14 +24,11 @@ from faithful_decide._asking.plans import Numbering
 from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.journaled import Journaled
 from faithful_decide._batch.runner import row_plan
-from faithful_decide._images.load import load_images
-from faithful_decide._images.prepare import prepare_all
 from faithful_decide.backends.base import Reply, Wrapper, innermost
 from faithful_decide.errors import (
     AuthError,
     BackendError,
     FaithfulDecideError,
-    ImageError,
     ReplyError,
     TransientError,
     UnsupportedError,
@@ -133,12 +130,8 @@ class _Filling:
     def _missing(self, asked: Iterator[Asked]) -> Iterator[tuple[bytes, Request]]:
         """The requests without a reply, as far as each plan can be followed."""
         for item, questions in asked:
-            try:
-                if isinstance(item.image, FaithfulDecideError):
-                    continue
-                loaded = load_images(item.image, allow_urls=self.job.allow_urls)
-                images = prepare_all(loaded, self.job.backend.capabilities.image_limits)
-            except ImageError:
+            images = self.job.images_of(item)
+            if isinstance(images, FaithfulDecideError):
                 continue
             for question in questions.values():
                 plan = row_plan(self.job, images, question)

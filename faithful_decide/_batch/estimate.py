@@ -20,9 +20,7 @@ from faithful_decide._batch.entry import request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.runner import row_plan
 from faithful_decide._core.types import Usage
-from faithful_decide._images.load import load_images
-from faithful_decide._images.prepare import prepare_all
-from faithful_decide.errors import FaithfulDecideError, ImageError, MissingExtraError, ReplyError
+from faithful_decide.errors import FaithfulDecideError, MissingExtraError, ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,8 +66,8 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
         if backend.journal is None and looked == _LOOKED_AT:
             requests += each * (not isinstance(item.image, FaithfulDecideError))
             continue
-        images = _prepared(job, item)
-        if images is None:
+        images = job.images_of(item, fetch=False)
+        if isinstance(images, FaithfulDecideError):
             # It becomes a row with an error, and nothing is asked about it.
             continue
         if looked < _LOOKED_AT:
@@ -112,14 +110,6 @@ def _recalled(job: Job, images: Images, question: Question) -> list[Reply]:
                 break
             requests = plan.send(tuple(replies))
     return known
-
-
-def _prepared(job: Job, item: Item) -> Images | None:
-    with suppress(ImageError):
-        if not isinstance(item.image, FaithfulDecideError):
-            images = load_images(item.image, allow_urls=False)
-            return prepare_all(images, job.backend.capabilities.image_limits)
-    return None
 
 
 def _text(job: Job, questions: Mapping[str, Question]) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide import errors
-from faithful_decide._asking.decision import decision_plan
+from faithful_decide._asking.decision import check_shown, decision_plan
 from faithful_decide._asking.plans import arun
 from faithful_decide._batch.row import OF_A_ROW, Item, Row
 from faithful_decide._images.load import load_images
@@ -93,6 +93,17 @@ class Job:
         if self.max_cost is not None and not self.backend.has_price():
             msg = f"there is no known price for {self.backend.name}, so its cost cannot be limited"
             raise UnsupportedError(msg, hint="leave out max_cost=, and use limit=")
+
+    def images_of(self, item: Item, *, fetch: bool = True) -> Images | FaithfulDecideError:
+        """The images of an item, made ready; or what is wrong with them, which is of its row."""
+        if isinstance(item.image, FaithfulDecideError):
+            return item.image
+        try:
+            images = load_images(item.image, allow_urls=self.allow_urls and fetch)
+            check_shown(len(images), self.backend)
+            return prepare_all(images, self.backend.capabilities.image_limits)
+        except (ImageError, UnsupportedError) as error:
+            return error
 
 
 def row_plan(job: Job, images: Images, question: Question) -> Plan[None]:
@@ -292,7 +303,7 @@ class _Run:
             number = self._taken
             self._taken += 1
         self._progress.items += 1
-        return _Taken(number, *asked, await asyncio.to_thread(self._prepared, asked[0]))
+        return _Taken(number, *asked, await asyncio.to_thread(self._job.images_of, asked[0]))
 
     def _too_dear(self) -> bool:
         job, spent = self._job, self._job.backend.cost_usd
@@ -370,15 +381,6 @@ class _Run:
         except OF_A_ROW as error:
             # The decision was made and stands; it is only not known what the audit would say.
             return {"audit": "failed", "audit_why": f"{type(error).__name__}: {error}"}
-
-    def _prepared(self, item: Item) -> Images | FaithfulDecideError:
-        if isinstance(item.image, FaithfulDecideError):
-            return item.image
-        try:
-            images = load_images(item.image, allow_urls=self._job.allow_urls)
-            return prepare_all(images, self._job.backend.capabilities.image_limits)
-        except ImageError as error:
-            return error
 
     async def end(self) -> None:
         """Begin nothing more, wait a moment for what is under way, and give up the rest."""
