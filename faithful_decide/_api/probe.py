@@ -260,14 +260,19 @@ def _thinking(replies: list[Reply]) -> Plan[Check]:
     counted = [reply.hidden_thinking_tokens for reply in replies]
     if any(counted):
         return Check(holds="yes", seen=f"{max(count or 0 for count in counted)} tokens counted")
-    for reply in replies:
-        made = reply.usage.completion_tokens
-        # No tokenizer needs more tokens than there are bytes.
-        if made is not None and made > _THOUGHT * max(8, len(reply.text.encode())):
-            return Check(holds="yes", seen=f"{made} tokens for {len(reply.text)} characters")
+    # No tokenizer needs more tokens than there are bytes. One may be of a reply that was cut first.
+    many = [r for r in replies if _made(r) > _THOUGHT * max(8, len(r.text.encode()))]
+    if len(many) > 1:
+        seen = f"{_made(many[-1])} tokens for {len(many[-1].text)} characters"
+        return Check(holds="yes", seen=seen)
     if all(count == 0 for count in counted):
         return Check(holds="no", seen="0 tokens counted")
     return Check(holds="unknown", seen="not counted")
+
+
+def _made(reply: Reply) -> int:
+    """Tokens that were generated beside those known to be no thinking."""
+    return 0 if reply.hidden_thinking_tokens == 0 else reply.usage.completion_tokens or 0
 
 
 def _image(image: Mapping[str, PreparedImage], base: Request, replies: list[Reply]) -> Plan[Check]:
