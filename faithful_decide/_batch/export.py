@@ -113,7 +113,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         msg = f"{place} is not a file of results: {damage.what}"
         return UsageError(msg, hint="name a file that a batch has written")
 
-    with _typed(place):
+    with _typed(place, hint="see that it is there, and may be read"):
         try:
             yield from sound(map(_row, readers[place.suffix.lower()](place)), told, refusal)
         except ValueError as error:
@@ -310,7 +310,7 @@ def _under(
 
 
 @contextmanager
-def _typed(path: Path) -> Iterator[None]:
+def _typed(path: Path, hint: str = "make room, or name another file") -> Iterator[None]:
     try:
         yield
     except BlockingIOError as error:
@@ -318,4 +318,4 @@ def _typed(path: Path) -> Iterator[None]:
         raise StorageError(msg, hint="wait for it to end, or name another file") from None
     except OSError as error:
         msg = f"{path} cannot be used: {error}"
-        raise StorageError(msg, hint="make room, or name another file") from None
+        raise StorageError(msg, hint=hint) from None

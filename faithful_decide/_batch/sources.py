@@ -144,15 +144,9 @@ def _check(name: str) -> None:
     if not any(mark in name for mark in "*?["):
         msg = f"there is no {name}"
         raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
-    if not any(_matches(name)):
+    if not any(glob.iglob(name, recursive=True)):  # noqa: PTH207 - patterns may be absolute
         msg = f"nothing matches {name}"
         raise UsageError(msg, hint="quote the pattern, so that the shell does not replace it")
-
-
-def _matches(pattern: str) -> Iterator[Item]:
-    for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
-        if not os.path.isdir(name):  # noqa: PTH112 - for each of millions
-            yield Item(name, name)
 
 
 def _typed(name: str, error: Exception) -> FaithfulDecideError:
@@ -181,7 +175,7 @@ class _Reading:
             )
         if path.is_dir():
             return self._folder(path)
-        return self._file(path) if os.path.lexists(path) else _matches(self.name)
+        return self._file(path) if os.path.lexists(path) else self._pattern()
 
     def told(self) -> str:
         """What was left out, and which ids come again, in a line; nothing where there is none."""
@@ -190,6 +184,24 @@ class _Reading:
         if self.repeated:
             told.append(f"{self.repeated} with the id of an earlier item")
         return "; ".join(told)
+
+    def _pattern(self) -> Iterator[Item]:
+        """The files that match. Those of a folder come once, however many links lead to it."""
+        files: set[int] = set()
+        folder, real = None, ""
+        for name in glob.iglob(self.name, recursive=True):  # noqa: PTH207 - it may be absolute
+            if os.path.isdir(name):  # noqa: PTH112 - for each of millions
+                self.left_out["folders"] += "**" not in self.name
+                continue
+            above, file = os.path.split(name)
+            if above != folder:
+                folder, real = above, os.path.realpath(above)
+            before = len(files)
+            files.add(hash((real, file)))
+            if len(files) == before:
+                self.left_out["files that a linked folder shows again"] += 1
+            else:
+                yield Item(name, name)
 
     def _file(self, path: Path) -> Iterator[Item]:
         if path.name.lower().endswith(_ARCHIVES):
