@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faithful_decide._batch.archive import Member, members
 from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells
@@ -324,13 +324,15 @@ class _Reading:
     ) -> Iterator[Item | Damage]:
         names = _unique(header, path)
         column = _image_column(names, self.column, path)
+        table = _Table.at(path)
         for line in lines:
             if isinstance(line, Damage):
                 yield line
                 continue
             number, cells = line
-            self.left_out["cells without a column"] += sum(map(bool, cells[len(names) :]))
-            yield _item(dict(zip(names, cells, strict=False)), column, path, number)
+            if len(cells) > len(names):
+                self.left_out["cells without a column"] += sum(map(bool, cells[len(names) :]))
+            yield _item(dict(zip(names, cells, strict=False)), column, table, number)
 
     def _text_file(self, path: Path, *, paths: bool) -> Iterator[Item | Damage]:
         with path.open("rb") as file:
@@ -339,7 +341,7 @@ class _Reading:
     def _json_lines(
         self, lines: Iterable[bytes | str], path: Path, *, paths: bool
     ) -> Iterator[Item | Damage]:
-        column = ""
+        column, table = "", _Table.at(path)
         for number, line in enumerate(lines, 1):
             data = line.encode(errors="surrogateescape") if isinstance(line, str) else line
             data = data.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
@@ -347,7 +349,7 @@ class _Reading:
                 continue
             if paths and not data.startswith(b"{"):
                 name = os.fsdecode(data)
-                yield Item(name, _beside(path, name) if path.name else name)
+                yield Item(name, _beside(table, name) if path.name else name)
                 continue
             try:
                 values = json.loads(data.decode(), object_pairs_hook=_object)
@@ -361,7 +363,7 @@ class _Reading:
                 continue
             # The first object says what the column is called; one without it is spoilt alone.
             column = column or _image_column(values, self.column, path)
-            yield _item(values, column, path, number)
+            yield _item(values, column, table, number)
 
     def _archive(self, path: Path) -> Iterator[Item | Damage]:
         """Group the members of an archive by the part of their name that they share."""
@@ -520,14 +522,26 @@ def _image_column(names: Iterable[str], wanted: str | None, path: Path) -> str:
     return column
 
 
-def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> Item:
+class _Table(NamedTuple):
+    """What the lines of a table have to know of it: its name, and where their paths begin."""
+
+    name: str
+    folder: str
+
+    @classmethod
+    def at(cls, path: Path) -> _Table:
+        return cls(path.name or "line", str(path.parent))
+
+
+def _item(values: Mapping[str, Any], column: str, table: _Table, number: int) -> Item:
     """Make an item of the values under the names of their columns."""
+    own = {column, "id"}
     columns = {
         name: _cell(value)
         for name, value in values.items()
-        if name not in {column, "id"} and not _is_missing(value)
+        if name not in own and not _is_missing(value)
     }
-    place = f"{path.name or 'line'}:{number}"
+    place = f"{table.name}:{number}"
     image = values.get(column)
     name = "" if _is_missing(values.get("id")) else _cell(values["id"]).strip()
     if isinstance(image, dict):
@@ -540,14 +554,14 @@ def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> It
         return _spoilt(name or place, f"no {column}", columns)
     if not name:
         name = place if image.startswith("data:") else image
-    return Item(name, _beside(path, image), columns)
+    return Item(name, _beside(table, image), columns)
 
 
-def _beside(path: Path, image: str) -> str:
+def _beside(table: _Table, image: str) -> str:
     """A path as one from here; what is no path stays as it is."""
-    if _ELSEWHERE.match(image) or os.path.isabs(image):  # noqa: PTH117 - for each of millions
+    if _ELSEWHERE.match(image):
         return image
-    return os.path.join(path.parent, image)  # noqa: PTH118 - the same
+    return os.path.join(table.folder, image)  # noqa: PTH118 - for each of millions
 
 
 def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Item:
