@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._core.json_schema import without
@@ -141,7 +142,13 @@ def regex_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
 
 def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
     """Write the same in llama.cpp's own notation."""
-    return f"root ::= {_rule(_rest(schema, prefix))}\n{_CHARACTER_RULE}"
+    return _gbnf(json.dumps(schema), prefix)
+
+
+@lru_cache(maxsize=32)
+def _gbnf(schema: str, prefix: str) -> str:
+    # Kept by all that it depends on, because nearly every request has the schema of the last one.
+    return f"root ::= {_rule(_rest(json.loads(schema), prefix))}\n{_CHARACTER_RULE}"
 
 
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
