@@ -547,6 +547,32 @@ def test_an_output_that_cannot_be_written_is_an_error(sink, command, tmp_path, p
         assert done.stderr.startswith("error: ")
 
 
+def test_a_closed_input_takes_no_file_with_it(tmp_path):
+    """Without a standard input, the next file that is opened must not become it."""
+    command = f"{sys.executable} -m faithful_decide verify - <&-"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_thresholds_that_cannot_be_read_are_said_in_a_line(call, tmp_path, png):
+    """The file of limits is the caller's, as every file is."""
+    (tmp_path / "image.png").write_bytes(png)
+    limits = tmp_path / "limits.json"
+    limits.write_bytes(b"\xff\xfe")
+    code, _, told = call("audit", tmp_path / "image.png", "Is it?", "--thresholds", limits)
+    assert code != 0
+    assert "thresholds cannot be read" in told
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\x89PNG", b"{}", b"[1]", b'{"verdict": "yes"}', b"\xff"]
 )

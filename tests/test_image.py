@@ -439,6 +439,7 @@ def test_file_without_permission(tmp_path: pathlib.Path) -> None:
     path.chmod(0)
     code = (
         "import os, sys\n"
+        "import faithful_decide._images.lookalikes  # this package may be out of nobody's reach\n"
         "from faithful_decide._images.load import load_image\n"
         "from faithful_decide.errors import ImageError\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -462,6 +462,29 @@ def test_damage_behind_a_good_end_is_noticed() -> None:
             prepare(load_image(data), ANY_SIDE)
 
 
+def test_a_large_jpeg_is_checked_without_decoding_it() -> None:
+    """Its layout and its first rows tell what decoding it would; what they show is not missed."""
+    noise = Image.frombytes("RGB", (900, 700), random.Random(3).randbytes(1_890_000))
+    for options in ({}, {"progressive": True}, {"restart_marker_rows": 1}):
+        data = encoded(noise, "JPEG", **options)
+        with case(options):
+            assert decode.starts_well(data)
+            assert prepare(load_image(data), ANY_SIDE).data == data
+        quantisation, huffman, scan = (
+            data.index(mark) for mark in (b"\xff\xdb", b"\xff\xc4", b"\xff\xda")
+        )
+        end = quantisation + 2 + int.from_bytes(data[quantisation + 2 : quantisation + 4], "big")
+        for what, damaged in {
+            "without a table": data[:quantisation] + data[end:],
+            "with a table of nonsense": data[: huffman + 5] + b"\xff" + data[huffman + 6 :],
+            "with a scan of no colours": data[: scan + 4] + b"\0" + data[scan + 5 :],
+            "cut short": data[: len(data) // 2],
+            "without its end mark": data[:-2],
+        }.items():
+            with case(options, what), pytest.raises(ImageError):
+                prepare(load_image(damaged), ANY_SIDE)
+
+
 def test_a_wrong_checksum_alone_is_encoded_again() -> None:
     """The pixels are good, but a stricter decoder would refuse the file as it is."""
     for size in ((60, 40), (900, 700)):

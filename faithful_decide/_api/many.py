@@ -30,7 +30,7 @@ from faithful_decide._batch.sources import Source
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
 from faithful_decide._public import public
-from faithful_decide.backends.base import AsyncBackend
+from faithful_decide.backends.base import is_awaitable
 from faithful_decide.backends.registry import check_options
 from faithful_decide.errors import UnsupportedError, UsageError
 
@@ -255,7 +255,7 @@ class Batch:
         """Say how to run, with `questions` about each item; the rest is as in `decide_many`."""
         how = self.how
         if concurrency is None:
-            waits = isinstance(self.backend, AsyncBackend) and self.workers == 1
+            waits = is_awaitable(self.backend) and self.workers == 1
             concurrency = CONCURRENCY if waits else self.workers
             if self.workers > 1 and questions == how.samples == 1 and audit is None:
                 # The next request waits at a worker while this process sees to the last reply.

@@ -22,7 +22,7 @@ import hashlib
 import json
 import secrets
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from faithful_decide._asking.constraint import allows
@@ -75,6 +75,7 @@ __all__ = [
 SAMPLE_TEMPERATURE = 1.0
 """Samples are drawn from the model's own distribution, so that their shares estimate it."""
 _SEEDS = 2**31
+_LIMITS = tuple(limit.name for limit in fields(ImageLimits))
 
 
 _V = TypeVar("_V")
@@ -439,11 +440,12 @@ def _notes(images: tuple[PreparedImage, ...]) -> tuple[str, ...]:
 
 
 def _sent_image(image: PreparedImage, capabilities: Capabilities) -> SentImage:
-    limits = asdict(capabilities.image_limits or ImageLimits())
+    limits = capabilities.image_limits or ImageLimits()
+    values = {name: getattr(limits, name) for name in _LIMITS}
     return SentImage(
         source_sha256=image.source_sha256,
         sent_sha256=image.sha256,
-        limits={k: sorted(v) if isinstance(v, frozenset) else v for k, v in limits.items()},
+        limits={k: sorted(v) if isinstance(v, frozenset) else v for k, v in values.items()},
     )
 
 

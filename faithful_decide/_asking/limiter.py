@@ -375,6 +375,6 @@ def _shown(words: str) -> str:
 def _timed(request: Request) -> Request:
     """A request that is given up when its plan is, at the latest."""
     left = left_of(request)
-    if left == math.inf:
+    if left >= (request.timeout_s or math.inf):
         return request
-    return replace(request, timeout_s=max(0.0, min(left, request.timeout_s or left)))
+    return replace(request, timeout_s=max(0.0, left))

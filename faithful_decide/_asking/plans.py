@@ -18,8 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import ParamSpec, Protocol, TypeAlias, TypeVar, cast, get_args
 
-from faithful_decide._asking.same_model import check_model
-from faithful_decide.backends.base import AsyncBackend, Backend, Reply, Request, Role
+from faithful_decide.backends.base import Backend, Reply, Request, Role, is_awaitable
 from faithful_decide.errors import BackendError, UsageError
 
 __all__ = [
@@ -172,15 +171,20 @@ class Numbering:
         """Begin a plan."""
         self._before: list[Request] = []
 
-    def __call__(self, request: Request) -> Request:
-        """The request with its number."""
+    def __call__(
+        self, request: Request, deadline: float | None = None, timeout_s: float | None = None
+    ) -> Request:
+        """The request with its number, and with its times where they are known."""
         nth = self._before.count(request)
         self._before.append(request)
-        return replace(request, nth=nth)
+        return replace(request, nth=nth, deadline=deadline, timeout_s=timeout_s)
 
 
 def _untold(reply: Reply) -> None:
     """Nobody watches."""
+
+
+_UNWATCHED: AbstractContextManager[Callable[[Reply], object]] = nullcontext(_untold)
 
 
 class _Call:
@@ -194,7 +198,7 @@ class _Call:
     @property
     def waits(self) -> bool:
         """Whether it waits for a server, so that many may be under way."""
-        return isinstance(self.backend, AsyncBackend)
+        return is_awaitable(self.backend)
 
     def make(self) -> Reply:
         try:
@@ -204,22 +208,26 @@ class _Call:
             return self._in_its_place(error)
 
     async def amake(self) -> Reply:
-        if not isinstance(self.backend, AsyncBackend):
+        backend = self.backend
+        if not is_awaitable(backend):
             return await in_thread(self.make)
         try:
             with self._traced() as tell:
-                return self._checked(await self.backend.agenerate(self.request), tell)
+                return self._checked(await backend.agenerate(self.request), tell)
         except BackendError as error:
             return self._in_its_place(error)
 
     def _traced(self) -> AbstractContextManager[Callable[[Reply], object]]:
         if self.trace is None:
-            return nullcontext(_untold)
+            return _UNWATCHED
         return self.trace.call(self.backend, self.request)
 
     def _checked(self, reply: Reply, tell: Callable[[Reply], object]) -> Reply:
         tell(reply)
-        check_model(self.backend, reply)
+        if self.backend.capabilities.model:
+            from faithful_decide._asking.same_model import check_model  # noqa: PLC0415 - of servers
+
+            check_model(self.backend, reply)
         return reply
 
     def _in_its_place(self, error: BackendError) -> Reply:
@@ -244,10 +252,9 @@ class _Addresses:
         calls = []
         for request in requests:
             backend = self._roles["model" if request.purpose is None else request.purpose.role]
-            numbered = self._number[id(backend)](request)
-            timed = replace(numbered, deadline=self._deadline, timeout_s=self._one_call_s)
+            ready = self._number[id(backend)](request, self._deadline, self._one_call_s)
             tolerant = self._tolerant or request.optional
-            calls.append(_Call(backend, timed, self._trace, tolerant=tolerant))
+            calls.append(_Call(backend, ready, self._trace, tolerant=tolerant))
         return calls
 
     def ended(self, result: _T) -> _T:

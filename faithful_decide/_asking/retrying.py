@@ -20,7 +20,7 @@ import tenacity
 
 from faithful_decide._asking.limiter import AsyncLimited, Limited, left_of
 from faithful_decide._core.types import fault_of
-from faithful_decide.backends.base import AsyncBackend, Wrapper
+from faithful_decide.backends.base import Wrapper, is_awaitable
 from faithful_decide.errors import BackendError, TransientError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def patient(backend: Backend) -> Backend:
     """Put patience in front of a backend: turns, pauses, and trying again. Once is enough."""
     if isinstance(backend, Wrapper):
         return backend
-    if isinstance(backend, AsyncBackend):
+    if is_awaitable(backend):
         return AsyncRetrying(AsyncLimited(backend))
     return Retrying(Limited(backend))
 

@@ -98,8 +98,6 @@ def score_verdicts(
     # Our grammar has one layout and one spelling of a label; else blanks and escapes are free.
     fixed = reply.constraint == "grammar"
     places = _places(reply, verdict, len(request.prefix.encode()), fixed=fixed)
-    # What the model wrote goes back into a prefix, so its words are made safe like any others.
-    head = defused(reply.text.encode()[: verdict.start + 1].decode()).encode()
     spellings = _Spellings(labels, escapes=not fixed)
     masses = dict.fromkeys(labels, 0.0)
     branches = {b"": 1.0}
@@ -109,7 +107,7 @@ def score_verdicts(
         mass = branches.pop(written)
         steps = spellings.steps(places.get(written), written)
         if steps is None or unexamined + mass * steps.unseen > _NEGLIGIBLE:
-            probe = _probe(request, head + written) if prefix else None
+            probe = _probe(request, _head(reply, verdict) + written) if prefix else None
             if probe is None:
                 return None
             (answer,) = yield (probe,)
@@ -135,6 +133,11 @@ def score_verdicts(
         return None
     probabilities = {label: min(1.0, value / total) for label, value in masses.items()}
     return Scores(source="token_logprobs", probabilities=probabilities)
+
+
+def _head(reply: Reply, verdict: Span) -> bytes:
+    """What a reply says before its verdict, its words made safe as any that go into a prefix."""
+    return defused(reply.text.encode()[: verdict.start + 1].decode()).encode()
 
 
 def _places(

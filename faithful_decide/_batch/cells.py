@@ -47,19 +47,19 @@ def csv_cells(path: Path, delimiter: str = ",") -> Iterator[Iterator[Cells | Dam
             raise ValueError(msg)
     # A byte that is not UTF-8 costs its line; it is found by what it is decoded to.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        yield _records(_Lines(file), delimiter)
+        yield _records(_Lines(file, delimiter))
 
 
-def _records(lines: _Lines, delimiter: str) -> Iterator[Cells | Damage]:
+def _records(lines: _Lines) -> Iterator[Cells | Damage]:
     while lines.more():
         number = lines.number + 1
         try:
-            cells = lines.next_record(delimiter)
+            cells = lines.next_record()
         except (csv.Error, _NeverClosed) as error:
             lines.give_back()
             yield Damage(str(error) or "a quotation mark is not closed", number)
             continue
-        if not all(map(_is_utf8, cells)):
+        if not all(map(str.isascii, cells)) and not all(map(_is_utf8, cells)):
             yield Damage("the line is not UTF-8", number)
         elif cells:
             yield number, cells
@@ -67,32 +67,38 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Cells | Damage]:
 
 def _is_utf8(text: str) -> bool:
     try:
-        return text.isascii() or bool(text.encode())
+        text.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 class _Lines:
     """The lines of a file, of which those of the record that is being read can be given back."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, delimiter: str) -> None:
         self._file = file
+        self._delimiter = delimiter
         self._ahead: deque[str] = deque()
         self._taken: list[str] = []
         self._raised: list[int] = []
         """The limit as it was, while it is raised."""
         self.number = 0
         """How many lines are behind us."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._reader = csv.reader(self._feed(), delimiter=self._delimiter, strict=True)
 
     def more(self) -> bool:
         if not self._ahead and (line := self._file.readline()):
             self._ahead.append(line)
         return bool(self._ahead)
 
-    def next_record(self, delimiter: str) -> list[str]:
+    def next_record(self) -> list[str]:
         self._taken = []
         try:
-            cells = next(csv.reader(self._feed(), delimiter=delimiter, strict=True))
+            cells = next(self._reader)
         finally:
             if self._raised:
                 csv.field_size_limit(self._raised.pop())
@@ -104,8 +110,8 @@ class _Lines:
         characters = 0
         while self.more():
             line = self._ahead.popleft()
+            characters = len(line) + (characters if self._taken else 0)
             self._taken.append(line)
-            characters += len(line)
             if len(self._taken) > _MOST_LINES or characters > _MOST_CHARACTERS:
                 raise _NeverClosed
             if characters > _USUAL_CHARACTERS and not self._raised:
@@ -115,6 +121,7 @@ class _Lines:
 
     def give_back(self) -> None:
         """Keep the first line as read, and read the others again."""
+        self._begin()
         self._ahead.extendleft(reversed(self._taken[1:]))
         self.number += 1
 

@@ -18,12 +18,12 @@ from faithful_decide._asking.retrying import patient
 from faithful_decide._batch.entry import digest, request_key
 from faithful_decide._batch.price import price_of
 from faithful_decide._core.types import Usage
-from faithful_decide.backends.base import AsyncBackend, Wrapper
+from faithful_decide.backends.base import Wrapper, is_awaitable
 from faithful_decide.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from faithful_decide._batch.journal import Journal
-    from faithful_decide.backends.base import Backend, Reply, Request
+    from faithful_decide.backends.base import AsyncBackend, Backend, Reply, Request
 
 __all__ = ["Journaled", "journaled"]
 
@@ -34,7 +34,7 @@ def journaled(backend: Backend, journal: Journal | None = None) -> Journaled:
     Without a journal, what is paid is only counted. The result can be awaited if `backend` can.
     """
     backend = patient(backend)
-    kind = _AsyncJournaled if isinstance(backend, AsyncBackend) else Journaled
+    kind = _AsyncJournaled if is_awaitable(backend) else Journaled
     return kind(backend, journal)
 
 

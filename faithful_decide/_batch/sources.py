@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faithful_decide._batch.archive import Member, members
 from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells
@@ -157,15 +157,9 @@ def _check(name: str) -> None:
     if not any(mark in name for mark in "*?["):
         msg = f"there is no {name}"
         raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
-    if not any(_matches(name)):
+    if not any(glob.iglob(name, recursive=True)):  # noqa: PTH207 - patterns may be absolute
         msg = f"nothing matches {name}"
         raise UsageError(msg, hint="quote the pattern, so that the shell does not replace it")
-
-
-def _matches(pattern: str) -> Iterator[Item]:
-    for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - patterns may be absolute
-        if not os.path.isdir(name):  # noqa: PTH112 - for each of millions
-            yield Item(name, name)
 
 
 def _typed(name: str, error: Exception) -> FaithfulDecideError:
@@ -196,7 +190,7 @@ class _Reading:
             )
         if path.is_dir():
             return self._folder(path)
-        return self._file(path) if os.path.lexists(path) else _matches(self.name)
+        return self._file(path) if os.path.lexists(path) else self._pattern()
 
     def told(self) -> str:
         """What was left out, and which ids come again, in a line; nothing where there is none."""
@@ -205,6 +199,24 @@ class _Reading:
         if self.repeated:
             told.append(f"{self.repeated} with the id of an earlier item")
         return "; ".join(told)
+
+    def _pattern(self) -> Iterator[Item]:
+        """The files that match. Those of a folder come once, however many links lead to it."""
+        files: set[int] = set()
+        folder, real = None, ""
+        for name in glob.iglob(self.name, recursive=True):  # noqa: PTH207 - it may be absolute
+            if os.path.isdir(name):  # noqa: PTH112 - for each of millions
+                self.left_out["folders"] += "**" not in self.name
+                continue
+            above, file = os.path.split(name)
+            if above != folder:
+                folder, real = above, os.path.realpath(above)
+            before = len(files)
+            files.add(hash((real, file)))
+            if len(files) == before:
+                self.left_out["files that a linked folder shows again"] += 1
+            else:
+                yield Item(name, name)
 
     def _file(self, path: Path) -> Iterator[Item]:
         if path.name.lower().endswith(_ARCHIVES):
@@ -328,13 +340,15 @@ class _Reading:
     ) -> Iterator[Item | Damage]:
         names = _unique(header, path)
         column = _image_column(names, self.column, path)
+        table = _Table.at(path)
         for line in lines:
             if isinstance(line, Damage):
                 yield line
                 continue
             number, cells = line
-            self.left_out["cells without a column"] += sum(map(bool, cells[len(names) :]))
-            yield _item(dict(zip(names, cells, strict=False)), column, path, number)
+            if len(cells) > len(names):
+                self.left_out["cells without a column"] += sum(map(bool, cells[len(names) :]))
+            yield _item(dict(zip(names, cells, strict=False)), column, table, number)
 
     def _text_file(self, path: Path, *, paths: bool) -> Iterator[Item | Damage]:
         with path.open("rb") as file:
@@ -343,7 +357,7 @@ class _Reading:
     def _json_lines(
         self, lines: Iterable[bytes | str], path: Path, *, paths: bool
     ) -> Iterator[Item | Damage]:
-        column = ""
+        column, table = "", _Table.at(path)
         for number, line in enumerate(lines, 1):
             data = line.encode(errors="surrogateescape") if isinstance(line, str) else line
             data = data.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
@@ -351,7 +365,7 @@ class _Reading:
                 continue
             if paths and not data.startswith(b"{"):
                 name = os.fsdecode(data)
-                yield Item(name, _beside(path, name) if path.name else name)
+                yield Item(name, _beside(table, name) if path.name else name)
                 continue
             try:
                 values = json.loads(data.decode(), object_pairs_hook=_object)
@@ -365,7 +379,7 @@ class _Reading:
                 continue
             # The first object says what the column is called; one without it is spoilt alone.
             column = column or _image_column(values, self.column, path)
-            yield _item(values, column, path, number)
+            yield _item(values, column, table, number)
 
     def _archive(self, path: Path) -> Iterator[Item | Damage]:
         """Group the members of an archive by the part of their name that they share."""
@@ -526,17 +540,29 @@ def _image_column(names: Iterable[str], wanted: str | None, path: Path) -> str:
     return column
 
 
-def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> Item:
+class _Table(NamedTuple):
+    """What the lines of a table have to know of it: its name, and where their paths begin."""
+
+    name: str
+    folder: str
+
+    @classmethod
+    def at(cls, path: Path) -> _Table:
+        return cls(path.name or "line", str(path.parent))
+
+
+def _item(values: Mapping[str, Any], column: str, table: _Table, number: int) -> Item:
     """Make an item of the values under the names of their columns."""
+    own = {column, "id"}
     columns = {
         name: _cell(value)
         for name, value in values.items()
-        if name not in {column, "id"} and not _is_missing(value)
+        if name not in own and not _is_missing(value)
     }
-    place = f"{path.name or 'line'}:{number}"
+    place = f"{table.name}:{number}"
     image = values.get(column)
     if column == "images" or isinstance(image, list):
-        return _several(image, values, columns, path, place)
+        return _several(image, values, columns, table, place)
     name = "" if _is_missing(values.get("id")) else _cell(values["id"]).strip()
     if isinstance(image, dict):
         name = name or str(image.get("path") or "")
@@ -548,14 +574,14 @@ def _item(values: Mapping[str, Any], column: str, path: Path, number: int) -> It
         return _spoilt(name or place, f"no {column}", columns)
     if not name:
         name = place if image.startswith("data:") else image
-    return Item(name, _beside(path, image), columns)
+    return Item(name, _beside(table, image), columns)
 
 
 def _several(
     given: Any,  # noqa: ANN401 - a cell of any table
     values: Mapping[str, Any],
     columns: Mapping[str, str],
-    path: Path,
+    table: _Table,
     place: str,
 ) -> Item:
     """An item of several images: a list of paths or bytes, or in a cell of text a list in JSON."""
@@ -572,15 +598,15 @@ def _several(
         one = (part.get("bytes") or part.get("path")) if isinstance(part, dict) else part
         if not isinstance(one, str | bytes) or not one:
             return _spoilt(name, f"image {len(images) + 1} of its list is missing", columns)
-        images.append(_beside(path, one) if isinstance(one, str) else one)
+        images.append(_beside(table, one) if isinstance(one, str) else one)
     return Item(name, images, columns)
 
 
-def _beside(path: Path, image: str) -> str:
+def _beside(table: _Table, image: str) -> str:
     """A path as one from here; what is no path stays as it is."""
-    if _ELSEWHERE.match(image) or os.path.isabs(image):  # noqa: PTH117 - for each of millions
+    if _ELSEWHERE.match(image):
         return image
-    return os.path.join(path.parent, image)  # noqa: PTH118 - the same
+    return os.path.join(table.folder, image)  # noqa: PTH118 - for each of millions
 
 
 def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Item:

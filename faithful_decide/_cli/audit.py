@@ -20,6 +20,7 @@ from faithful_decide._cli.options import (
     with_model,
 )
 from faithful_decide._cli.terminal import document, say, shown, table
+from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,7 +135,6 @@ def audit_dataset(
 
 def _passed(how: dict[str, Any]) -> dict[str, Any]:
     """The options as the library takes them."""
-    limits = how["thresholds"]
     return {
         **arguments(how),
         **backend_options(how["model"], how),
@@ -142,8 +142,16 @@ def _passed(how: dict[str, Any]) -> dict[str, Any]:
         **_helper("judge", how),
         "model": how["model"],
         "tier": how["tier"],
-        "thresholds": Path(limits).read_text(encoding="utf-8") if limits else None,
+        "thresholds": _thresholds(how["thresholds"]),
     }
+
+
+def _thresholds(place: str | None) -> str | None:
+    try:
+        return None if place is None else Path(place).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        msg = f"the thresholds cannot be read from {place}: {error}"
+        raise UsageError(msg, hint="name a file that benchmarks.audit has written") from None
 
 
 def _helper(name: str, how: dict[str, Any]) -> dict[str, Any]:

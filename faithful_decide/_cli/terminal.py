@@ -41,7 +41,14 @@ __all__ = [
 
 
 def prepare() -> None:
-    """Let streams escape what their encoding cannot hold."""
+    """Let streams escape what their encoding cannot hold, and nothing take the place of one."""
+    with suppress(OSError):
+        # What is opened next would get the number of a stream that is closed.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the three streams
+            pass
+        os.close(number)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - to the end
     codecs.register_error("faithful_decide", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from faithful_decide._core.json_text import Broken, Member, broken, read_members, shown
@@ -312,7 +313,8 @@ def _content(values: dict[str, Any], labels: Sequence[str], shape: Shape) -> Con
 
 def _reasoning(value: object) -> str:
     reasoning = _string(value, "the reasoning")
-    if not has_content(reasoning) or sum(map(is_visible, reasoning)) < MIN_REASONING:
+    visible = sum(1 for _ in islice(filter(is_visible, reasoning), MIN_REASONING))
+    if visible < MIN_REASONING or not has_content(reasoning):
         broken(f"the reasoning is blank or too short: {shown(reasoning)}")
     return reasoning
 

@@ -218,7 +218,9 @@ def _ordered(verdicts: object) -> tuple[str, ...]:
     return strings
 
 
+@lru_cache(maxsize=64)
 def _check_verdicts(verdicts: tuple[str, ...]) -> None:
+    # Those that pass are kept: a batch asks the same question again and again.
     looks = dict.fromkeys(_looks(CANNOT_TELL), CANNOT_TELL)
     for verdict in verdicts:
         if not any(map(is_visible, verdict)) or verdict != verdict.strip():

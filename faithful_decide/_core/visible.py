@@ -65,6 +65,8 @@ _LOOK_ALIKES = str.maketrans(
 
 def is_visible(character: str) -> bool:
     """Whether a character shows something by itself."""
+    if character.isascii():
+        return character.isprintable() and character != " "
     category = unicodedata.category(character)
     return (
         category not in _INVISIBLE
@@ -80,6 +82,8 @@ def has_content(text: str) -> bool:
 
 def unprintable(text: str) -> str:
     """The first character that cannot be part of a line that everybody reads the same, or none."""
+    if text.isascii() and text.isprintable():
+        return ""
     return next(
         (
             c

@@ -13,7 +13,6 @@ import io
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from faithful_decide._images.containers import Picture, picture_in
 from faithful_decide._images.quiet import quiet, quiet_libtiff
 from faithful_decide._images.source import reason
 from faithful_decide.errors import ImageError
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from PIL import Image
+
+    from faithful_decide._images.containers import Picture
 
 MAX_PIXELS = 64_000_000
 """The most pixels of a JPEG, which decodes at a fraction, and of what is decoded already."""
@@ -84,6 +85,8 @@ def open_image(data: bytes) -> tuple[Image.Image, Picture]:
 
     Also says what Pillow cannot know, because it never gets to see it.
     """
+    from faithful_decide._images.containers import picture_in  # noqa: PLC0415 - only for files
+
     picture = picture_in(data)
     most = MAX_PIXELS if data.startswith(b"\xff\xd8") else MAX_PIXELS_IN_FULL
     with pillow("the header of the image cannot be read"):
@@ -118,6 +121,23 @@ def is_verified(data: bytes) -> bool:
 
         Image.open(io.BytesIO(data), formats=("PNG",)).verify()
         return True
+    return False
+
+
+def starts_well(data: bytes) -> bool:
+    """Whether a JPEG is laid out as encoders do it, and its first rows can be decoded.
+
+    Then all of it can: what a decoder stumbles over is in the tables and at the start of a scan.
+    """
+    from PIL import Image  # noqa: PLC0415 - Pillow is loaded on use
+
+    from faithful_decide._images.containers.jpeg import first_rows  # noqa: PLC0415 - only for JPEG
+
+    rows = first_rows(data)
+    with suppress(ImageError), pillow():
+        if rows is not None:
+            Image.open(io.BytesIO(rows), formats=("JPEG",)).load()
+            return True
     return False
 
 

@@ -127,7 +127,11 @@ def _from_text(text: str, *, allow_urls: bool) -> bytes:
 def _from_path(path: str | os.PathLike[Any]) -> bytes:
     shown = "the path"
     try:
-        file_path = Path(os.fsdecode(path))
+        text = os.fsdecode(path)
+        if not text:
+            msg = "the path of the image is empty"
+            raise ImageError(msg, hint="pass the path of an image file")
+        file_path = Path(text)
         shown = _shorten(str(file_path))
         # Looked at before it is opened, because opening a device can already do something ...
         _refuse_special(file_path.stat(), shown)

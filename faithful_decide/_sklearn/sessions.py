@@ -25,7 +25,7 @@ from faithful_decide._batch.runner import Job, stream
 from faithful_decide._core.types import Decision
 from faithful_decide._images.load import load_images
 from faithful_decide._sklearn.inputs import is_missing
-from faithful_decide.backends.base import AsyncBackend
+from faithful_decide.backends.base import is_awaitable
 from faithful_decide.errors import FaithfulDecideError, ImageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Session:
             if self._job is None:
                 backend, concurrency = self.load(), self.concurrency
                 if concurrency is None:
-                    concurrency = CONCURRENCY if isinstance(backend, AsyncBackend) else 1
+                    concurrency = CONCURRENCY if is_awaitable(backend) else 1
                 concurrency = whole("concurrency", concurrency, 1)
                 self._job = Job(backend, self.settings, concurrency)
             return self._job

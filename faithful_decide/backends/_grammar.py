@@ -92,18 +92,26 @@ _EMPTY = _Sequence(())
 _NOTHING = _Choice(())
 
 
+def _is_nothing(node: _Node) -> bool:
+    return isinstance(node, _Choice) and not node.options
+
+
 def _sequence(*parts: _Node) -> _Node:
     flat: list[_Node] = []
     for part in parts:
-        if part == _NOTHING:
+        if _is_nothing(part):
             return _NOTHING
         flat += part.parts if isinstance(part, _Sequence) else (part,)
     return flat[0] if len(flat) == 1 else _Sequence(tuple(flat))
 
 
 def _choice(*options: _Node) -> _Node:
+    # Nearly always one way is left, and to compare nodes takes long.
+    possible = [option for option in options if not _is_nothing(option)]
+    if len(possible) == 1:
+        return possible[0]
     flat: dict[_Node, None] = {}
-    for option in options:
+    for option in possible:
         inner = option.options if isinstance(option, _Choice) else (option,)
         flat.update(dict.fromkeys(inner))
     return next(iter(flat)) if len(flat) == 1 else _Choice(tuple(flat))
@@ -160,7 +168,7 @@ def gbnf_of_rest(schema: Mapping[str, Any], prefix: str = "") -> str:
 
 @lru_cache(maxsize=32)
 def _gbnf(schema: str, prefix: str) -> str:
-    """The grammar; many requests in a row ask for the same."""
+    """The grammar, kept by all that it depends on: nearly every request has the last one's."""
     root = _rest(json.loads(schema), prefix)
     shared: dict[str, _Node] = {}
     _gather(root, shared)
@@ -181,10 +189,10 @@ def _gather(node: _Node, shared: dict[str, _Node]) -> None:
 
 def _rest(schema: Mapping[str, Any], prefix: str) -> _Node:
     node = _after(_compile(schema, "the schema"), prefix)
-    if node == _NOTHING:
+    if _is_nothing(node):
         # What is put into a model's mouth need not say as much as what it may write itself.
         node = _after(_compile(without(SAYS_SOMETHING, schema), "the schema"), prefix)
-    if node == _NOTHING:
+    if _is_nothing(node):
         msg = f"no reply that fits the schema starts with the prefix {prefix!r}"
         raise UsageError(msg, hint="write the prefix as json.dumps(..., ensure_ascii=False) would")
     return node
@@ -339,7 +347,7 @@ def _check_nothing_left(rest: Mapping[str, Any], where: str) -> None:
 def _after(node: _Node, text: str) -> _Node:
     """What is left of an expression when it has started with a text."""
     at = 0
-    while at < len(text) and node != _NOTHING:
+    while at < len(text) and not _is_nothing(node):
         head, *rest = node.parts if isinstance(node, _Sequence) and node.parts else (node,)
         # Two kinds of steps are taken at once: over what has to be written letter by letter, and
         # inside a string over plain characters, which only bring nearer its least length.

@@ -10,7 +10,7 @@ To write a backend, read this module and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from faithful_decide._core.types import (
     Constraint,
@@ -46,6 +46,7 @@ __all__ = [
     "Usage",
     "Wrapper",
     "innermost",
+    "is_awaitable",
 ]
 
 
@@ -242,6 +243,14 @@ class AsyncBackend(Backend, Protocol):
     async def agenerate(self, request: Request) -> Reply:
         """Do what `generate` does, awaited; result and errors are the same."""
         ...
+
+
+def is_awaitable(backend: object) -> TypeGuard[AsyncBackend]:
+    """Whether a backend can be awaited.
+
+    Asked for each call, so it is not `isinstance`, which looks at all members of a protocol.
+    """
+    return hasattr(backend, "agenerate")
 
 
 class Wrapper:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ from faithful_decide.backends.base import (
 from faithful_decide.errors import BackendError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["LlamaCppBackend", "load_embedded", "load_gguf"]
@@ -298,39 +297,15 @@ def load_gguf(
     )
 
 
-class _Top(Mapping[bytes, float]):
-    """What might have stood at one position, read from the engine's answer when it is looked at.
-
-    Of all the tokens of a reply, only those of the verdict are. Control tokens have no bytes and
-    share the empty key; the likeliest of them stays.
-    """
-
-    __slots__ = ("_listed", "_read")
-
-    def __init__(self, listed: list[dict[str, Any]]) -> None:
-        self._listed = listed
-        self._read: dict[bytes, float] | None = None
-
-    def _all(self) -> dict[bytes, float]:
-        if self._read is None:
-            # From the least likely up, so that the last of equal keys is the likeliest.
-            listed = reversed(self._listed)
-            self._read = {bytes(other["bytes"]): other["logprob"] for other in listed}
-        return self._read
-
-    def __getitem__(self, token: bytes) -> float:
-        return self._all()[token]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-
 def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...]:
     listed = (choice.get("logprobs") or {}).get("content") or ()
-    return tuple(Token(bytes(token["bytes"]), _Top(token["top_logprobs"])) for token in listed)
+    return tuple(Token(bytes(token["bytes"]), _top(token["top_logprobs"])) for token in listed)
+
+
+def _top(listed: list[dict[str, Any]]) -> dict[bytes, float]:
+    """What might have stood at one position.
+
+    Control tokens have no bytes and share the empty key. They are read from the least likely up, so
+    that the likeliest of them stays.
+    """
+    return {bytes(token["bytes"]): token["logprob"] for token in reversed(listed)}

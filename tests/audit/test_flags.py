@@ -16,6 +16,7 @@ from faithful_decide._audit.flags import (
 )
 from faithful_decide._audit.stats import net
 from faithful_decide._audit.types import CheckReport, Tally
+from faithful_decide._core.display import plain
 
 
 def check(name, hits, n, other=0, control=0):
@@ -51,7 +52,7 @@ def test_a_flag_needs_all_its_checks(flag):
     needed = [*sorted(every), *sorted(some)[:1]]
     (found, *_) = [f for f in flags_of(with_hits(*needed), "full", limits()) if f.name == flag]
     assert set(found.checks) == set(needed)
-    assert all(f"{name}: 4 of 4" in found.because for name in needed)
+    assert all(f"{plain(name)}: 4 of 4" in found.because for name in needed)
     for left_out in needed:
         fewer = [name for name in needed if name != left_out]
         assert flag not in names(flags_of(with_hits(*fewer), "full", limits()))

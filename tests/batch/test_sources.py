@@ -53,6 +53,14 @@ def test_a_pattern_and_a_file(folder):
             listed(missing)
 
 
+def test_a_pattern_shows_no_file_twice(folder, caplog):
+    """A linked folder shows its files again, and a link to the folder above has no end."""
+    (folder / "again").symlink_to(folder)
+    paths = [Path(item.id).resolve() for item in Source(f"{folder}/**/*.png")]
+    assert len(set(paths)) == len(paths) > 1
+    assert "linked folder" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
 def test_a_folder_with_metadata(folder, name):
     """What the metadata lists, with its columns; other images in the folder are left out."""

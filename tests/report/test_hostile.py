@@ -69,7 +69,7 @@ def test_no_text_becomes_markup(kind):
     report = REPORTS[kind]
     expected = Tree(render(filled(report, HARMLESS))).seen
     missing = set(HOSTILE)
-    for texts in turns(4 if kind == "decision" else 20):
+    for texts in turns(5):
         page = Tree(render(filled(report, *texts)))
         assert page.seen == expected, repr(texts[0][:80])
         said = "".join(page.said)

@@ -12,13 +12,21 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from faithful_decide._images.containers.parts import Picture
+from faithful_decide.errors import ImageError
 
-__all__ = ["Picture", "picture_in"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_WALKS = (
+__all__ = ["MAX_PIECES", "Picture", "picture_in", "refuse_excess"]
+
+MAX_PIECES = 100_000
+"""The most chunks or blocks that a file may be made of."""
+
+_KINDS = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"GIF8", "gif"),
@@ -29,17 +37,38 @@ _WALKS = (
 """How a format begins, and the module that walks through it, which is loaded when one is met."""
 
 
+class Picture(NamedTuple):
+    """What Pillow gets to see of a file, and what it cannot see any more."""
+
+    data: bytes
+    several: bool = False
+    notes: tuple[str, ...] = ()
+
+
 def picture_in(data: bytes) -> Picture:
     """Find the first picture of a file, and refuse what would take out of all proportion long.
 
     Of a damaged file as much is left as Pillow needs to find the damage; what is in none of these
     formats is left as it is.
     """
-    for start, kind in _WALKS:
+    for start, kind in _KINDS:
         if data.startswith(start):
-            walk = getattr(import_module(f"{__name__}.{kind}"), f"walk_{kind}")
+            # Cut short, or pointing nowhere; Pillow says where.
             with suppress(struct.error, OverflowError):
-                picture: Picture = walk(data)
-                return picture
-            break  # cut short, or pointing nowhere; Pillow says where
+                return _walk(kind)(data)
+            break
     return Picture(data)
+
+
+def refuse_excess(what: str) -> NoReturn:
+    """Refuse a picture that is out of all proportion."""
+    msg = f"the image {what}, as no ordinary one does"
+    raise ImageError(
+        msg, hint="open it in an image program and save it again as an ordinary PNG or JPEG"
+    )
+
+
+@lru_cache
+def _walk(kind: str) -> Callable[[bytes], Picture]:
+    walk: Callable[[bytes], Picture] = getattr(import_module(f"{__name__}.{kind}"), f"walk_{kind}")
+    return walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from faithful_decide._images.containers.parts import Picture, refuse_excess
+from faithful_decide._images.containers import Picture, refuse_excess
 
 _RUN_LENGTHS = frozenset({1, 2})
 _MAX_BYTES = 2 * 2**20

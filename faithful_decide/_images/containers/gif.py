@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from faithful_decide._images.containers.parts import MAX_PIECES, Picture, refuse_excess
+from faithful_decide._images.containers import MAX_PIECES, Picture, refuse_excess
 
 _BLOCK = re.compile(rb"[!,;]")
 _CONTROL = b"!\xf9"  # the extension that names the transparent colour

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from faithful_decide._images.containers.parts import Picture, refuse_excess
+from faithful_decide._images.containers import Picture, refuse_excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +15,16 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # no escaped byte, no fill b
 _ALONE = frozenset({0x01, 0xD8, 0xD9})  # without a length
 _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BETWEEN = frozenset({_SCAN, 0xC4, 0xDB, 0xDD})  # what encoders write between scans
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _TABLES = frozenset(range(0xC0, 0xE0)) - {0xC8}
 _METADATA = frozenset({*range(0xE0, 0xF0), 0xFE})
 # Of the metadata one each is kept: what decides about colours, and what says which way is up.
 _KEPT = (b"JFIF\0", b"Adobe", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
 _FRAME = struct.Struct(">BHH")  # bits, height and width, in front of the colours
+
+_ROW = 8  # pixels, of which a decoder makes a row of blocks
+_ROW_BYTES = 2**14  # of each scan; a row that is longer is decoded as far as it goes
 
 _MAX_SEGMENTS = 5000  # a profile of sixteen megabytes has 255
 _MAX_TABLES = 64 * 2**10  # bytes; an ordinary file has less than one thousand
@@ -61,6 +65,32 @@ def walk_jpeg(data: bytes) -> Picture:
                 frame = data[body - 3 : end]
         parts.append(data[start:end])
     return Picture(b"".join(parts))
+
+
+def first_rows(data: bytes) -> bytes | None:
+    """The first row of blocks of the same picture, with all tables that it has.
+
+    None if it does not run to its end mark as encoders write it: only a decoder can say what that
+    means.
+    """
+    parts = [data[:2]]
+    at, scanned = 2, False
+    for kind, start, body, end in _segments(data):
+        if scanned:
+            parts.append(data[at : min(start, at + _ROW_BYTES)])
+        at = end
+        if kind in _FRAMES:
+            height = int.from_bytes(data[body + 1 : body + 3], "big")
+            lower = min(_ROW, height).to_bytes(2, "big")
+            parts += data[start : body + 1], lower, data[body + 3 : end]
+        elif kind not in _METADATA:
+            parts.append(data[start:end])
+        if kind == _END:
+            return b"".join(parts) if scanned else None
+        if scanned and kind not in _BETWEEN:
+            return None
+        scanned = scanned or kind == _SCAN
+    return None
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:

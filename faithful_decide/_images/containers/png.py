@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from faithful_decide._images.containers.parts import MAX_PIECES, Picture, refuse_excess
+from faithful_decide._images.containers import MAX_PIECES, Picture, refuse_excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

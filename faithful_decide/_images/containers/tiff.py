@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, NoReturn
 
-from faithful_decide._images.containers.parts import Picture, refuse_excess
+from faithful_decide._images.containers import Picture, refuse_excess
 from faithful_decide.errors import ImageError
 
 _KIND, _OLD_KIND = 254, 255
