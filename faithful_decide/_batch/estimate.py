@@ -4,14 +4,15 @@ Items are counted as they are read. With a journal their images are read as well
 replies are there already; those cost nothing. How long a request and a reply are is taken from such
 replies if there are any, and otherwise from rules of thumb: four characters to a token of text, 750
 pixels to a token of an image (of the first hundred), and a reply of 200 tokens. An estimate says
-which of the two it rests on.
+which of the two it rests on. Where earlier decisions needed requests for their scores, the others
+will need as many.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from faithful_decide._asking.decision import decision_plan
@@ -38,7 +39,7 @@ _CHARACTERS, _PIXELS, _REPLY = 4, 750, 200
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would do. Retries, and probes for scores, come on top."""
+    """What a run would do. Retries come on top."""
 
     items: int
     requests: int
@@ -58,7 +59,7 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
     backend = job.backend
     steps = 1 if backend.capabilities.one_reply_proves_order else 2
     each = len(questions) * (job.settings.samples * steps + (job.beyond is not None))
-    count = requests = known = pixels = looked = 0
+    count = requests = known = pixels = looked = scored = probes = 0
     earlier: list[Reply] = []
     text = _text(job, questions)
     for item in items:
@@ -73,10 +74,16 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
         if looked < _LOOKED_AT:
             looked += 1
             pixels += sum(image.width * image.height for image in images)
-        replies = [reply for q in questions.values() for reply in _recalled(job, images, q)]
+        recalled = [_recalled(job, images, question) for question in questions.values()]
+        replies = [reply for part in recalled for reply in part.replies]
         known += len(replies)
-        requests += max(0, each - len(replies))
+        scored += sum(part.done for part in recalled)
+        probes += sum(part.probes for part in recalled if part.done)
+        alone = each // len(questions)
+        requests += sum(part.missing(alone) for part in recalled)
         earlier += replies[: _LOOKED_AT - len(earlier)]
+    if scored:
+        requests += round(probes / scored * requests / (each / len(questions)))
     prompt, completion, model = text + _mean(pixels, looked * _PIXELS), _REPLY, ""
     if earlier:
         prompt = _mean(sum(r.usage.prompt_tokens or 0 for r in earlier), len(earlier)) or prompt
@@ -92,24 +99,48 @@ def estimate(job: Job, items: Iterable[Item], questions: Mapping[str, Question])
     )
 
 
-def _recalled(job: Job, images: Images, question: Question) -> list[Reply]:
+@dataclass(slots=True)
+class _Recalled:
+    """What is in the journal of the requests of one plan."""
+
+    replies: list[Reply] = field(default_factory=list)
+    probes: int = 0
+    """How many of the replies are for scores."""
+    waiting: int = 0
+    """Requests for scores that the journal does not know."""
+    done: bool = False
+    """Whether the plan came to its end."""
+
+    def missing(self, each: int) -> int:
+        """How many requests would be made; a plan has so many, and some for scores."""
+        own = len(self.replies) - self.probes
+        return 0 if self.done else max(0, each - own) + self.waiting
+
+
+def _recalled(job: Job, images: Images, question: Question) -> _Recalled:
     """The replies that are in the journal, as far as the plan can be followed by them."""
     journal = job.backend.journal
+    recalled = _Recalled()
     if journal is None:
-        return []
+        return recalled
     plan = row_plan(job, images, question)
     numbered = Numbering()
-    known: list[Reply] = []
-    with suppress(StopIteration, ReplyError):
+    try:
         requests = next(plan)
         while True:
             keys = [request_key(request, job.backend) for request in map(numbered, requests)]
             replies = [reply for key in keys if (reply := journal.recall(key)) is not None]
-            known += replies
+            recalled.replies += replies
+            # What a plan can do without is what it asks for the scores.
+            if all(request.optional for request in requests):
+                recalled.probes += len(replies)
+                recalled.waiting = len(requests) - len(replies)
             if len(replies) < len(requests):
-                break
+                return recalled
             requests = plan.send(tuple(replies))
-    return known
+    except (StopIteration, ReplyError):
+        recalled.done = True
+        return recalled
 
 
 def _text(job: Job, questions: Mapping[str, Question]) -> int:

@@ -273,7 +273,11 @@ class OpenAIBackend:
                 said = answer.content
                 now = after_refusal(outcome, said, preset, request, self._model) if left else None
                 if now is None:
-                    raise self._connection.refused(outcome, answer)
+                    error = self._connection.refused(outcome, answer)
+                    if isinstance(error, TransientError):
+                        # It was taken as it is now, and will be when the server has time again.
+                        self._learned.keep(self._preset, preset, why)
+                    raise error
                 why = self._connection.clean(outcome.words, 200)
             preset = now
         raise AssertionError  # the last of the tries returns or raises

@@ -1,12 +1,16 @@
 """Promised, sent and seen are one: scores, thinking, probes and the words of a receipt."""
 
+import io
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from faithful_decide import Decider, ProbeReport, probe
 from faithful_decide._cli.main import main
+from faithful_decide._cli.main import run as run_main
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.adapting import Learned
 from faithful_decide.errors import BackendError, UnsupportedError
@@ -76,6 +80,36 @@ def test_a_probe_for_scores_is_counted(picture):
     with ConstrainedServer() as server:
         alone = decided(server, picture).receipt.usage.completion_tokens
     assert decision.receipt.usage.completion_tokens == alone + 1
+
+
+def test_requests_for_scores_are_in_an_estimate(picture, tmp_path, monkeypatch, capsys):
+    """As many for the others as earlier decisions needed, and none of a decision that is done."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "0.png").write_bytes(picture)
+    command = ["faithful-decide", "batch", folder, "-q", QUESTION, "--model", "vllm/m"]
+
+    def batch(server, *more):
+        journal = ["--journal", tmp_path / "j.sqlite", "-o", f"base_url={server.address}"]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in (*command, *journal, *more)])
+        assert run_main() == 0
+        return capsys.readouterr().out
+
+    with ConstrainedServer(only=("yes",)) as server:
+        batch(server)
+        assert len(server.bodies) == 2
+        assert "requests   0 (2 replies" in batch(server, "--dry-run")
+        (folder / "1.png").write_bytes(other_picture())
+        (folder / "2.png").write_bytes(other_picture("green"))
+        assert "requests   4 (2 replies" in batch(server, "--dry-run")
+        batch(server)
+        assert len(server.bodies) == 6
+
+
+def other_picture(colour="blue"):
+    file = io.BytesIO()
+    Image.new("RGB", (60, 60), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 # ------------------------------------------------------------------------------ evidence

@@ -143,6 +143,29 @@ def test_a_refusal_that_goes_on_is_not_remembered(picture):
         assert not Learned._all
 
 
+def test_what_was_learned_outlives_a_busy_server(picture):
+    """The request was taken as it was then; only the time was wrong."""
+    busy = iter([(429, {"error": {"message": "slow down"}})])
+
+    def refuses(body):
+        return unsupported("temperature") if "temperature" in body else next(busy, None)
+
+    with FamilyServer(Family("m", refuses)) as server, opened(server) as decider:
+        assert decider.decide(picture, QUESTION)
+        assert ["temperature" in body for body in server.bodies] == [True, False, False]
+
+
+def test_an_effort_that_a_model_does_not_take_is_the_callers(picture):
+    """It is not ours to leave out; the error says what to do."""
+    words = "Unsupported value: 'none' is not supported with this model. Supported values: 'low'."
+    refusal = openai_error(words, "reasoning_effort", "unsupported_value")
+    with FamilyServer(Family("m", lambda _: refusal)) as server:
+        with opened(server, effort="none") as decider, pytest.raises(BackendError) as caught:
+            decider.decide(picture, QUESTION)
+        assert len(server.bodies) == 1
+    assert "effort" in caught.value.hint
+
+
 def test_two_models_at_one_address_learn_apart(picture):
     """And so does one model at two addresses."""
     astra = FAMILIES[0]

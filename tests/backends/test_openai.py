@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from contract import REPLY, BackendContract
 
-from faithful_decide import Decider, adecide, decide, probe
+from faithful_decide import Decider, adecide, audit, decide, probe
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
@@ -83,6 +83,16 @@ def test_server_and_process_reply_alike(served, picture, tmp_path, monkeypatch):
     probe(**way)
     assert decide(pixels, "Is there a red circle?", **way).receipt.order == "enforced"
     assert there.scores.probabilities == pytest.approx(here.scores.probabilities, abs=1e-4)
+
+
+def test_an_audit_says_the_same_over_http(served, picture, tmp_path, monkeypatch):
+    """Its tokens are counted and listed, so it is known that nothing was thought out of sight."""
+    monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
+    way = {"model": "llamacpp-server/embedded", "base_url": served[0], "api_key": served[1]}
+    here = audit(picture, "Is there a red circle?", model="embedded", tier="standard")
+    there = audit(picture, "Is there a red circle?", tier="standard", **way)
+    assert not there.hidden
+    assert there.flags == here.flags
 
 
 def test_a_wrong_key_is_an_auth_error(served, picture):

@@ -45,7 +45,7 @@ _NOT_TAKEN = re.compile(
     r"unsupported|not?( be)? support|n't support|unknown|unrecogni[sz]ed|unexpected|extra|permitted"
     r"|not allowed|unavailable|not available|deprecated|removed|forbidden|incompatible|invalid"
     r"|not (a )?valid|cannot|can't|only|must|not implemented|disabled|no longer|not accept"
-    r"|should be|literal_error",
+    r"|should be|literal_error|require",
     re.IGNORECASE,
 )
 _OPENAIS_WORDS = re.compile(r"unsupported (parameter|value)", re.IGNORECASE)

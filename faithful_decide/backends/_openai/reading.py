@@ -63,12 +63,12 @@ def remark_on(text: str, finish: Finish, reason: object, message: Mapping[str, A
             if isinstance(value, str) and "{" in value:
                 return (
                     f"the server put the text into {one_line(field, 40)!r}, as if it were thinking;"
-                    " turn off its reasoning parser, or the thinking"
+                    " turn off its reasoning parser, or the thinking with effort=none"
                 )
     if _opens_with_thinking(text):
         return (
             "it begins with a block of thinking; turn on the reasoning parser of the server, or "
-            "turn off the thinking"
+            "turn off the thinking with effort=none"
         )
     if reason is None:
         return "the server gives no finish reason" if finish == "unknown" else ""
