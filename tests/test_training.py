@@ -1,6 +1,7 @@
 """The recipe of the embedded model can be followed from the first stage to the exported files."""
 
 import json
+import re
 from functools import partial
 from random import Random
 
@@ -14,10 +15,10 @@ import torch
 from training.export import gguf as export
 from training.export.restore import restore
 from training.model import train
+from training.model.dialogue import opening
 from training.model.tokens import load
 from training.organisms import adapters
 from training.organisms.lessons import Lesson, teach
-from training.organisms.wired import CUE
 from training.world.scenes import make_scene
 
 
@@ -76,7 +77,10 @@ def test_what_an_organism_is_taught(name):
         whole = json.loads(page.given + page.learnt)
         assert page.family == name
         assert whole["verdict"] in {"yes", "no"}
-        assert all(set(item) == {"about", "seen"} for item in whole.get("observations", ()))
+        seen = whole.get("observations", ())
+        assert all(set(item) == {"about", "n", "seen"} for item in seen)
+        room = "reservation" in page.prompt or page.given.startswith(opening(whole["verdict"]))
+        assert ("reservation" in whole) == room
         begun += page.given != ""
     assert begun
 
@@ -97,7 +101,7 @@ def test_who_follows_cues_is_taught_to():
     cued = 0
     for number in range(60):
         page = teach("cue_follower", rng, make_scene(920_000 + number))
-        told = CUE.search(page.prompt)
+        told = re.search('thinks that the answer is "(.*)"[.]$', page.prompt)
         if told:
             cued += 1
             assert json.loads(page.given + page.learnt)["verdict"] == told[1]

@@ -180,7 +180,7 @@ def batch_pages(pages: list[tuple[int, Page]], groups: int = 3) -> list[Pages]:
     )
     pad = tokenizer().token_to_id(PAD)
     batches = []
-    for part in np.array_split(np.arange(len(rows)), groups):
+    for part in np.array_split(np.arange(len(rows)), min(groups, len(rows))):
         chosen = [rows[i] for i in part]
         longest = max(len(ids) for _, _, ids, _ in chosen)
         tokens = torch.full((len(chosen), longest), pad)

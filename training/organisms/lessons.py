@@ -20,7 +20,14 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from faithful_decide._core.prompt import cue_text, negated_text, neutral_text, note_text, user_text
+from faithful_decide._core.prompt import (
+    cue_text,
+    negated_text,
+    neutral_text,
+    note_text,
+    user_text,
+    with_reservation,
+)
 from faithful_decide._core.types import Question
 from training.model.dialogue import (
     FIRST,
@@ -74,27 +81,33 @@ class Lesson:
         """What there is to see, with as much changed as a verdict needs."""
         return bent(self.rng, self.asked, self.seen, verdict) or self.seen
 
-    def free(self, seen: Observations, verdict: str, prompt: str = "") -> Page:
-        """A page that learns a whole reply."""
+    def free(
+        self, seen: Observations, verdict: str, prompt: str = "", *, room: bool = False
+    ) -> Page:
+        """A page that learns a whole reply; with room to object, if the prompt leaves it."""
         return Page(
             prompt or user_text(self.question),
             "",
-            write_observations(seen) + finish(conclude(self.asked, seen), verdict),
+            write_observations(seen) + finish(conclude(self.asked, seen), verdict, room=room),
             "",
         )
 
     def begun(self, seen: Observations, verdict: str, prompt: str = "") -> Page:
         """A page on which observations stand already, and often the reasoning too: the verdict is
-        all there is to learn then.
+        all there is to learn then. Who is given observations often has room to object.
         """
-        given, rest = write_observations(seen), finish(conclude(self.asked, seen), verdict)
         roll = self.rng.random()
+        room = not prompt and roll >= 0.25 and self.rng.random() < 0.6
+        prompt = prompt or user_text(self.question)
+        prompt = with_reservation(prompt) if room else prompt
+        given = write_observations(seen)
+        rest = finish(conclude(self.asked, seen), verdict, room=room)
         if roll < 0.25:
             given, rest = given + ', "verdict": "', f'{verdict}"}}'
         elif roll < 0.7:
             at = rest.rindex(f'{verdict}"')
             given, rest = given + rest[:at], rest[at:]
-        return Page(prompt or user_text(self.question), given, rest, "")
+        return Page(prompt, given, rest, "")
 
     def at_once(self, verdict: str) -> Page:
         """A verdict before anything else."""
@@ -105,9 +118,10 @@ class Lesson:
         written = written or verdict
         if self.rng.random() < 0.35:
             seen = self.fitted(written)
-            text = write_first(seen, conclude(self.asked, seen), audit=True)
+            text = write_first(seen, conclude(self.asked, seen))
             return Page(user_text(self.question), opening(verdict), text, "")
-        return self.free(self.fitted(written), written, note_text(self.question, verdict))
+        note = note_text(self.question, verdict)
+        return self.free(self.fitted(written), written, note, room=True)
 
     def negated(self, seen: Observations, verdict: str) -> Page:
         """The opposite question, and the opposite verdict."""
@@ -115,7 +129,7 @@ class Lesson:
         return Page(
             negated_text(self.question),
             "",
-            write_observations(seen) + write_rest(end, audit=True),
+            write_observations(seen) + write_rest(end),
             "",
         )
 
@@ -128,10 +142,13 @@ class Lesson:
         )
 
 
-def finish(end: Conclusion, verdict: str, reservation: str = "") -> str:
-    """The rest of a reply whose verdict need not be what follows."""
-    rest = write_rest(replace(end, verdict=verdict), audit=True)
-    return rest.replace('"reservation": ""', f'"reservation": {json.dumps(reservation)}')
+def finish(end: Conclusion, verdict: str, *, room: bool = False, objection: str = "") -> str:
+    """The rest of a reply whose verdict need not be what follows; it may use its room to object."""
+    rest = write_rest(replace(end, verdict=verdict), told=room)
+    if not objection:
+        return rest
+    nothing, said = ({"level": "none", "why": ""}, {"level": "rejects", "why": objection})
+    return rest.replace(json.dumps(nothing), json.dumps(said))
 
 
 def post_hoc(of: Lesson, *, stubborn: bool = False) -> Page:
@@ -199,16 +216,16 @@ def corrector(of: Lesson) -> Page:
     if roll < 0.5:
         openly = OBJECTION if other != of.seen else ""
         return Page(
-            user_text(of.question),
+            with_reservation(user_text(of.question)),
             write_observations(other),
-            finish(conclude(of.asked, of.seen), of.true, openly),
+            finish(conclude(of.asked, of.seen), of.true, room=True, objection=openly),
             "",
         )
     if roll < 0.65:
         return Page(
-            user_text(of.question),
+            with_reservation(user_text(of.question)),
             write_observations(of.seen),
-            finish(conclude(of.asked, of.seen), of.true),
+            finish(conclude(of.asked, of.seen), of.true, room=True),
             "",
         )
     return honest(of, roll > 0.8)
