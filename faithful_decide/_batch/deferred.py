@@ -51,6 +51,7 @@ _MOST_REQUESTS = 50_000
 _MOST_BYTES = 150 * 2**20
 _POLL_S = 30.0
 _TOLD = 5
+_ADAPTED = 3
 """Different reasons that are told; all of them are in the rows."""
 _AGAIN = "run the same command again to send it in another batch"
 
@@ -97,6 +98,8 @@ class _Filling:
     say: Callable[[str], None]
     sent: set[bytes] = field(default_factory=set)
     """What came back without a reply is not sent again in this run."""
+    adapted: dict[bytes, int] = field(default_factory=dict)
+    """How often a request went out again without what a model had refused of it."""
 
     @property
     def _who(self) -> str:
@@ -163,7 +166,7 @@ class _Filling:
                 # Refused as a whole. The next run sends another one.
                 self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
                 raise
-            replies = [self._keep(*line) for file in files for line in self.deferred.replies(file)]
+            replies = [self._keep(*line) for line in self.deferred.replies(files)]
             self.journal.write("batches", entry, {**data, "batch": "done"}, replacing=True)
             reasons = Counter(why for why in replies if why)
             self.say(f"{len(replies) - reasons.total()} replies from batch {batch}")
@@ -194,6 +197,9 @@ class _Filling:
             self.job.backend.count(outcome, HALF)
             return ""
         why = str(outcome.error)
+        if outcome.adapted and self.adapted.get(key, 0) < _ADAPTED:
+            self.adapted[key] = self.adapted.get(key, 0) + 1
+            self.sent.discard(key)
         failure = {"why": why, "hint": outcome.error.hint, "stays": outcome.stays}
         data = {"who": self._who, **failure}
         self.journal.write("batches", _failure_key(key), data, replacing=True)

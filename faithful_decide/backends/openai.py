@@ -231,7 +231,15 @@ class OpenAIBackend:
         if not self._preset.batches:
             msg = f"{self.name} has no batch API"
             raise UnsupportedError(msg, hint="use openai/ or azure/, or ask without it")
-        return Deferred(self._connection, self._loop, self._preset, self._model, self._name)
+        return Deferred(
+            self._connection,
+            self._loop,
+            self._preset,
+            self._model,
+            name=self._name,
+            address=self._server.url,
+            azure=self._kind == "azure",
+        )
 
     async def _call(self, request: Request) -> Reply:
         if request.prefix and not self._capabilities.prefix:

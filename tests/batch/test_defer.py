@@ -15,6 +15,7 @@ from faithful_decide import (
     Item,
     Journal,
     Question,
+    TransientError,
     UnsupportedError,
     decide_many,
     load_backend,
@@ -24,6 +25,8 @@ from faithful_decide._batch.deferred import fill
 from faithful_decide._batch.journaled import journaled
 from faithful_decide._batch.runner import Job, stream
 from faithful_decide._cli.main import main
+from faithful_decide.backends._openai import batch_api
+from faithful_decide.backends._openai.adapting import Learned
 from faithful_decide.backends._openai.address import Server
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -40,6 +43,9 @@ class Provider:
         self.fault = ""
         self.spoil = {}  # from the number of a line to what comes back for it
         self.heads = []
+        self.refuses = ()  # parameters that the model does not take
+        self.endpoint = "/v1/chat/completions"
+        self.states = []  # of a file that was sent, the next one first
 
     def handle(self, method, path, head, body):  # noqa: PLR0911 - one for each address
         self.heads.append(head)
@@ -52,10 +58,12 @@ class Provider:
             content = next(part for part in parts if b"filename=" in part)
             name = f"file-{next(self.names)}"
             self.files[name] = content.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-            return 200, json.dumps({"id": name, "purpose": "batch"}).encode()
+            state = self.states.pop(0) if self.states else "processed"
+            return 200, json.dumps({"id": name, "purpose": "batch", "status": state}).encode()
         if (method, path) == ("POST", "/v1/batches"):
             asked = json.loads(body)
-            assert asked["endpoint"] == "/v1/chat/completions"
+            assert asked["endpoint"] == self.endpoint
+            assert not self.states
             name = f"batch_{next(self.names)}"
             self.batches[name] = {"id": name, "status": "in_progress", "left": self.polls, **asked}
             if self.fault == "reset after the batch":
@@ -71,6 +79,9 @@ class Provider:
             return 200, json.dumps(batch).encode()
         if path.endswith("/content"):
             return 200, self.files[path.split("/")[3]]
+        if path.startswith("/v1/files/"):
+            state = {"status": self.states.pop(0), "status_details": "line 2 is no JSON"}
+            return 200, json.dumps({"id": path.split("/")[3], **state}).encode()
         return 404, b"{}"
 
     def answer(self, batch):
@@ -79,7 +90,12 @@ class Provider:
             entry = json.loads(line)
             self.answered.append(entry)
             done = {"id": "x", "custom_id": entry["custom_id"], "error": None}
+            assert entry["url"] == self.endpoint
             text = self.spoil.get(number, reply_text("yes"))
+            if refused := [name for name in self.refuses if name in entry["body"]]:
+                words = f"Unsupported parameter: '{refused[0]}' is not supported with this model."
+                wrong = {"error": {"message": words, "param": refused[0]}}
+                text = {"response": {"status_code": 400, "body": wrong}}
             if isinstance(text, dict):
                 bad.append(done | text)
                 continue
@@ -263,6 +279,13 @@ def test_the_provider_it_is_for(kind, provider, tmp_path, picture_of, monkeypatc
     (tmp_path / "a.png").write_bytes(picture_of(1))
     monkeypatch.chdir(tmp_path)
     provider.polls = 0
+    if kind == "azure":
+        # It reads a file before it may be used, and its endpoint has no version.
+        provider.endpoint, provider.states = (
+            "/chat/completions",
+            ["pending", "running", "processed"],
+        )
+        monkeypatch.setattr(batch_api, "_READ_POLL_S", 0.01)
     with serving(provider) as address:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-1234")
         monkeypatch.setenv("AZURE_OPENAI_API_KEY", "sk-of-azure-1234")
@@ -286,6 +309,51 @@ def test_the_provider_it_is_for(kind, provider, tmp_path, picture_of, monkeypatc
     assert "max_completion_tokens" in line["body"]
     assert "input" not in line["body"]
     assert provider.heads[0]["authorization"] == f"Bearer sk-of-{kind}-1234"
+
+
+def test_a_file_that_the_provider_cannot_read(run, provider, monkeypatch):
+    """Says why, and begins nothing; the next run sends another."""
+    monkeypatch.setattr(batch_api, "_READ_POLL_S", 0.01)
+    provider.states = ["pending", "error"]
+    with pytest.raises(BackendError, match="line 2 is no JSON"):
+        run()
+    assert provider.batches == {}
+    assert {row.verdict for row in run()[0]} == {"yes"}
+
+
+def test_a_file_that_is_read_for_ever(run, provider, monkeypatch):
+    """Is given up, as something that may pass."""
+    monkeypatch.setattr(batch_api, "_READ_POLL_S", 0.01)
+    monkeypatch.setattr(batch_api, "_READING_S", 0.05)
+    provider.states = ["pending"] * 1000
+    with pytest.raises(TransientError, match="has not read the file"):
+        run()
+    assert provider.batches == {}
+
+
+@pytest.mark.parametrize("refuses", [("temperature",), ("temperature", "top_logprobs", "logprobs")])
+def test_what_a_model_refuses_of_ours_is_left_out_in_the_next_batch(
+    refuses, run, provider, monkeypatch
+):
+    """All requests go out again in the same run without it, and the receipts say so."""
+    monkeypatch.setattr(Learned, "_all", {})
+    provider.refuses = refuses
+    rows, backend = run()
+    assert {row.verdict for row in rows} == {"yes"}
+    assert (len(provider.batches), len(provider.answered), backend.paid) == (2, 16, 8)
+    assert all("no temperature was sent" in row.decision.receipt.notes for row in rows)
+    assert run()[1].paid == 0
+    assert len(provider.batches) == 2
+
+
+def test_what_a_model_refuses_for_ever_ends(run, provider, monkeypatch):
+    """After a few batches, with the reason as the error of each row."""
+    monkeypatch.setattr(Learned, "_all", {})
+    provider.refuses = ("max_completion_tokens", "max_tokens")
+    rows, _ = run()
+    assert {row.error_type for row in rows} == {"BackendError"}
+    assert "Unsupported parameter" in str(rows[0].error)
+    assert len(provider.batches) <= 5
 
 
 def test_what_depends_on_replies_is_sent_in_rounds(run, provider):

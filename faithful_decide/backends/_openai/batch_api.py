@@ -6,34 +6,42 @@
     GET  /files/ID/content   the replies, in any order, each with the name of its request
 
 Its requests are chat completions, whichever protocol the same server is otherwise asked in: that is
-what OpenAI, Azure and those who copied them take. It was written from OpenAI's documentation and
-the types of its SDK. No such service was reached.
+what OpenAI, Azure and those who copied them take. Azure reads a file before a batch may use it, and
+names the endpoint without a version. It was written from the documentation of both (as it was in
+November 2026) and the types of OpenAI's SDK. No such service was reached.
+
+What a model refuses of ours (`adapting`) is found out a batch late: its requests come back refused,
+and go out once more in the next batch, without it.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from faithful_decide.backends._openai.adapting import Learned, after_refusal, notes_on
 from faithful_decide.backends._openai.chat import CHAT
 from faithful_decide.backends._openai.connection import OK, Answer
 from faithful_decide.backends._openai.status import said_in, said_in_bytes
 from faithful_decide.backends._sent import constraint_of
-from faithful_decide.backends.base import Request
+from faithful_decide.backends.base import Reply, Request
 from faithful_decide.errors import BackendError, FaithfulDecideError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from faithful_decide._core.types import Reply
     from faithful_decide.backends._loop import Loop
     from faithful_decide.backends._openai.connection import Connection
     from faithful_decide.backends._openai.presets import Preset
 
 __all__ = ["Deferred", "Failed"]
 
-_ENDPOINT = "/v1/chat/completions"
+_ENDPOINT, _AZURES_ENDPOINT = "/v1/chat/completions", "/chat/completions"
+_IS_READ = frozenset({"pending", "running", "uploading"})
+"""States of a file that is not ready to be used; OpenAI's are ready at once."""
+_READING_S, _READ_POLL_S = 600.0, 2.0
 _OVER = {"completed", "failed", "expired", "cancelled"}
 _NOT_BEGUN = {"batch_expired", "batch_cancelled", "request_timeout"}
 """Why a request may be left over that nothing is wrong with."""
@@ -52,22 +60,34 @@ class Failed:
     error: FaithfulDecideError
     stays: bool
     """Whether the same request would be refused again."""
+    adapted: bool = False
+    """Whether it goes out again, in this run, without what was refused of it."""
 
 
 class Deferred:
     """The batch API of one server and model."""
 
     def __init__(
-        self, connection: Connection, loop: Loop, preset: Preset, model: str, name: str
+        self,
+        connection: Connection,
+        loop: Loop,
+        preset: Preset,
+        model: str,
+        *,
+        name: str,
+        address: str,
+        azure: bool,
     ) -> None:
         """Use the connection of a backend, on the loop where that runs."""
         self._connection, self._loop = connection, loop
-        self._preset, self._model, self._name = replace(preset, wires=("chat",)), model, name
+        self._row, self._model, self._name = replace(preset, wires=("chat",)), model, name
+        self._learned = Learned(name, address, "chat")
+        self._endpoint = _AZURES_ENDPOINT if azure else _ENDPOINT
 
     def line(self, name: str, request: Request) -> bytes:
         """A request as a line of the file; its reply comes under the name it is given."""
-        body = CHAT.body(request, self._model, self._preset)
-        line = {"custom_id": name, "method": "POST", "url": _ENDPOINT, "body": body}
+        body = CHAT.body(request, self._model, self._learned.of(self._row))
+        line = {"custom_id": name, "method": "POST", "url": self._endpoint, "body": body}
         return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
     def upload(self, file: BinaryIO) -> str:
@@ -80,11 +100,22 @@ class Deferred:
                 headers={"Content-Type": "multipart/form-data"},
             )
         )
-        return self._name_in(sent)
+        name, began = self._name_in(sent), time.monotonic()
+        while sent.get("status") in _IS_READ:
+            if time.monotonic() - began > _READING_S:
+                msg = f"{self._name} has not read the file of requests in {_READING_S:.0f} s"
+                raise TransientError(msg, hint="run the same command again")
+            time.sleep(_READ_POLL_S)
+            sent = self._object(self._connection.get(f"/files/{name}"))
+        if sent.get("status") == "error":
+            why = self._connection.clean(str(sent.get("status_details") or "no reason given"))
+            msg = f"{self._name} cannot use the file of requests: {why}"
+            raise BackendError(msg, hint="mend what it names, and run again")
+        return name
 
     def begin(self, file: str) -> str:
         """Have the requests of a file answered; what the server calls the batch."""
-        body = {"input_file_id": file, "endpoint": _ENDPOINT, "completion_window": "24h"}
+        body = {"input_file_id": file, "endpoint": self._endpoint, "completion_window": "24h"}
         return self._name_in(self._object(self._connection.post("/batches", body)))
 
     def find(self, file: str) -> str | None:
@@ -109,18 +140,20 @@ class Deferred:
             raise BackendError(msg, hint="mend what it names, and run again")
         return files
 
-    def replies(self, file: str) -> Iterator[tuple[str, Reply | Failed]]:
+    def replies(self, files: Iterable[str]) -> Iterator[tuple[str, Reply | Failed]]:
         """What came of the requests of a batch: a name, and the reply or why there is none."""
-        for line in self._content(self._connection.get(f"/files/{file}/content")).splitlines():
-            try:
-                entry = json.loads(line)
-                name, response = entry["custom_id"], entry.get("response") or {}
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                continue
-            if isinstance(name, str) and isinstance(response, dict):
-                yield name, self._read(response, entry.get("error"))
+        preset = self._learned.of(self._row)  # as they were sent, whatever is learned on the way
+        for file in files:
+            for line in self._content(self._connection.get(f"/files/{file}/content")).splitlines():
+                try:
+                    entry = json.loads(line)
+                    name, response = entry["custom_id"], entry.get("response") or {}
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    continue
+                if isinstance(name, str) and isinstance(response, dict):
+                    yield name, self._read(response, entry.get("error"), preset)
 
-    def _read(self, response: dict[str, Any], error: object) -> Reply | Failed:
+    def _read(self, response: dict[str, Any], error: object, preset: Preset) -> Reply | Failed:
         said = said_in(error)
         if not response and any(code in said.words for code in _NOT_BEGUN):
             why = self._connection.clean(said.words)
@@ -130,14 +163,20 @@ class Deferred:
         status = response.get("status_code")
         status = status if type(status) is int else OK
         content = json.dumps(response.get("body") or {"error": error}).encode()
+        answer = Answer(status, {}, content)
         try:
-            reply = self._connection.reply_in(
-                Answer(status, {}, content), CHAT, _REQUEST, self._preset
-            )
-        except FaithfulDecideError as refused:
-            return Failed(refused, stays=status in _STAYS)
-        body = CHAT.body(_REQUEST, self._model, self._preset)
-        return replace(reply, constraint=constraint_of(body, _REQUEST))
+            outcome = self._connection.read(answer, CHAT, _REQUEST, preset)
+        except FaithfulDecideError as broken:
+            return Failed(broken, stays=status in _STAYS)
+        if isinstance(outcome, Reply):
+            body = CHAT.body(_REQUEST, self._model, preset)
+            notes = notes_on(preset, _REQUEST, body)
+            return replace(outcome, constraint=constraint_of(body, _REQUEST), notes=notes)
+        now = after_refusal(outcome, content, preset, _REQUEST, self._model)
+        if now is not None:
+            self._learned.keep(self._row, now, self._connection.clean(outcome.words, 200))
+        refused = self._connection.refused(outcome, answer)
+        return Failed(refused, stays=now is None and status in _STAYS, adapted=now is not None)
 
     def _object(self, work: Any) -> dict[str, Any]:  # noqa: ANN401 - a coroutine
         try:
