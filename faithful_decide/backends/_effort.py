@@ -28,7 +28,7 @@ _ROOM: dict[Effort | None, int] = {
 }
 _THINKS = re.compile(
     r"\bo[1-9]\b|gpt-?(5|6|7|oss)|claude-(opus|sonnet|haiku|fable)-[4-9]|gemini-(2\.5|[3-9])"
-    r"|grok-[4-9]|deepseek-(r\d|reason)|\bqw?[qv]q\b|magistral|think|reason|\br1\b",
+    r"|grok-[4-9]|deepseek-r\d|\bqw?[qv]q\b|magistral|thinking|reasoning|reasoner|\br1\b",
     re.IGNORECASE,
 )
 """Families whose models think unless they are told not to, by their names."""

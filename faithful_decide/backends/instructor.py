@@ -18,10 +18,12 @@ Retries of the SDK inside are off for a client made here; a client of yours is l
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._knockout import refuse_hidden
@@ -60,6 +62,15 @@ _LIMITS = ImageLimits(
     max_bytes=3_500_000,
 )
 _REQUEST = "check the name of the model, and what it can be sent"
+_OWN = re.compile(r"api\.anthropic\.com|(generativelanguage|([\w-]+-)?aiplatform)\.googleapis\.com")
+"""The services whose documentation promises to keep a schema."""
+
+
+def _is_the_providers_own(client: Any) -> bool:  # noqa: ANN401 - of an optional package
+    """Whether a client of Anthropic's or Google's reaches these themselves, and no gateway."""
+    options = getattr(getattr(client, "_api_client", None), "_http_options", None)
+    address = getattr(client, "base_url", None) or getattr(options, "base_url", None)
+    return bool(_OWN.fullmatch(urlsplit(str(address)).hostname or ""))
 
 
 class InstructorBackend:
@@ -107,6 +118,7 @@ class InstructorBackend:
         self._capabilities = Capabilities(
             enforcement="strict" if known else "best_effort",
             order=known,
+            proven=hosted or _is_the_providers_own(client.client),
             thinking="unknown",
             schema_in_prompt=True,
             decoder="autoregressive",

@@ -286,3 +286,16 @@ def test_an_awaited_client_is_refused(recorder):
     client = instructor.from_openai(openai.AsyncOpenAI(base_url=recorder.url, api_key="k"))
     with pytest.raises(UnsupportedError):
         Decider(client)
+
+
+def test_a_gateway_in_front_of_a_provider_is_not_vouched_for():
+    """The provider documents what its own service does."""
+    anthropic = pytest.importorskip("anthropic")
+    import instructor
+
+    from faithful_decide.backends.instructor import InstructorBackend
+
+    for address, proven in ((None, True), ("http://127.0.0.1:9", False)):
+        client = anthropic.Anthropic(api_key="k", base_url=address)
+        backend = InstructorBackend(instructor.from_anthropic(client, model="claude-x"))
+        assert backend.capabilities.proven is proven

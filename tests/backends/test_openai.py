@@ -89,8 +89,9 @@ def test_an_audit_says_the_same_over_http(served, picture, tmp_path, monkeypatch
     """Its tokens are counted and listed, so it is known that nothing was thought out of sight."""
     monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
     way = {"model": "llamacpp-server/embedded", "base_url": served[0], "api_key": served[1]}
-    here = audit(picture, "Is there a red circle?", model="embedded", tier="standard")
-    there = audit(picture, "Is there a red circle?", tier="standard", **way)
+    pixels = prepare(load_image(picture), load_backend("embedded").capabilities.image_limits).data
+    here = audit(pixels, "Is there a red circle?", model="embedded", tier="standard")
+    there = audit(pixels, "Is there a red circle?", tier="standard", **way)
     assert not there.hidden
     assert there.flags == here.flags
 
