@@ -16,6 +16,7 @@ would raise in production.
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +29,7 @@ from faithful_decide.backends.registry import forget_backend, register_backend
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from faithful_decide.backends.base import Backend
 
@@ -53,6 +54,7 @@ def reply_text(
     observations: Iterable[tuple[str, str] | Observation] = (("the image", "a scripted scene"),),
     relies_on: Sequence[int] = (1,),
     images: int = 1,
+    findings: Mapping[str, object] | None = None,
 ) -> str:
     """Write a reply that keeps the contract.
 
@@ -63,6 +65,7 @@ def reply_text(
             those that say where it is. They are numbered here.
         relies_on: The numbers of those that the reasoning rests on, counted from 1.
         images: How many images the question is about.
+        findings: What a model reports to a question with typed findings, field by field.
 
     Returns:
         The raw text of the reply.
@@ -71,7 +74,10 @@ def reply_text(
         o if isinstance(o, Observation) else Observation(about=o[0], seen=o[1])
         for o in observations
     )
-    return render(Content(seen, reasoning, verdict, tuple(relies_on)), images)
+    text = render(Content(seen, reasoning, verdict, tuple(relies_on)), images)
+    if findings is None:
+        return text
+    return f'{{"findings": {json.dumps(findings, sort_keys=True)}, {text[1:]}'
 
 
 class ScriptedBackend:
