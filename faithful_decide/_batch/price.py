@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["price_of", "price_usd"]
 
-_PROVIDERS = {"openai": "openai", "azure": "azure", "openrouter": "openrouter"}
+_PROVIDERS = {name: name for name in ("openai", "azure", "openrouter", "anthropic", "google")}
 _OF_INSTRUCTOR = {"anthropic": "anthropic", "genai": "google", "openai": "openai"}
 
 

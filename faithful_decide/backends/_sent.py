@@ -23,7 +23,7 @@ _SCHEMAS = (
     ("text", "format", "schema"),
     ("format",),
     ("output_config", "format", "schema"),
-    ("config", "response_json_schema"),
+    ("generationConfig", "responseJsonSchema"),
 )
 
 

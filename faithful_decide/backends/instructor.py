@@ -1,7 +1,7 @@
 """Clients of instructor: the providers it knows, or a client that you already have.
 
-    instructor/anthropic/claude-sonnet-4-6
-    instructor/google/gemini-3-flash
+    instructor/anthropic/claude-sonnet-5-5
+    instructor/google/gemini-3.8-flash
     decide(image, question, model=instructor.from_openai(OpenAI(), model="gpt-5.1"))
 
 Instructor's own way of asking is not used. It does not send `strict`, accepts keys in any order and
@@ -18,27 +18,23 @@ Retries of the SDK inside are off for a client made here; a client of yours is l
 from __future__ import annotations
 
 import inspect
-import re
+import json
 import time
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide.backends._effort import room_for, thinks
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._openai.address import Server
+from faithful_decide.backends._openai.anthropic import anthropic_body, read_anthropic
 from faithful_decide.backends._openai.chat import chat_body, read_chat
+from faithful_decide.backends._openai.google import google_body, read_google
 from faithful_decide.backends._openai.keys import Key
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends._openai.reading import one_line
 from faithful_decide.backends._openai.status import Said, said_in, sorted_by_status
-from faithful_decide.backends._providers import (
-    anthropic_call,
-    google_call,
-    read_anthropic,
-    read_google,
-)
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request
 from faithful_decide.errors import (
@@ -54,6 +50,8 @@ from faithful_decide.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from faithful_decide.backends._openai.presets import Preset
+
 __all__ = ["InstructorBackend", "load_instructor"]
 
 _LIMITS = ImageLimits(
@@ -62,15 +60,14 @@ _LIMITS = ImageLimits(
     max_bytes=3_500_000,
 )
 _REQUEST = "check the name of the model, and what it can be sent"
-_OWN = re.compile(r"api\.anthropic\.com|(generativelanguage|([\w-]+-)?aiplatform)\.googleapis\.com")
-"""The services whose documentation promises to keep a schema."""
+_ROWS = {"anthropic": "anthropic", "genai": "google"}
+"""The row of the table of servers that a provider of instructor has."""
 
 
-def _is_the_providers_own(client: Any) -> bool:  # noqa: ANN401 - of an optional package
-    """Whether a client of Anthropic's or Google's reaches these themselves, and no gateway."""
+def _address_of(client: Any) -> Server:  # noqa: ANN401 - of an optional package
+    """What a client reaches: a provider itself, or some gateway."""
     options = getattr(getattr(client, "_api_client", None), "_http_options", None)
-    address = getattr(client, "base_url", None) or getattr(options, "base_url", None)
-    return bool(_OWN.fullmatch(urlsplit(str(address)).hostname or ""))
+    return Server(str(getattr(client, "base_url", None) or getattr(options, "base_url", None)))
 
 
 class InstructorBackend:
@@ -110,15 +107,20 @@ class InstructorBackend:
             "anthropic": self._anthropic,
             "genai": self._google,
         }.get(self._provider, self._chat)
-        self._hosted = hosted = Server(str(getattr(client.client, "base_url", ""))).is_openai
-        known = self._provider in {"anthropic", "genai"} or hosted
+        server = _address_of(client.client)
+        self._hosted = hosted = server.is_openai
+        known = self._provider in _ROWS or hosted
+        usual = PRESETS[_ROWS.get(self._provider) or ("openai" if hosted else "lmstudio")]
         self._preset = replace(
-            PRESETS["openai" if hosted else "lmstudio"], same_model=False, temperature=temperature
+            usual,
+            same_model=False,
+            temperature=usual.temperature and temperature,
+            room=room_for(None, thinks=thinks(self._model)),
         )
         self._capabilities = Capabilities(
             enforcement="strict" if known else "best_effort",
             order=known,
-            proven=hosted or _is_the_providers_own(client.client),
+            proven=server.is_hosted,
             thinking="unknown",
             schema_in_prompt=True,
             decoder="autoregressive",
@@ -183,43 +185,64 @@ class InstructorBackend:
 
     def _chat(self, request: Request) -> Reply | Said:
         body = chat_body(replace(request, top_logprobs=0), self._model, self._preset)
-        started = time.perf_counter()
-        answer = self._client.chat.completions.create(
-            response_model=None, max_retries=0, timeout=request.timeout_s, **body
+        return self._read(
+            body,
+            request,
+            read_chat,
+            lambda: self._client.chat.completions.create(
+                response_model=None, max_retries=0, timeout=request.timeout_s, **body
+            ),
         )
+
+    def _anthropic(self, request: Request) -> Reply | Said:
+        body = anthropic_body(request, self._model, self._preset)
+        return self._read(
+            body,
+            request,
+            read_anthropic,
+            lambda: self._client.create(
+                response_model=None, max_retries=0, timeout=request.timeout_s, **body
+            ),
+        )
+
+    def _google(self, request: Request) -> Reply | Said:
+        body = google_body(request, self._model, self._preset)
+        # Bytes are written as text in JSON alone, so its own type has to read that.
+        content = import_module("google.genai.types").Content.model_validate_json
+        config = dict(body["generationConfig"])
+        if "systemInstruction" in body:
+            config["systemInstruction"] = body["systemInstruction"]
+        if request.timeout_s is not None:
+            # In milliseconds, and 0 would mean no limit.
+            config["http_options"] = {"timeout": max(1, int(request.timeout_s * 1000))}
+        return self._read(
+            body,
+            request,
+            read_google,
+            # Its create() rewrites messages; the client inside takes contents as they are.
+            lambda: self._client.client.models.generate_content(
+                model=self._model,
+                contents=[content(json.dumps(turn)) for turn in body["contents"]],
+                config=config,
+            ),
+        )
+
+    def _read(
+        self,
+        body: Mapping[str, Any],
+        request: Request,
+        read: Callable[[object, Request, Preset], Reply | Said],
+        call: Callable[[], Any],
+    ) -> Reply | Said:
+        """Call the SDK, and read what it answers as it came over the wire."""
+        started = time.perf_counter()
+        answer = call()
         latency = time.perf_counter() - started
-        reply = read_chat(answer.model_dump(mode="json"), request, self._preset)
+        data = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+        reply = read(data, request, self._preset)
         if isinstance(reply, Said):
             return reply
         return replace(reply, latency_s=latency, constraint=constraint_of(body, request))
-
-    def _anthropic(self, request: Request) -> Reply:
-        call = anthropic_call(request)
-        if not self._preset.temperature:
-            call.pop("extra_body", None)
-        started = time.perf_counter()
-        answer = self._client.create(
-            response_model=None,
-            max_retries=0,
-            model=self._model,
-            timeout=request.timeout_s,
-            **call,
-        )
-        reply = read_anthropic(answer, time.perf_counter() - started)
-        return replace(reply, constraint=constraint_of(call, request))
-
-    def _google(self, request: Request) -> Reply:
-        # Its create() rewrites messages; the client inside takes contents as they are.
-        call = google_call(request)
-        if request.timeout_s is not None:
-            # In milliseconds, and 0 would mean no limit.
-            call["config"]["http_options"] = {"timeout": max(1, int(request.timeout_s * 1000))}
-        if not self._preset.temperature:
-            del call["config"]["temperature"]
-        started = time.perf_counter()
-        answer = self._client.client.models.generate_content(model=self._model, **call)
-        reply = read_google(answer, time.perf_counter() - started)
-        return replace(reply, constraint=constraint_of(call, request))
 
     def _sorted(self, error: Exception) -> Reply | BackendError:
         """Sort an error by the status it carries, whichever SDK it comes from."""

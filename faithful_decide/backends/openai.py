@@ -1,6 +1,8 @@
-"""Servers that speak OpenAI's protocol, hosted or your own, through the official SDK.
+"""Models behind servers, hosted or your own, most of which speak OpenAI's protocol.
 
     openai/gpt-5.1                       OpenAI, with OPENAI_API_KEY
+    anthropic/claude-sonnet-5-5          Anthropic, with ANTHROPIC_API_KEY
+    google/gemini-3.8-flash              Google, with GEMINI_API_KEY
     vllm/Qwen/Qwen3-VL-8B-Instruct       a server of yours, with base_url= where it is elsewhere
     openai/my-model, base_url="..."      any other server
 
@@ -33,10 +35,12 @@ from faithful_decide.backends._openai.adapting import (
     notes_on,
 )
 from faithful_decide.backends._openai.address import server_of
+from faithful_decide.backends._openai.anthropic import ANTHROPIC
 from faithful_decide.backends._openai.batch_api import Deferred
 from faithful_decide.backends._openai.chat import CHAT
 from faithful_decide.backends._openai.connection import Connection
 from faithful_decide.backends._openai.extra import checked, merged
+from faithful_decide.backends._openai.google import GOOGLE
 from faithful_decide.backends._openai.keys import Key
 from faithful_decide.backends._openai.limits import check_schema
 from faithful_decide.backends._openai.ollama import OLLAMA
@@ -55,14 +59,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIBackend"]
 
-_LIMITS = ImageLimits(
-    media_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
-    max_side=2048,
-    max_bytes=15_000_000,
-)
 _TRIES = 4
 """Requests for one reply: the one that is meant, and what is learned on the way."""
-_WIRES: Mapping[str, Wire] = {"chat": CHAT, "responses": RESPONSES, "ollama": OLLAMA}
+_WIRES: Mapping[str, Wire] = {
+    "chat": CHAT,
+    "responses": RESPONSES,
+    "ollama": OLLAMA,
+    "anthropic": ANTHROPIC,
+    "google": GOOGLE,
+}
 
 
 class OpenAIBackend:
@@ -123,7 +128,7 @@ class OpenAIBackend:
             raise UsageError(msg, hint=f'write model="{kind}/NAME"')
         usual = PRESETS[kind]
         wanted = checked_effort(effort)
-        more = effort_in(usual, {} if extra is None else checked(extra), wanted)
+        more = effort_in(usual, {} if extra is None else checked(extra), wanted, model)
         server = server_of(kind, usual, base_url)
         foreign = kind == "openai" and not server.is_openai
         # The key of OpenAI is not for whoever happens to speak its protocol.
@@ -144,7 +149,7 @@ class OpenAIBackend:
             api=api,
             extra=merged(usual.extra or {}, more),
             same_model=usual.same_model and not any_model,
-            temperature=temperature,
+            temperature=usual.temperature and temperature,
             room=room_for(wanted, thinks=thinks(model)),
             **({} if logprobs else {"logprobs": "none"}),
         )
@@ -163,7 +168,12 @@ class OpenAIBackend:
                 self._preset = replace(self._preset, shape="regex")
         self._learned = Learned(self._name, server.url, self._preset.wire)
         self._connection = Connection(
-            server, key, name=self._name, kind=kind, variable=api_key_env or variable or "api_key="
+            server,
+            key,
+            self._wire,
+            name=self._name,
+            kind=kind,
+            variable=api_key_env or variable or "api_key=",
         )
         self._loop = Loop(self._connection.close)
 
@@ -173,14 +183,18 @@ class OpenAIBackend:
         return Capabilities(
             enforcement=preset.enforcement,
             order=preset.order,
-            proven=preset.documented and (self._server.is_openai or self._server.is_azure),
+            proven=preset.documented and self._server.is_hosted,
             prefix=preset.prefix != "none",
             logprobs=preset.logprobs,
             thinking="unknown",
             schema_in_prompt=preset.schema_in_prompt,
             decoder=decoder,
             images=MANY_IMAGES,
-            image_limits=_LIMITS,
+            image_limits=ImageLimits(
+                media_types=frozenset({"image/jpeg", "image/png", "image/webp"}),
+                max_side=2048,
+                max_bytes=preset.max_image_bytes,
+            ),
             model=self._model if preset.same_model else "",
         )
 
@@ -264,11 +278,12 @@ class OpenAIBackend:
     async def _adapted(self, request: Request) -> Reply:
         """The reply to a request, asked for in the way in which this model can be asked."""
         preset = self._learned.of(self._preset)
+        path = self._wire.path_for(self._model)
         spent: list[Usage] = []
         why = ""
         for left in reversed(range(_TRIES)):
             body = self._wire.body(request, self._model, preset)
-            answer = await self._connection.post(self._wire.path, body, within_s=request.timeout_s)
+            answer = await self._connection.post(path, body, within_s=request.timeout_s)
             outcome = self._connection.read(answer, self._wire, request, preset)
             if isinstance(outcome, Reply):
                 now = after_cut(outcome, preset, request) if left else None

@@ -7,6 +7,8 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     gguf/PATH#MMPROJ           the same, the projector named
     gguf/hf:OWNER/REPO:QUANT   a model of the Hugging Face hub, fetched once with its projector
     openai/NAME                a hosted model, or with base_url= any server of that protocol
+    anthropic/NAME             a model of Anthropic
+    google/NAME                a model of Google
     azure, openrouter          other hosts
     vllm, sglang, llamacpp-server, ollama, lmstudio, litellm     servers of your own
     outlines/NAME_OR_FOLDER    a model of Transformers in this process; a model of Outlines, too
@@ -62,6 +64,8 @@ _SERVERS = (
     "ollama",
     "lmstudio",
     "litellm",
+    "anthropic",
+    "google",
 )
 """The keys of `_openai.presets.PRESETS`, which is loaded when one of them is asked for."""
 _SHIPPED = {

@@ -28,6 +28,7 @@ pytest.importorskip("instructor")
 
 KEY = "sk-planted-0123456789abcdef"
 YES = reply_text("yes")
+KEYS = ["observations", "reasoning", "relies_on", "verdict"]
 
 
 class Recorder:
@@ -222,7 +223,7 @@ def test_openai_on_the_wire(recorder, request_):
     _, _, body = sent(openai_client(recorder.url + "/v1"), recorder, chat, request_)
     described = body["response_format"]["json_schema"]
     assert described["strict"] is True
-    assert list(described["schema"]["properties"]) == ["observations", "reasoning", "verdict"]
+    assert list(described["schema"]["properties"]) == KEYS
     assert "tools" not in body
 
 
@@ -232,7 +233,7 @@ def test_anthropic_on_the_wire(recorder, request_):
     assert path == "/v1/messages"
     shape = body["output_config"]["format"]
     assert shape["type"] == "json_schema"
-    assert list(shape["schema"]["properties"]) == ["observations", "reasoning", "verdict"]
+    assert list(shape["schema"]["properties"]) == KEYS
     assert "propertyOrdering" not in json.dumps(shape)
     assert [part["type"] for part in body["messages"][0]["content"]] == ["image", "text"]
     assert (body["system"], body["max_tokens"]) == ("be brief", 99)
@@ -244,9 +245,8 @@ def test_google_on_the_wire(recorder, request_):
     assert path.endswith("models/gemini-x:generateContent")
     config = body["generationConfig"]
     assert config["responseMimeType"] == "application/json"
-    keys = ["observations", "reasoning", "relies_on", "verdict"]
-    assert list(config["responseJsonSchema"]["properties"]) == keys
-    assert config["responseJsonSchema"]["propertyOrdering"] == keys
+    assert list(config["responseJsonSchema"]["properties"]) == KEYS
+    assert config["responseJsonSchema"]["propertyOrdering"] == KEYS
     assert "inlineData" in body["contents"][0]["parts"][0]
 
 

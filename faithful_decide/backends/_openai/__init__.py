@@ -1,1 +1,1 @@
-"""The wires of OpenAI's protocol and its kin: one file for each way to ask, and who speaks it."""
+"""How servers are asked: one file for each protocol, and who speaks it."""

@@ -28,13 +28,18 @@ _VARIABLES = {
     "azure": ("AZURE_OPENAI_ENDPOINT",),
     "ollama": ("OLLAMA_HOST",),
     "litellm": ("LITELLM_PROXY_API_BASE",),
+    "anthropic": ("ANTHROPIC_BASE_URL",),
+    "google": ("GOOGLE_GEMINI_BASE_URL",),
 }
 _OPENAI = "https://api.openai.com/v1"
+_OTHERS_OWN = re.compile(
+    r"api\.anthropic\.com|(generativelanguage|([\w-]+-)?aiplatform)\.googleapis\.com"
+)
 _AZURE = re.compile(
     r"\.(openai|cognitiveservices|services\.ai)\.azure\.(com|us|cn)$", re.IGNORECASE
 )
 _ADDED = re.compile(
-    r"/(chat/completions|completions|responses|models|batches|files|api/generate|api/chat)/*$"
+    r"/(chat/completions|completions|responses|models|batches|files|api/generate|api/chat|messages)/*$"
 )
 _SECRET = re.compile(r"(sk|pk|key|api|token)[-_].+|.{17,}", re.IGNORECASE)
 
@@ -72,6 +77,12 @@ class Server:
         """Whether it is one of Azure's own."""
         host = self.parts.hostname or ""
         return self.parts.scheme == "https" and bool(_AZURE.search(host))
+
+    @property
+    def is_hosted(self) -> bool:
+        """Whether a provider answers there itself, and so keeps what it documents."""
+        own = _OTHERS_OWN.fullmatch(self.parts.hostname or "")
+        return (self.parts.scheme == "https" and bool(own)) or self.is_openai or self.is_azure
 
     @property
     def is_this_machine(self) -> bool:
@@ -147,6 +158,8 @@ def _usable(kind: str, address: object, source: str) -> str:
         right = Server(address[: more.start()]).shown
         msg = f"{source} ends in {more[0]}; Ollama is asked by its own protocol, which has no such"
         raise UsageError(msg, hint=_write(source, right))
+    if kind in {"anthropic", "google"}:  # the version is a part of each path
+        return re.sub(r"/v1(beta)?$", "", address)
     return _azure(address, source) if kind == "azure" else address
 
 

@@ -59,11 +59,16 @@ class Answer:
 class Connection:
     """One server, reached through the SDK. It lives on the event loop that it is used on."""
 
-    def __init__(self, server: Server, key: Key, *, name: str, kind: str, variable: str) -> None:
+    def __init__(
+        self, server: Server, key: Key, wire: Wire, *, name: str, kind: str, variable: str
+    ) -> None:
         """Make a client; nothing is sent yet."""
         self._server, self._key, self._name, self._variable = server, key, name, variable
+        self._versioned = wire.versioned
         self._proxy = proxy_variable(server)
         ours = kind == "openai" and server.is_openai
+        own = wire.headers(key.value)
+        instead: Mapping[str, Any] = {"Authorization": openai.Omit(), **own} if own else {}
         self._client = openai.AsyncOpenAI(
             base_url=server.url,
             # The SDK wants a key even where the server does not.
@@ -71,7 +76,7 @@ class Connection:
             max_retries=0,
             # The time of a call is measured as a whole; this only bounds finding the server.
             timeout=openai.Timeout(None, connect=CONNECT_S),
-            default_headers=None if ours else unwanted_headers(),
+            default_headers=None if ours else {**unwanted_headers(), **instead},
             http_client=http_client(server),
         )
         if not ours:
@@ -183,6 +188,8 @@ class Connection:
         if "model" in said.words.casefold() or "deployment" in said.words.casefold():
             return "check the name of the model: the server knows none of that name"
         path = self._server.parts.path
+        if not self._versioned:
+            return f"check {self._source}, and the name of the model"
         if "/v1" not in path:
             return f"add /v1 to {self._source}: {self._server.shown}/v1"
         if path.count("/v1") > 1:

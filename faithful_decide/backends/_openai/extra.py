@@ -18,7 +18,13 @@ __all__ = ["checked", "merged"]
 _INSTEAD = {
     "model": "name the model in the model spec",
     **dict.fromkeys(
-        ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"),
+        (
+            "max_tokens",
+            "max_completion_tokens",
+            "max_output_tokens",
+            "num_predict",
+            "maxOutputTokens",
+        ),
         "pass max_tokens=",
     ),
     "temperature": "pass temperature=False to send none",
@@ -32,7 +38,8 @@ _INSTEAD = {
 _CONTRACT = {
     "the question and the picture": """
         messages input instructions prompt system images suffix template chat_template raw context
-        echo conversation previous_response_id transforms truncation truncate_prompt_tokens""",
+        echo conversation previous_response_id transforms truncation truncate_prompt_tokens
+        contents systemInstruction system_instruction cachedContent cached_content""",
     "who replies, and whether at all": """
         models route fallbacks mock_response mock_testing_fallbacks drop_params
         additional_drop_params allowed_openai_params""",
@@ -42,13 +49,19 @@ _CONTRACT = {
         response_format format json_schema json_object grammar regex ebnf structural_tag
         structured_outputs guided_json guided_regex guided_choice guided_grammar guided_json_object
         guided_decoding_backend guided_whitespace_pattern continue_final_message
-        add_generation_prompt tools tool_choice parallel_tool_calls functions function_call""",
+        add_generation_prompt tools tool_choice parallel_tool_calls functions function_call
+        output_format toolConfig tool_config mcp_servers continuationToken""",
 }
 _CARRIES = {name: what for what, names in _CONTRACT.items() for name in names.split()}
 _INSIDE = {
     "text": ("format",),
     "provider": ("require_parameters",),
     "options": ("num_predict", "temperature", "seed"),
+    "output_config": ("format",),
+    "generationConfig": (
+        *("maxOutputTokens", "temperature", "seed", "candidateCount", "responseModalities"),
+        *("responseMimeType", "responseSchema", "responseJsonSchema", "responseLogprobs"),
+    ),
 }
 """Objects that others may add to, and what in them is not theirs."""
 

@@ -24,6 +24,8 @@ BLOT = "***"
 _LEAST = 8
 """A shorter key is a word like any other, and would be found in every reply."""
 
+_ALSO = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
+"""Where a key is also looked for."""
 _LIKE_A_KEY = r"\b(?:sk|pk|rk|gsk|xai|key)-[\w-]{8,}|\bAIza[\w-]{20,}|\b[Bb]earer +[\w.~+/=-]{8,}"
 """What anybody would take for a key, whoever's it is."""
 
@@ -46,7 +48,8 @@ class Key:
     def find(cls, given: str | None, variable: str, *, kind: str, named: str | None = None) -> Key:
         """The key that was given, or that of the variable a caller named, or of the usual one."""
         if named is None:
-            return cls(given or os.environ.get(variable, ""), kind=kind)
+            usual = os.environ.get(variable, "") or os.environ.get(_ALSO.get(variable, ""), "")
+            return cls(given or usual, kind=kind)
         if given is not None:
             msg = "a key is given, and the name of a variable that holds one"
             raise UsageError(msg, hint="pass api_key= or api_key_env=, and leave out the other")

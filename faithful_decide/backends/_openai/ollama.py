@@ -81,4 +81,4 @@ def read_ollama(data: object, request: Request, _: Preset) -> Reply | Said:
     )
 
 
-OLLAMA = Wire("/api/generate", ollama_body, read_ollama)
+OLLAMA = Wire("/api/generate", ollama_body, read_ollama, versioned=False)

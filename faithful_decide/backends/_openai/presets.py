@@ -1,10 +1,11 @@
-"""What is known of each kind of server that speaks OpenAI's protocol.
+"""What is known of each kind of server.
 
-They agree on the shape of a request and on little else: who enforces a schema and keeps the order
-of its keys, how a reply can be made to go on from a forced start, what the log-probabilities mean.
-This table is all that the backend knows of them. What a row says was read in documentation and
-source; only llama.cpp's server has been run for it here. `probe` finds out what one server does,
-and what a server refuses to be sent is found out while it is asked (`adapting`).
+Most of them speak OpenAI's protocol. They agree on the shape of a request and on little else: who
+enforces a schema and keeps the order of its keys, how a reply can be made to go on from a forced
+start, what the log-probabilities mean. This table is all that the backend knows of them. What a row
+says was read in documentation and source; only llama.cpp's server has been run for it here. `probe`
+finds out what one server does, and what a server refuses to be sent is found out while it is asked
+(`adapting`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from faithful_decide.backends._openai.anthropic import anthropic_effort
 from faithful_decide.backends._openai.extra import merged
+from faithful_decide.backends._openai.google import google_effort
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,14 +30,14 @@ __all__ = ["PRESETS", "Preset", "effort_in", "preset_of"]
 Prefix = Literal["none", "regex", "structured_outputs", "gbnf"]
 """How a reply goes on from a forced start: not at all, or under a grammar for the rest, given as
 SGLang's `regex`, as vLLM's `structured_outputs`, or as llama.cpp's `grammar`."""
-Protocol = Literal["chat", "responses", "ollama"]
+Protocol = Literal["chat", "responses", "ollama", "anthropic", "google"]
 Shape = Literal["schema", "regex", "json_object", "none"]
 """How a server is told the form of a reply where no start is forced: by the schema; by the regular
 expression of the only layout there is, where its grammar would let white space run on; or, where it
 knows no schema, as any object of JSON, or not at all."""
-Effort = Literal["reasoning_effort", "reasoning", "template", "think"]
+Effort = Literal["reasoning_effort", "reasoning", "template", "think", "anthropic", "google"]
 """How a server is told how much to think: in OpenAI's parameter, in OpenRouter's object, by the
-switches of a chat template, or in Ollama's parameter."""
+switches of a chat template, in Ollama's parameter, or as Anthropic and Google have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Preset:
     """Tokens that a reply may have beyond its limit, because the model thinks first."""
     effort: Effort = "reasoning_effort"
     """How it is told how much to think."""
+    max_image_bytes: int = 15_000_000
+    """The largest file of an image that it takes."""
     same_model: bool = True
     """Whether the reply names the model that was asked for."""
     batches: bool = False
@@ -104,6 +109,16 @@ _OPENAI = Preset(
     lenient=False,
     length_limit="max_completion_tokens",
     batches=True,
+)
+_HOSTED = Preset(
+    None,
+    "",
+    needs_key=True,
+    schema_in_prompt=True,
+    documented=True,
+    logprobs="none",
+    temperature=False,
+    max_image_bytes=3_500_000,
 )
 PRESETS: Mapping[str, Preset] = {
     "openai": _OPENAI,
@@ -165,6 +180,23 @@ PRESETS: Mapping[str, Preset] = {
         # Without this, a provider that does not know json_schema is sent the request without it.
         extra={"provider": {"require_parameters": True}},
     ),
+    "anthropic": replace(
+        _HOSTED,
+        base_url="https://api.anthropic.com",
+        key_variable="ANTHROPIC_API_KEY",
+        wires=("anthropic",),
+        lenient=False,
+        seed=False,
+        effort="anthropic",
+    ),
+    "google": replace(
+        _HOSTED,
+        base_url="https://generativelanguage.googleapis.com",
+        key_variable="GEMINI_API_KEY",
+        wires=("google",),
+        length_limit="maxOutputTokens",
+        effort="google",
+    ),
 }
 
 
@@ -193,7 +225,7 @@ def preset_of(
         )
     if api is None:
         return preset
-    if api not in {"chat", "responses"} or preset.wire == "ollama":
+    if api not in {"chat", "responses"} or preset.wire not in {"chat", "responses"}:
         msg = f"a server of the kind {kind!r} cannot be asked with api={api!r}"
         raise UsageError(msg, hint='pass api="chat" or api="responses", or leave it out')
     if api in preset.wires:
@@ -213,18 +245,22 @@ _LEVELS = frozenset({"none", "low", "medium", "high"})
 
 
 def effort_in(
-    preset: Preset, extra: Mapping[str, Any], effort: _effort.Effort | None
+    preset: Preset, extra: Mapping[str, Any], effort: _effort.Effort | None, model: str
 ) -> dict[str, Any]:
     """What a caller adds to every request, and in it how much to think, as this server wants it."""
     if effort is None:
         return dict(extra)
-    if given := {"reasoning_effort", "reasoning", "think"} & extra.keys():
-        msg = f"effort is given, and {min(given)!r} in extra, which says the same"
+    if given := _told_in(extra):
+        msg = f"effort is given, and {given!r} in extra, which says the same"
         raise UsageError(msg, hint="leave out one of the two")
     told: dict[str, Any] = {"reasoning_effort": effort}
     match preset.effort:
         case "reasoning":
             told = {"reasoning": {"effort": effort}}
+        case "anthropic":
+            told = anthropic_effort(effort, model)
+        case "google":
+            told = google_effort(effort, model)
         case "think":
             level = effort if effort in _LEVELS else "low" if effort == "minimal" else "high"
             told = {"think": False if effort == "none" else level}
@@ -236,3 +272,20 @@ def effort_in(
             if effort in _LEVELS:
                 told["reasoning_effort"] = effort
     return merged(told, extra)
+
+
+def _told_in(extra: Mapping[str, Any]) -> str:
+    """Where a caller says how much to think in words of the server; nothing if they do not."""
+    for place in _THINKING:
+        value: object = extra
+        for key in place:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return ".".join(place)
+    return ""
+
+
+_THINKING = (
+    *(("reasoning_effort",), ("reasoning",), ("think",), ("thinking",)),
+    *(("output_config", "effort"), ("generationConfig", "thinkingConfig")),
+)

@@ -37,12 +37,13 @@ _IMPOSSIBLE = -9999.0
 _ENDS: Mapping[Finish, str] = {
     "stop": "stop eos eos_token stop_token end_turn stop_sequence complete",
     "length": """length max_tokens max_output_tokens max_new_tokens max_length model_length
-        token_limit model_context_window_exceeded""",
+        token_limit model_context_window_exceeded continuation""",
     "content_filter": """content_filter content_filtered safety image_safety recitation blocklist
-        prohibited_content spii guardrail_intervened guardrails sensitive""",
+        prohibited_content spii image_prohibited_content image_recitation escalation model_armor
+        guardrail_intervened guardrails sensitive""",
     "refusal": "refusal refused",
     "tool_call": """tool_calls tool_call tool_use function_call malformed_function_call
-        unexpected_tool_call""",
+        unexpected_tool_call too_many_tool_calls""",
 }
 _FINISH = {word: finish for finish, words in _ENDS.items() for word in words.split()}
 _THOUGHT = re.compile(r"reasoning|thinking|thoughts?\b", re.IGNORECASE)

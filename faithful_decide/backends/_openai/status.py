@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Said", "said_in", "said_in_bytes", "sorted_by_status"]
 
+_BAD_REQUEST = 400
 _TOO_MANY = frozenset({429, 503, 529})
 _REFUSED_KEY = frozenset({401, 403})
 _PASSING = frozenset({408, 409, 425})
@@ -50,6 +51,11 @@ _NO_CREDIT = re.compile(
 _QUOTA = re.compile(r"quota", re.IGNORECASE)
 _NOT_ABLE = re.compile(r"not supported|unsupported|does not support|mmproj", re.IGNORECASE)
 _KEY = re.compile(r"api.?key|unauthori[sz]ed|authentication|permission", re.IGNORECASE)
+_EMPTY = re.compile(r"credit balance is too low", re.IGNORECASE)
+"""How Anthropic says it, with a status of 400; and so does Google say what is wrong with a key."""
+_BAD_KEY = re.compile(r"api.?key (is )?(not valid|invalid|expired|not found)", re.IGNORECASE)
+_RETRY_IN = re.compile(r"retry (?:in|after) (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
+"""A limit per minute that calls itself a quota, and is over soon."""
 _BUSY = re.compile(r"rate.?limit|too many|overload|throttl|exhausted|capacity|busy", re.IGNORECASE)
 _MAY_PASS = re.compile(
     r"try again|retry (after|in|later)|temporar|unavailable|time.?out|timed out|loading"
@@ -142,7 +148,7 @@ def sorted_by_status(
         case "key":
             return AuthError(message, hint=key_hint)
         case "busy":
-            return TransientError(message, retry_after=_retry_after(headers))
+            return TransientError(message, retry_after=_retry_after(headers, said.words))
         case "passing":
             return TransientError(message)
     return BackendError(message, hint=request_hint)
@@ -150,14 +156,15 @@ def sorted_by_status(
 
 def _kind(said: Said) -> _Kind:
     status, words = said.status, said.words
-    if status in {0, 402, 403, 429} and _NO_CREDIT.search(words):
+    soon = status in _TOO_MANY and _RETRY_IN.search(words)
+    if not soon and (status in {0, 402, 403, 429} and _NO_CREDIT.search(words)):
         return "credit"
     if not status:
         return _kind_by_words(words)
-    if status in _REFUSED_KEY:
-        return "key"
-    if status in _TOO_MANY:
-        return "busy"
+    if status == _BAD_REQUEST and (_EMPTY.search(words) or _BAD_KEY.search(words)):
+        return "credit" if _EMPTY.search(words) else "key"
+    if status in _REFUSED_KEY or status in _TOO_MANY:
+        return "key" if status in _REFUSED_KEY else "busy"
     passing = status in _PASSING or (status >= 500 and status not in _NEVER)  # noqa: PLR2004
     return "passing" if passing and not _NOT_ABLE.search(words) else "request"
 
@@ -173,7 +180,7 @@ def _kind_by_words(words: str) -> _Kind:
     return next((kind for kind, pattern in patterns if pattern.search(words)), "request")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
+def _retry_after(headers: Mapping[str, str], words: str) -> float:
     """Seconds that the server asks to be left alone; 0.0 where it does not say."""
     for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
@@ -182,6 +189,8 @@ def _retry_after(headers: Mapping[str, str]) -> float:
             continue
         # Not a number, or for ever: as if it had not been said.
         return min(max(0.0, pause), _LONGEST_PAUSE_S) if math.isfinite(pause) else 0.0
+    if told := _RETRY_IN.search(words):
+        return min(float(told[1]) / (1000 if told[2] == "ms" else 1), _LONGEST_PAUSE_S)
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
         return min(max(0.0, date.timestamp() - time.time()), _LONGEST_PAUSE_S)
