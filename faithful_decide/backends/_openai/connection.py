@@ -68,7 +68,7 @@ class Connection:
         self._proxy = proxy_variable(server)
         ours = kind == "openai" and server.is_openai
         own = wire.headers(key.value)
-        instead: Mapping[str, Any] = {"Authorization": openai.Omit(), **own} if own else {}
+        self._headers: Mapping[str, Any] = {"Authorization": openai.Omit(), **own} if own else {}
         self._client = openai.AsyncOpenAI(
             base_url=server.url,
             # The SDK wants a key even where the server does not.
@@ -76,7 +76,7 @@ class Connection:
             max_retries=0,
             # The time of a call is measured as a whole; this only bounds finding the server.
             timeout=openai.Timeout(None, connect=CONNECT_S),
-            default_headers=None if ours else {**unwanted_headers(), **instead},
+            default_headers=None if ours else unwanted_headers(),
             http_client=http_client(server),
         )
         if not ours:
@@ -111,6 +111,7 @@ class Connection:
     ) -> Answer:
         # A redirect would carry the picture to a host that nobody named.
         options |= {"follow_redirects": False}
+        options["headers"] = {**self._headers, **options.get("headers", {})}
         send = getattr(self._client, method)
         outcome: httpx2.Response | BackendError
         try:

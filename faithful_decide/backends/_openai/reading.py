@@ -39,7 +39,7 @@ _ENDS: Mapping[Finish, str] = {
     "length": """length max_tokens max_output_tokens max_new_tokens max_length model_length
         token_limit model_context_window_exceeded continuation""",
     "content_filter": """content_filter content_filtered safety image_safety recitation blocklist
-        prohibited_content spii image_prohibited_content image_recitation escalation model_armor
+        prohibited_content spii image_prohibited_content image_recitation language escalation
         guardrail_intervened guardrails sensitive""",
     "refusal": "refusal refused",
     "tool_call": """tool_calls tool_call tool_use function_call malformed_function_call

@@ -49,7 +49,7 @@ class Wire:
 
     def path_for(self, model: str) -> str:
         """The path of a request, in which some protocols name the model."""
-        return self.path.replace("{model}", quote(model, safe=""))
+        return self.path.replace("{model}", quote(model.removeprefix("models/"), safe=""))
 
     def body(self, request: Request, model: str, preset: Preset) -> dict[str, Any]:
         """The body of a request, with all that is added to it."""
