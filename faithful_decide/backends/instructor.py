@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._images.prepare import ImageLimits
 from faithful_decide.backends._effort import room_for, thinks
 from faithful_decide.backends._knockout import refuse_hidden
+from faithful_decide.backends._openai.adapting import notes_on
 from faithful_decide.backends._openai.address import Server
 from faithful_decide.backends._openai.anthropic import anthropic_body, read_anthropic
 from faithful_decide.backends._openai.chat import chat_body, read_chat
@@ -242,7 +243,12 @@ class InstructorBackend:
         reply = read(data, request, self._preset)
         if isinstance(reply, Said):
             return reply
-        return replace(reply, latency_s=latency, constraint=constraint_of(body, request))
+        return replace(
+            reply,
+            latency_s=latency,
+            constraint=constraint_of(body, request),
+            notes=notes_on(self._preset, request, body),
+        )
 
     def _sorted(self, error: Exception) -> Reply | BackendError:
         """Sort an error by the status it carries, whichever SDK it comes from."""

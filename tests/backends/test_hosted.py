@@ -152,6 +152,14 @@ def test_a_forced_start_is_refused_before_the_call(server):
     assert not server.bodies
 
 
+def test_what_is_not_sent_is_said(server):
+    """Google takes a seed, Anthropic has none."""
+    with Decider(MODELS[server.kind], base_url=server.address) as decider:
+        reply = decider.backend.generate(Request("", (), "t", SCHEMA, 9, seed=7))
+    assert ("no seed was sent" in reply.notes) == (server.kind == "anthropic")
+    assert "no temperature was sent" in reply.notes
+
+
 # ------------------------------------------------------------------------------ effort
 
 ADAPTIVE = {"type": "adaptive"}

@@ -208,7 +208,7 @@ def _can_be_exact(request: Request) -> bool:
 
 def notes_on(preset: Preset, request: Request, body: Mapping[str, Any]) -> tuple[str, ...]:
     """In what the request that was sent is not the one of the receipt."""
-    sent = {**body, **body.get("options", {})}
+    sent = {**body, **body.get("options", {}), **body.get("generationConfig", {})}
     notes = []
     if "temperature" not in sent:
         notes.append("no temperature was sent")
