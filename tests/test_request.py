@@ -60,7 +60,7 @@ def objecting(text, prefix="", shape=None):
     return Request(SYSTEM, (IMAGE,), text, shape, 512, prefix=prefix, seed=7)
 
 
-# Computed once, when the contract had got its numbers, places and images.
+# Computed when the contract had got its numbers, places and images, and findings their order.
 HASHES = {
     "91951e095939015f61176a25cb06e308006ddf784678d74f77b49e477e675521": lambda: requests(PLAIN)[0],
     "0e9640e8afed1157d32ef6b752ca8ada8f7ed5321195edb8ba68653b8a78446f": lambda: requests(
@@ -87,8 +87,8 @@ HASHES = {
     "25d73dfd0c75d590eb1a29542284a3c319bb4f143cfac89f356b31235f348716": lambda: requests(
         PLAIN, TWO, images=2
     )[0],
-    "eb9655f5cb9a43a39d8a86170401505e7084c28c7a1135532450201b7869ae9c": lambda: requests(RULED)[0],
-    "f3232546a802f620c69501340bd8cbfe8a80d72c26f23b89409d61b79311bd4b": lambda: requests(
+    "9da4ad926ff78ab47343a6c7f6f133b91d19e1c50358c9cb98651d817a677e32": lambda: requests(RULED)[0],
+    "86f0f3918d886dd9589d42ea4f37b69bc3bd10331044557f223f62aa70f8f23e": lambda: requests(
         RULED, TWO
     )[0],
     "7249b06eea671822d08c540a6c8a6575f14ca34b60daa6f6fe59736d1e18eb0c": lambda: objecting(
