@@ -14,7 +14,6 @@ from faithful_decide.errors import (
     AuthError,
     BackendError,
     ContractError,
-    FaithfulDecideError,
     RefusedError,
     TransientError,
     TruncatedError,
@@ -169,7 +168,7 @@ EFFORTS = [
     ("anthropic/claude-sonnet-5-5", "none", {"thinking": {"type": "between_tools"}}),
     ("anthropic/claude-haiku-4-9", "none", {"thinking": {"type": "disabled"}}),
     ("google/gemini-4-argon", "low", {"thinkingConfig": {"thinkingLevel": "LOW"}}),
-    ("google/gemini-4-argon", "max", {"thinkingConfig": {"thinkingLevel": "XHIGH"}}),
+    ("google/gemini-4-argon", "max", {"thinkingConfig": {"thinkingLevel": "HIGH"}}),
     ("google/gemini-2.5-flash", "none", {"thinkingConfig": {"thinkingBudget": 0}}),
     ("google/gemini-2.5-flash", "low", {"thinkingConfig": {"thinkingBudget": 1024}}),
     ("google/gemini-2.5-flash", "high", {"thinkingConfig": {"thinkingBudget": 24576}}),
@@ -201,8 +200,9 @@ def test_effort_is_one_word(model, effort, told, picture):
 def test_an_effort_that_a_model_does_not_have_is_its_error(model, effort, picture):
     """In its own words, after one request: what a caller asked for is not left out."""
     with HostedServer(model.partition("/")[0]) as server:
-        with pytest.raises(BackendError, match=r"(?i)thinking.*not supported"):
+        with pytest.raises(BackendError, match=r"(?i)thinking.*not supported") as caught:
             decided(server, picture, model=model, effort=effort)
+        assert "another effort" in caught.value.hint
         assert len(server.bodies) == 1
 
 
@@ -297,6 +297,12 @@ ENDS = [
     ("anthropic", message("tool_use", **TOOL), ContractError, "tool"),
     ("anthropic", message("end_turn", **TOOL), ContractError, "tool"),
     ("anthropic", message(None, YES), ContractError, "no finish reason"),
+    (
+        "anthropic",
+        anthropic_error(400, "invalid_request_error", "Output blocked by content filter"),
+        RefusedError,
+        "Output blocked",
+    ),
     ("google", generation("SAFETY"), RefusedError, "SAFETY"),
     ("google", generation("RECITATION", YES[:40]), RefusedError, "RECITATION"),
     ("google", generation("PROHIBITED_CONTENT"), RefusedError, "PROHIBITED_CONTENT"),
@@ -351,12 +357,6 @@ FAILURES = [
     ),
     ("anthropic", anthropic_error(413, "request_too_large", "too large"), BackendError, ""),
     ("anthropic", anthropic_error(529, "overloaded_error", "Overloaded"), TransientError, ""),
-    (
-        "anthropic",
-        anthropic_error(400, "invalid_request_error", "Output blocked by content filter"),
-        RefusedError,
-        "",
-    ),
     ("google", google_error(400, "INVALID_ARGUMENT", "API key not valid. Please"), AuthError, ""),
     (
         "google",
@@ -371,18 +371,16 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("kind", "said", "error", "hint"), FAILURES)
-def test_every_failure_has_its_error(kind, said, error, hint, picture):
+def test_every_failure_has_its_error(kind, said, error, hint):
     """In the words of the service, with a next step, and without the key."""
     status, data = said
     words = data["error"]["message"]
     told = {**data, "error": {**data["error"], "message": f"{words} (key {KEY})"}}
     with HostedServer(kind, instead=(status, told)) as server:
         backend = load_backend(MODELS[kind], base_url=server.address)
-        with (
-            Decider(backend, retries=0, timeout=1) as decider,
-            pytest.raises(FaithfulDecideError) as caught,
-        ):
-            decider.decide(picture, QUESTION)
+        with pytest.raises(error) as caught:
+            backend.generate(Request("", (), "t", SCHEMA, 9))
+        backend.close()
     assert type(caught.value) is error
     assert hint in (caught.value.hint or "")
     assert words[:40] in str(caught.value)

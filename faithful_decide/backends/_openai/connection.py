@@ -170,8 +170,8 @@ class Connection:
             hint = self._missing(said)
         elif "HTTPS port" in words or "HTTPS server" in words:
             hint = f"write https:// instead of http:// in {self._source}"
-        elif b"effort" in answer.content:
-            hint = "pass another effort, or none; the server says which it takes"
+        elif b"effort" in answer.content or b"hinking" in answer.content:
+            hint = "pass another effort=, or leave it out; the server says which it takes"
         return sorted_by_status(
             said,
             msg,

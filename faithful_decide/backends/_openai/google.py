@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GOOGLE", "google_body", "google_effort", "read_google"]
 
+_LEVELS: Mapping[Effort, str] = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM"}
 _BUDGETS: Mapping[Effort, int] = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192}
 _MOST = 24_576
 _TAKES_BUDGETS = re.compile(r"gemini-2\.")
@@ -64,7 +65,7 @@ def google_effort(effort: Effort, model: str) -> dict[str, Any]:
     if effort == "none" or _TAKES_BUDGETS.search(model):
         told: dict[str, Any] = {"thinkingBudget": _BUDGETS.get(effort, _MOST)}
     else:
-        told = {"thinkingLevel": "XHIGH" if effort == "max" else effort.upper()}
+        told = {"thinkingLevel": _LEVELS.get(effort, "HIGH")}
     return {"generationConfig": {"thinkingConfig": told}}
 
 
