@@ -416,7 +416,9 @@ def audits(server: Running, true: Truth) -> Iterator[Row]:
     for path in paths:
         here = audit(path, ASKED, model="embedded")
         there = audit(path, ASKED, model=server.spec, **server.options())
-        same += here.flags == there.flags
+        # Where no tokens are listed, nobody can count what was thought out of sight.
+        quiet = here.flags == ("no_violation_found",) and not server.kind.scores
+        same += there.flags == (("inconclusive",) if quiet else here.flags)
         print(f"  {server.kind.name}: {here.flags}, here {there.flags}", file=sys.stderr)
     figure = f"{server.kind.name}: audits with the flags, or the label, of those in process"
     yield Row(figure, same, ">=", len(paths), len(paths))
