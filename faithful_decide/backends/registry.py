@@ -231,7 +231,7 @@ def _meant(spec: str) -> str:
         return f"gguf:{spec}"
     if kind == "hf":
         return f"gguf/{spec}"
-    name = rest if kind.lower() in {*_HOSTS, "gemini"} else "" if separator else spec
+    name = rest if kind.lower() in {*_HOSTS, "gemini", "claude"} else "" if separator else spec
     for host, beginning in _HOSTS.items():
         if re.match(beginning, name, re.IGNORECASE):
             return f"{host if host in kinds() else f'instructor/{host}'}/{name}"

@@ -254,8 +254,9 @@ def test_what_carries_the_contract_is_not_for_extra(extra):
 def test_neither_speaks_openais_protocols():
     """That is said before anything is sent."""
     for model in MODELS.values():
-        with pytest.raises(UsageError, match="api="):
+        with pytest.raises(UsageError, match="api=") as caught:
             load_backend(model, api="chat")
+        assert caught.value.hint == "leave api out"
 
 
 # ------------------------------------------------------------------------------ how a reply ends

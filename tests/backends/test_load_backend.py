@@ -54,6 +54,7 @@ def test_an_unknown_kind_names_the_known_ones(spec):
         ("o4-mini", "openai/o4-mini"),
         ("claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
         ("Anthropic/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
+        ("Claude/claude-sonnet-4-6", "anthropic/claude-sonnet-4-6"),
         ("gemini-3-flash", "google/gemini-3-flash"),
         ("gemini/gemini-3-flash", "google/gemini-3-flash"),
         ("Google/gemini-3-flash", "google/gemini-3-flash"),

@@ -200,6 +200,9 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
+_OWN_PROTOCOLS = frozenset({"ollama", "anthropic", "google"})
+
+
 def preset_of(
     kind: str,
     *,
@@ -225,9 +228,10 @@ def preset_of(
         )
     if api is None:
         return preset
-    if api not in {"chat", "responses"} or preset.wire not in {"chat", "responses"}:
+    if api not in {"chat", "responses"} or preset.wire in _OWN_PROTOCOLS:
         msg = f"a server of the kind {kind!r} cannot be asked with api={api!r}"
-        raise UsageError(msg, hint='pass api="chat" or api="responses", or leave it out')
+        choice = "" if preset.wire in _OWN_PROTOCOLS else 'pass api="chat" or api="responses", or '
+        raise UsageError(msg, hint=f"{choice}leave api out")
     if api in preset.wires:
         return replace(preset, wires=(api,))
     return replace(
