@@ -231,7 +231,7 @@ def error_at(url, picture, timeout=2.0):
 )
 def test_an_address_without_a_server_is_named(url, words, picture):
     """With what to check, and marked as never reached."""
-    error = error_at(url, picture, timeout=0.5)
+    error = error_at(url, picture, timeout=5)
     assert url in str(error)
     assert words in str(error)
     assert "base_url" in error.hint

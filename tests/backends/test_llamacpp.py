@@ -476,15 +476,15 @@ def test_missing_engine(monkeypatch):
 
 
 def sockets(pid):
-    """The lines of the kernel's tables about sockets of a process."""
+    """The sockets of a process, by the tables of the kernel, whose lines change all the time."""
     files = Path(f"/proc/{pid}/fd").iterdir()
     links = (str(file.readlink()) for file in files if file.is_symlink())
     own = {link[len("socket:[") : -1] for link in links if link.startswith("socket:")}
     return {
-        (kind, line)
+        (kind, inode)
         for kind in ("tcp", "tcp6", "unix")
         for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()
-        if own & set(line.split())
+        for inode in own.intersection(line.split())
     }
 
 
