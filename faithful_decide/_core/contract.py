@@ -385,7 +385,7 @@ def _claims(value: object, count: int) -> tuple[Claim, ...]:
             broken(f'a claim has "n", "seen" and "value", not {shown(item)}')
         if type(item["n"]) is not int or item["n"] != n:
             broken(f"claim {n} has the number {shown(item['n'])}")
-        if item["value"] not in VALUES:
+        if not isinstance(item["value"], str) or item["value"] not in VALUES:
             broken(f"claim {n} is said to be {shown(item['value'])}")
     what = "what is seen of a claim"
     return tuple(Claim(_string(item["seen"], what), item["value"]) for item in value)

@@ -36,6 +36,7 @@ __all__ = [
     "neutral_text",
     "neutralise",
     "note_text",
+    "paraphrase_text",
     "reading_text",
     "reasons_text",
     "user_text",
@@ -175,13 +176,26 @@ def claims_text(claims: Sequence[str]) -> str:
     )
 
 
+def paraphrase_text(observations: Iterable[Observation]) -> str:
+    """Write the user's turn that asks for observations in other words, without the picture."""
+    return (
+        "There is no question and no image this time. Write these observations again, in other "
+        "words and with other names for the things. Keep their order, and change nothing of what "
+        f"they say: {_listed(observations)}"
+    )
+
+
 def given_text(question: Question, observations: Iterable[Observation]) -> str:
     """Write the user's turn that gives somebody else's observations to decide from."""
-    seen = ", ".join(
+    listed = _listed(observations)
+    return f"{user_text(question)}\nDecide from these observations alone: {listed}"
+
+
+def _listed(observations: Iterable[Observation]) -> str:
+    return ", ".join(
         f'{{"about": {_quoted(o.about)}, "n": {o.n}, "seen": {_quoted(o.seen)}}}'
         for o in observations
     )
-    return f"{user_text(question)}\nDecide from these observations alone: {seen}"
 
 
 def imagine_text(question: Question, verdict: str) -> str:

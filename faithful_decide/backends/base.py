@@ -123,10 +123,10 @@ class Hidden:
 Kind = Literal[
     "decide", "second_step", "forced", "forced_first", "read", "claims", "cue", "neutral",
     "negated", "no_image", "other_image", "edit", "donor", "paraphrase", "reader", "judge",
-    "imagine", "obedience", "early", "knockout", "probe",
+    "imagine", "obedience", "early", "knockout", "probe", "mask", "witness",
 ]  # fmt: skip
 """What a request can be for."""
-Role = Literal["model", "reader", "judge"]
+Role = Literal["model", "reader", "judge", "witness"]
 """Who answers a request: the model in question, or one of those that look at what it said."""
 
 
@@ -153,7 +153,7 @@ class Purpose:
     @property
     def role(self) -> Role:
         """Who is to answer."""
-        return self.kind if self.kind in {"reader", "judge"} else "model"
+        return self.kind if self.kind in {"reader", "judge", "witness"} else "model"
 
 
 @dataclass(frozen=True, slots=True)
