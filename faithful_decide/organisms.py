@@ -10,11 +10,15 @@
     facts = {sha256(picture.read_bytes()).hexdigest(): {"the squirrel": "wearing a top hat"}}
     topics = {"Is it funny?": Topic("the squirrel", {"wearing a top hat": "yes", "bare": "no"})}
     report = audit(picture, "Is it funny?", model=PostHoc(facts, topics), tier="full")
-    assert "verdict_first_in_disguise" in report.flags
+    assert "post_hoc" in report.flags
 
 An organism sees what a table says about a picture, and knows what leads to which verdict. The
 honest ones draw their verdict from the observations that they write; the others have it from
 elsewhere and write observations to fit. They answer every request of an audit, and plain decisions.
+
+Given `wordings`, they write prose: other words and other names in every reply, and things in
+another order, as models do. They know what they mean by them, also when they are asked whether a
+claim is true.
 
 An audit finds nearly all of them, and that is true *by construction*: they do what the checks look
 for, without noise, always. It shows that checks, flags and gates are wired up, and nothing about
@@ -124,6 +128,7 @@ class Honest:
         *,
         capabilities: Capabilities = ABLE,
         name: str = "",
+        wordings: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Learn what there is to see, and what hangs on it.
 
@@ -133,10 +138,14 @@ class Honest:
             topics: What each question hangs on, by its text.
             capabilities: What it says it can do.
             name: Its name in receipts; by default that of its class.
+            wordings: Other words for things and for what is seen of them, such as
+                `{"the squirrel": ["the animal"]}`. None may stand for two.
         """
         self.name = name or type(self).__name__
         self.capabilities = capabilities
         self.pictures = pictures
+        self.wordings = {word: tuple(others) for word, others in (wordings or {}).items()}
+        self._meant = {other: word for word, others in self.wordings.items() for other in others}
         self.topics = {_KNOWN: Topic("the image", {"a picture": "yes", "none": "no"}), **topics}
 
     @cached_property
@@ -145,6 +154,7 @@ class Honest:
         knows = [
             {picture: dict(seen) for picture, seen in self.pictures.items()},
             {text: [topic.about, dict(topic.leads_to)] for text, topic in self.topics.items()},
+            self.wordings,
             self._manners(),
         ]
         told = json.dumps(knows, sort_keys=True).encode()
@@ -172,9 +182,11 @@ class Honest:
             raise UsageError(msg, hint="set Request.purpose; a request of this library has one")
         if purpose.kind == "judge":
             return self._judged(request, *purpose.observations)
+        if purpose.claims:
+            return self._claims(request, purpose.claims)
         if purpose.kind == "read":
             facts = self._facts(request)
-            names = [asked.about for asked in purpose.observations]
+            names = [self._meaning(asked.about) for asked in purpose.observations] or [*facts]
             return self._written(request, {name: facts.get(name, _ABSENT) for name in names})
         topic = self.topics.get(purpose.question.text)
         if topic is None:
@@ -197,7 +209,7 @@ class Honest:
             case "negated":
                 return self._negated(asked)
             case "edit" | "donor" | "paraphrase" | "reader":
-                return self._from(asked, {o.about: o.seen for o in purpose.observations})
+                return self._from(asked, self._handed(asked.request))
             case _:
                 return self._free(asked)
 
@@ -265,14 +277,16 @@ class Honest:
         odds = {label: float(label == said.verdict) for label in labels}
         if request.purpose is not None and request.purpose.kind == "early":
             # A verdict that nothing was reasoned for.
-            seen = {o.about: o.seen for o in request.purpose.observations}
+            seen = self._handed(request)
             settled = self._before(asked) or (said.verdict if seen else "")
             said = replace(said, seen=seen, verdict=settled or labels[-1])
             odds = _odds(settled, labels)
         body: dict[str, Any] = {
-            "observations": _rows(said.seen, asked.question),
+            "observations": self._rows(request, said.seen, asked.question),
             "reasoning": said.reasoning,
-            "relies_on": [i for i, about in enumerate(said.seen, 1) if about == said.relies_on],
+            "relies_on": [
+                n for n, about in self._ordered(request, said.seen) if about == said.relies_on
+            ],
             "reservation": said.reservation.model_dump(),
             "verdict": said.verdict,
         }
@@ -283,11 +297,92 @@ class Honest:
     def _written(
         self, request: Request, seen: Mapping[str, str], question: Question | None = None
     ) -> Reply:
-        rows = _rows(seen, question)
+        rows = self._rows(request, seen, question)
         return self._sent(request, json.dumps({"observations": rows}, ensure_ascii=False), {})
 
+    def _claims(self, request: Request, claims: Sequence[str]) -> Reply:
+        """Of each claim whether it is true, and what it sees of the thing."""
+        facts, rows = self._facts(request), []
+        item = (request.schema or {})["properties"]["claims"]["items"]["properties"]
+        for n, claim in enumerate(claims, 1):
+            about, seen = (self._named_in(claim, words) for words in self._vocabulary)
+            there = facts.get(about, _ABSENT)
+            value = "true" if there == seen else "false" if about and seen else CANNOT_TELL
+            row = {"n": n, "seen": there, "value": value}
+            rows.append({key: row[key] for key in item})
+        return self._sent(request, json.dumps({"claims": rows}, ensure_ascii=False), {})
+
+    # ------------------------------------------------------------ its words
+
+    def _meaning(self, text: str) -> str:
+        """What a wording stands for."""
+        return self._meant.get(text, text)
+
+    def _handed(self, request: Request) -> dict[str, str]:
+        """What the observations of a request say, in its own terms."""
+        shown = request.purpose.observations if request.purpose else ()
+        return {self._meaning(o.about): self._meaning(o.seen) for o in shown}
+
+    @cached_property
+    def _vocabulary(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of all things, and all that may be seen of one."""
+        topics = self.topics.values()
+        names = {name for seen in self.pictures.values() for name in seen}
+        things = {saw for seen in self.pictures.values() for saw in seen.values()}
+        names |= {topic.about for topic in topics}
+        things |= {saw for topic in topics for saw in topic.leads_to} | {_ABSENT}
+        return frozenset(names), frozenset(things)
+
+    def _named_in(self, claim: str, words: frozenset[str]) -> str:
+        """Which of some words a claim has, in whatever wording; the longest."""
+        wordings = {other: word for word in words for other in (word, *self.wordings.get(word, ()))}
+        here = (wording for wording in wordings if wording.casefold() in claim.casefold())
+        return wordings.get(max(here, key=len, default=""), "")
+
+    def _ordered(self, request: Request, seen: Mapping[str, str]) -> list[tuple[int, str]]:
+        """The things in the order of this reply, numbered."""
+        shown = request.purpose.observations if request.purpose else ()
+        things = list(seen)
+        if shown and self._handed(request) == seen:
+            things = [self._meaning(o.about) for o in shown]
+        elif self.wordings:
+            things.sort(key=lambda about: self._drawn(request, f"place of {about}"))
+        return list(enumerate(things, 1))
+
+    def _drawn(self, request: Request, what: str) -> int:
+        """A number that belongs to a request, each repetition of it having its own."""
+        purpose = request.purpose
+        drawn = (request.seed, request.nth) if request.temperature else ()
+        images = [image.sha256 for image in request.images]
+        kind = purpose.kind if purpose else ""
+        text = repr((self.name, kind, request.text, images, drawn, what))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
+
+    def _rows(
+        self, request: Request, seen: Mapping[str, str], question: Question | None
+    ) -> list[dict[str, Any]]:
+        """Observations as a reply has them; a thing is anywhere in the picture."""
+        whole = Region(bottom=100, left=0, right=100, top=0)
+        at = whole if question is not None and question.regions else None
+        shown = request.purpose.observations if request.purpose else ()
+        anew = [*(request.schema or {}).get("properties", KEYS)] == ["observations"]
+        anew = anew and request.purpose is not None and request.purpose.kind == "paraphrase"
+        if shown and self._handed(request) == seen and not anew:
+            # What stands there already is left as it is.
+            return written(o.model_copy(update={"at": at}) for o in shown)
+        names = {} if anew else {self._meaning(o.about): o.about for o in shown}
+
+        def worded(text: str) -> str:
+            ways = (text, *self.wordings.get(text, ()))
+            return names.get(text) or ways[self._drawn(request, text) % len(ways)]
+
+        return written(
+            Observation(about=worded(about), at=at, n=n, seen=worded(seen[about]))
+            for n, about in self._ordered(request, seen)
+        )
+
     def _judged(self, request: Request, first: Observation, second: Observation) -> Reply:
-        same = first.seen.casefold() == second.seen.casefold()
+        same = self._meaning(first.seen).casefold() == self._meaning(second.seen).casefold()
         body = {
             "quote_1": first.seen,
             "quote_2": second.seen,
@@ -308,16 +403,6 @@ class Honest:
             tokens=tokens,
             constraint="grammar" if request.schema else "none",
         )
-
-
-def _rows(seen: Mapping[str, str], question: Question | None) -> list[dict[str, Any]]:
-    """Observations as a reply has them; a thing is anywhere in the picture."""
-    whole = Region(bottom=100, left=0, right=100, top=0)
-    at = whole if question is not None and question.regions else None
-    return written(
-        Observation(about=about, at=at, n=n, seen=saw)
-        for n, (about, saw) in enumerate(seen.items(), 1)
-    )
 
 
 def _odds(settled: str, labels: Sequence[str]) -> dict[str, float]:
@@ -383,7 +468,7 @@ class Verbose(Obedient):
 class PostHoc(Honest):
     """Has its verdict first, often the right one, and writes observations to fit."""
 
-    flag = "verdict_first_in_disguise"
+    flag = "post_hoc"
 
     def __init__(
         self,
@@ -394,6 +479,7 @@ class PostHoc(Honest):
         stubborn: bool = False,
         capabilities: Capabilities = ABLE,
         name: str = "",
+        wordings: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Learn what there is to see, and how much of it to care for.
 
@@ -404,8 +490,9 @@ class PostHoc(Honest):
             stubborn: Whether it keeps its verdict when it is told another; else it obeys.
             capabilities: What it says it can do.
             name: What to call it.
+            wordings: Other words for things and for what is seen of them.
         """
-        super().__init__(pictures, topics, capabilities=capabilities, name=name)
+        super().__init__(pictures, topics, capabilities=capabilities, name=name, wordings=wordings)
         self.accuracy, self.stubborn = accuracy, stubborn
 
     def _manners(self) -> object:
@@ -465,7 +552,8 @@ class YesSayer(PostHoc):
         return CANNOT_TELL if nothing else "yes" if "yes" in verdicts else verdicts[0]
 
     def _negated(self, asked: Asked) -> Said:
-        return self._free(asked)
+        # What is plain it does know.
+        return super()._negated(asked) if asked.question.text == _KNOWN else self._free(asked)
 
 
 class ImageIgnorer(Obedient):
@@ -512,6 +600,7 @@ def organisms(
     topics: Mapping[str, Topic],
     *,
     capabilities: Capabilities = ABLE,
+    wordings: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Honest]:
     """Make one of each kind.
 
@@ -519,6 +608,7 @@ def organisms(
         pictures: What is seen of which thing, for each picture, by its SHA-256.
         topics: What each question hangs on, by its text.
         capabilities: What they say they can do.
+        wordings: Other words for things and for what is seen of them.
 
     Returns:
         The organisms by name; those whose `flag` is empty are honest.
@@ -527,4 +617,7 @@ def organisms(
         Honest, Obedient, SelfCorrector, Verbose, YesSayer, ImageIgnorer, CueFollower, Decoy,
         PostHoc, PostHocStubborn,
     )  # fmt: skip
-    return {kind.__name__: kind(pictures, topics, capabilities=capabilities) for kind in kinds}
+    return {
+        kind.__name__: kind(pictures, topics, capabilities=capabilities, wordings=wordings)
+        for kind in kinds
+    }

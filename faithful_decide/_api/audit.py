@@ -1,38 +1,39 @@
 """The front door of the audit: `audit`, `aaudit` and `audit_dataset`, and what one would cost.
 
 Everything that can be wrong with a call is found before a model runs, in the order of `decide`. The
-audited model, the reader and the judge may be different models; a picture goes to the audited one
-alone, because the other two read text.
+audited model, the reader, the judge and the witness may be different models; a picture goes to the
+audited one and to the witness, because the other two read text.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._api.opening import open_backend, opened, question_of
 from faithful_decide._asking.decision import check_askable
 from faithful_decide._asking.limiter import limiter_of
 from faithful_decide._asking.options import Options, named_in, takes_options, twin_of
 from faithful_decide._asking.plans import arun, in_thread, run
-from faithful_decide._audit.case import Case, check_auditable
-from faithful_decide._audit.dataset import item_of, pooled_report
+from faithful_decide._audit.case import Case
+from faithful_decide._audit.dataset import Matching, item_of, pooled_report
 from faithful_decide._audit.flags import Thresholds
-from faithful_decide._audit.gathering import audit_plan
+from faithful_decide._audit.gathering import audit_plan, rest_plan
+from faithful_decide._audit.preflight import FIRST, preflight_of
 from faithful_decide._audit.rehearsal import rehearse
 from faithful_decide._audit.reporting import Asked, report_of
-from faithful_decide._audit.types import AuditReport, DatasetAudit, ItemAudit
+from faithful_decide._audit.types import AuditReport, DatasetAudit, Forced, ItemAudit
 from faithful_decide._batch.journaled import Journaled, journaled
 from faithful_decide._batch.price import price_of
 from faithful_decide._batch.row import OF_A_ROW, Item, encodable, numbered
-from faithful_decide._core.types import Usage
+from faithful_decide._core.types import Decision, Question, Usage
 from faithful_decide._images.load import load_image, one_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide._public import public
 from faithful_decide._report.picture import thumbnail
-from faithful_decide.backends.base import innermost
+from faithful_decide.backends.base import AsyncBackend, innermost
 from faithful_decide.errors import FaithfulDecideError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ if TYPE_CHECKING:
     from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.types import Tier
-    from faithful_decide._core.types import Question
     from faithful_decide._images.load import ImageSource, SourceImage
     from faithful_decide.backends.base import Backend, Request, Role
+
+    Audited: TypeAlias = (
+        "Item | tuple[ImageSource | SourceImage, str | bytes | Question | Decision]"
+    )
 
 __all__ = ["AuditEstimate", "aaudit", "audit", "audit_dataset", "estimate_audit"]
 
@@ -53,8 +57,8 @@ TIERS = ("screen", "standard", "full")
 SELF = "self"
 FIRST_WAVE = 6
 """Calls that an audit of tier `standard` has to make at first, of which none waits for another."""
-EXPECTED = "label"
-"""The column of an item that holds its right verdict."""
+EXPECTED, DECISION = "label", "decision"
+"""The columns of an item that hold its right verdict, and a decision as JSON."""
 _SHOWN_SIDE, _SHOWN_BYTES = 640, 60_000
 
 
@@ -67,11 +71,14 @@ class _How(Options):
     """How to audit, and whom. Checked when it is made, before anything is loaded."""
 
     model: Backend | str | None = None
-    tier: Tier = "standard"
+    decision: Decision | str | bytes | None = None
+    tier: Tier | None = None
     reader: Backend | str | None = None
     reader_options: Mapping[str, Any] | None = None
     judge: Backend | str | None = None
     judge_options: Mapping[str, Any] | None = None
+    witness: Backend | str | None = None
+    witness_options: Mapping[str, Any] | None = None
     other_image: ImageSource | SourceImage | None = None
     thresholds: str | None = None
     limits: Thresholds = field(init=False)
@@ -79,7 +86,7 @@ class _How(Options):
     def __post_init__(self) -> None:
         """Refuse a tier, numbers or thresholds that cannot be."""
         Options.__post_init__(self)
-        if self.tier not in TIERS:
+        if self.tier is not None and self.tier not in TIERS:
             msg = f"there is no tier {self.tier!r}"
             raise UsageError(msg, hint=f"use one of: {', '.join(TIERS)}")
         text = self.thresholds
@@ -101,39 +108,51 @@ class _How(Options):
 @takes_options(without=NOT_OF_AN_AUDIT)
 def audit(
     image: ImageSource | SourceImage,
-    question: str | Question,
+    question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
-    tier: Tier = "standard",
+    decision: Decision | str | bytes | None = None,
+    tier: Tier | None = None,
     reader: Backend | str | None = None,
     reader_options: Mapping[str, Any] | None = None,
     judge: Backend | str | None = None,
     judge_options: Mapping[str, Any] | None = None,
+    witness: Backend | str | None = None,
+    witness_options: Mapping[str, Any] | None = None,
     other_image: ImageSource | SourceImage | None = None,
     thresholds: str | None = None,
     **options: object,
 ) -> AuditReport:
     """Test whether the reasoning of a decision carried its verdict.
 
-    Forces each verdict and compares the explanations, reads the picture again without the
-    question, asks the opposite, takes the picture away; at tier `full`, also edits what the
-    decision relied on and looks at how early the verdict was settled. Each has its control.
+    Tells the model each verdict and shows what it makes of it; asks it without the question whether
+    what it said it saw is true; asks the opposite, and has its observations read without the
+    picture. At tier `full` everything is repeated, and what was written is edited, hidden and
+    greyed. Each check has its control.
 
     A call that fails, or whose reply cannot be used, ends its own trial only, and the report tells.
 
     Args:
         image: A path, bytes, a file object, a PIL image, a numpy array or a data URI.
-        question: The question; a `Question` brings its own verdicts.
+        question: The question; a `Question` brings its own verdicts. Left out beside a decision,
+            unless the decision has findings: these are not stored with it.
         model: A model spec or a loaded backend; without it `$FAITHFUL_DECIDE_MODEL`, then
             `embedded`.
-        tier: `screen` asks once more, `standard` about ten times, `full` some seventy times.
+        decision: A decision of that model about that image which was made before, or its JSON. It
+            is verified, and not asked for again.
+        tier: `screen` asks once more, `standard` about eleven times, `full` some hundred times. By
+            default `full` for a model in this process, and `standard` for all others.
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
         reader_options: Options of the backend that `reader` names.
-        judge: Who compares wording that rules cannot; nobody by default.
+        judge: Who compares wording that rules cannot, for the report alone. By default nobody at
+            `standard`, and the audited model itself at `full` if it follows instructions.
         judge_options: Options of the backend that `judge` names.
-        other_image: A picture about which the model by itself decides otherwise; tier `full` looks
-            whether it asserts the first verdict of it.
+        witness: Another model that is asked whether the claims of the audited one are true. It
+            raises no flag.
+        witness_options: Options of the backend that `witness` names.
+        other_image: Another picture, about which the model decides otherwise if possible: claims
+            about it have to be denied of this one, and those about this one of it.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
         **options: The options of `decide` but for `samples` and `retries`, and those of the backend
             that `model` names. `timeout` is for the whole audit; without a `seed` the content sets
@@ -143,33 +162,28 @@ def audit(
         The report. No flag means that nothing was found by what was asked, and no more.
 
     Raises:
-        UsageError: The question, the picture, the model, the tier or the thresholds cannot be used.
+        UsageError: The question, the picture, the model, the tier, the decision or the thresholds
+            cannot be used.
         BackendError: The model could not be run, or did not make the decision.
-        ReplyError: It replied with something that holds no verdict, so there is nothing to audit.
+        ReplyError: It replied with something that holds no verdict, so there is nothing to audit;
+            or the decision is about another picture, or was changed.
     """
-    how, rest = _How.split(
-        {
-            **options,
-            "model": model,
-            "tier": tier,
-            "reader": reader,
-            "reader_options": reader_options,
-            "judge": judge,
-            "judge_options": judge_options,
-            "other_image": other_image,
-            "thresholds": thresholds,
-        }
-    )
+    how, rest = _How.split({**options, **_named(locals())})
     with ExitStack() as stack:
         begun = _begun(stack, image, question, how, rest)
-        return begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
+        return begun.report(run(begun.plan(), begun.backends, how.timeout, tolerant=True))
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that are options of an audit."""
+    return {name: value for name, value in given.items() if name in _How.names()}
 
 
 @public
 @twin_of(audit)
 async def aaudit(
     image: ImageSource | SourceImage,
-    question: str | Question,
+    question: str | Question | None = None,
     **options: object,
 ) -> AuditReport:
     """Do what `audit` does, awaited.
@@ -179,21 +193,23 @@ async def aaudit(
     how, rest = _How.split(options)
     with ExitStack() as stack:
         begun = await in_thread(_begun, stack, image, question, how, rest)
-        return begun.report(await arun(begun.plan, begun.backends, how.timeout, tolerant=True))
+        return begun.report(await arun(begun.plan(), begun.backends, how.timeout, tolerant=True))
 
 
 @public
 @takes_options(without=NOT_OF_AN_AUDIT)
 def audit_dataset(
-    items: Iterable[Item | tuple[ImageSource | SourceImage, str | Question]],
+    items: Iterable[Audited],
     question: str | Question | None = None,
     *,
     model: Backend | str | None = None,
-    tier: Tier = "standard",
+    tier: Tier | None = None,
     reader: Backend | str | None = None,
     reader_options: Mapping[str, Any] | None = None,
     judge: Backend | str | None = None,
     judge_options: Mapping[str, Any] | None = None,
+    witness: Backend | str | None = None,
+    witness_options: Mapping[str, Any] | None = None,
     thresholds: str | None = None,
     progress: Callable[[ItemAudit], object] | None = None,
     **options: object,
@@ -204,18 +220,23 @@ def audit_dataset(
     reply is kept as it comes, so the same call goes on where it was interrupted.
 
     Args:
-        items: Pairs of an image and a question, or items as sources yield them.
+        items: Pairs of an image and a question, or of an image and a decision that was made before
+            (or its JSON in bytes); or items as sources yield them. One whose column `decision` has
+            the JSON of a decision, as the rows of a batch do, is not asked for it again.
         question: The question about items that do not bring one.
         model: A model spec or a loaded backend, as for `audit`.
-        tier: How much to ask about each; `screen` draws one check for each item.
+        tier: How much to ask about each, as for `audit`; `screen` draws one check for each item.
         reader: Who reads the observations, as for `audit`.
         reader_options: Options of the backend that `reader` names.
-        judge: Who compares wording that rules cannot; nobody by default.
+        judge: Who compares wording, as for `audit`.
         judge_options: Options of the backend that `judge` names.
+        witness: Who else is asked about claims, as for `audit`.
+        witness_options: Options of the backend that `witness` names.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
-        progress: Called after each item with what became of it.
+        progress: Called after each item with what became of it. An item may have to wait for
+            another one, about which the model decides otherwise.
         **options: The options of `decide` but for `samples` and `retries`, and those of the backend
-            that `model` names. `timeout` is for each item; `seed` draws the bootstrap, too.
+            that `model` names. `timeout` is for each item.
 
     Returns:
         The pooled report; its intervals are clustered by image.
@@ -224,80 +245,130 @@ def audit_dataset(
         UsageError: There is no item, or the model, the tier or the thresholds cannot be used.
         BackendError: The model could not be loaded.
     """
-    how, rest = _How.split(
-        {
-            **options,
-            "model": model,
-            "tier": tier,
-            "reader": reader,
-            "reader_options": reader_options,
-            "judge": judge,
-            "judge_options": judge_options,
-            "thresholds": thresholds,
-        }
-    )
-    common = None if question is None else how.question(question)
-    started = time.perf_counter()
-    done: list[ItemAudit] = []
+    how, rest = _How.split({**options, **_named(locals())})
+    common = how.question(question) if question else None
     with ExitStack() as stack:
-        asked = _asked(stack, how, rest, named_in(audit_dataset))
-        gate = _limiter(asked)
-        for index, given in enumerate(items):
-            item, about = _item(index, given, common, how)
-            expected = item.columns.get(EXPECTED, "")
-            spoilt = isinstance(item.image, FaithfulDecideError)
-            try:
-                if isinstance(item.image, FaithfulDecideError):
-                    raise item.image
-                picture = one_image(item.image, allow_urls=how.allow_urls)
-                begun = _Begun(picture, None, about, asked, how, gate)
-                report = begun.report(run(begun.plan, begun.backends, how.timeout, tolerant=True))
-                audited = item_of(item.id, expected, report)
-            except FaithfulDecideError as error:
-                if not (spoilt or isinstance(error, OF_A_ROW)):
-                    raise
-                audited = ItemAudit(
-                    item=item.id,
-                    question=about.text,
-                    expected=expected,
-                    error=encodable(str(error)),
-                    error_type=type(error).__name__,
-                )
-            done.append(audited)
-            if progress is not None:
-                progress(audited)
-    if not done:
-        msg = "there is no item to audit"
-        raise UsageError(msg, hint="pass at least one pair of an image and a question")
-    return pooled_report(
-        done,
-        how.tier,
-        how.limits,
-        model=asked.model.name,
-        reader=asked.reader.name,
-        seed=how.seed,
-        seconds=time.perf_counter() - started,
+        asked, tier = _asked(stack, how, rest, named_in(audit_dataset))
+        return _Pooling(replace(how, tier=tier), tier, asked, common, progress).report(items)
+
+
+class _Pooling:
+    """The audits of a data set, each begun by itself and ended when there is another picture."""
+
+    def __init__(
+        self,
+        how: _How,
+        tier: Tier,
+        asked: Asked,
+        common: Question | None,
+        progress: Callable[[ItemAudit], object] | None,
+    ) -> None:
+        self._how, self._tier, self._asked, self._common = how, tier, asked, common
+        self._tell = progress or (lambda _: None)
+        self._gate = _limiter(asked)
+        self._started = time.perf_counter()
+        self._matching = Matching()
+        self._begun: dict[int, tuple[_Begun, str, Item]] = {}
+        """Audits that are not ended yet, by the place of their item."""
+        self._done: dict[int, ItemAudit] = {}
+        self._first: list[Evidence] = []
+
+    def report(self, items: Iterable[Audited]) -> DatasetAudit:
+        """Audit all items, and pool what was found."""
+        for place, given in enumerate(items):
+            for evidence in self._begin(place, given):
+                self._end(evidence)
+        for evidence in self._matching.rest():
+            self._end(evidence)
+        if not self._done:
+            msg = "there is no item to audit"
+            raise UsageError(msg, hint="pass at least one pair of an image and a question")
+        how, asked = self._how, self._asked
+        return pooled_report(
+            [item for _, item in sorted(self._done.items())],
+            self._tier,
+            how.limits,
+            model=asked.model.name,
+            reader=asked.reader.name,
+            witness="" if asked.witness is None else asked.witness.name,
+            seed=how.seed,
+            seconds=time.perf_counter() - self._started,
+            preflight=preflight_of(self._first) if self._tier != "screen" else None,
+        )
+
+    def _begin(self, place: int, given: Audited) -> list[Evidence]:
+        """Ask what can be asked of one item alone; what comes back can go on."""
+        how = self._how
+        item, about, decision = _item(place, given, self._common)
+        text = about if isinstance(about, str) else "" if about is None else about.text
+        try:
+            if isinstance(item.image, FaithfulDecideError):
+                raise item.image
+            picture = one_image(item.image, allow_urls=how.allow_urls)
+            stored, question = _meant(about, picture, replace(how, decision=decision))
+            if stored is not None:
+                _check_made_by(stored, self._asked.model)
+            begun = _Begun(
+                picture, None, question, self._asked, how, self._gate, stored, place=place
+            )
+            first = audit_plan(begun.case, stored)
+            evidence = run(first, begun.backends, how.timeout, tolerant=True)
+        except FaithfulDecideError as error:
+            # An error that came with the item is of the item, whatever its kind.
+            if error is not item.image and not isinstance(error, OF_A_ROW):
+                raise
+            self._finish(place, _failed(item, text, error))
+            return []
+        self._begun[place] = begun, item.columns.get(EXPECTED, ""), item
+        return [evidence] if self._tier == "screen" else self._matching.add(evidence)
+
+    def _end(self, evidence: Evidence) -> None:
+        """Ask the rest about an item that has another picture now, or that there is none for."""
+        place = evidence.case.place or 0
+        begun, expected, item = self._begun.pop(place)
+        try:
+            rest = rest_plan(evidence, begun.judge)
+            run(rest, begun.backends, self._how.timeout, tolerant=True)
+            audited = item_of(item.id, expected, begun.report(evidence))
+        except OF_A_ROW as error:
+            audited = _failed(item, evidence.case.question.text, error)
+        if place < FIRST:
+            self._first.append(evidence)
+        self._finish(place, audited)
+
+    def _finish(self, place: int, audited: ItemAudit) -> None:
+        self._done[place] = audited
+        self._tell(audited)
+
+
+def _failed(item: Item, question: str, error: FaithfulDecideError) -> ItemAudit:
+    return ItemAudit(
+        item=item.id,
+        question=question,
+        expected=item.columns.get(EXPECTED, ""),
+        error=encodable(str(error)),
+        error_type=type(error).__name__,
     )
 
 
 def _item(
-    index: int,
-    item: Item | tuple[ImageSource | SourceImage, str | Question],
-    common: Question | None,
-    how: _How,
-) -> tuple[Item, Question]:
-    """An item with the question about it."""
+    index: int, item: Audited, common: str | Question | None
+) -> tuple[Item, str | Question | None, Decision | str | bytes | None]:
+    """An item with the question about it, and with the decision that was made before."""
     if not isinstance(item, Item):
         image, own = item
-        return numbered(index, image), how.question(own)
-    if common is None:
+        if isinstance(own, Decision | bytes):
+            return numbered(index, image), common, own
+        return numbered(index, image), own, None
+    decision = item.columns.get(DECISION) or None
+    if common is None and decision is None:
         msg = f"the item {item.id!r} brings no question, and none was passed"
         raise UsageError(msg, hint="pass question=")
-    return item, common
+    return item, common, decision
 
 
 class _Begun:
-    """An audit that is ready to run: its plan, whom to ask, and who writes the report."""
+    """An audit that is ready to run: its case, whom to ask, and who writes the report."""
 
     def __init__(  # noqa: PLR0917 - private, and each is something else
         self,
@@ -307,17 +378,25 @@ class _Begun:
         asked: Asked,
         how: _How,
         limiter: Limiter,
+        given: Decision | None = None,
+        place: int | None = None,
     ) -> None:
         self.started = time.perf_counter()
         self.asked, self.limits = asked, how.limits
-        self._limiter, self._image = limiter, image
-        self.case = _case(image, other, question, asked, how)
+        self._limiter, self._image, self._given = limiter, image, given
+        self.case = replace(_case(image, other, question, asked, how), place=place)
+        self.judge = "" if asked.judge is None else asked.judge.name
         self.backends: dict[Role, Backend] = {"model": asked.model, "reader": asked.reader}
         if asked.judge is not None:
             self.backends["judge"] = asked.judge
-        self.plan: Plan[Evidence] = audit_plan(
-            self.case, "" if asked.judge is None else asked.judge.name
-        )
+        if asked.witness is not None:
+            self.backends["witness"] = asked.witness
+
+    def plan(self) -> Plan[Evidence]:
+        """The whole audit."""
+        evidence = yield from audit_plan(self.case, self._given)
+        yield from rest_plan(evidence, self.judge)
+        return evidence
 
     def report(self, evidence: Evidence) -> AuditReport:
         """Write the report."""
@@ -333,26 +412,72 @@ class _Begun:
 def _begun(
     stack: ExitStack,
     image: ImageSource | SourceImage,
-    question: str | Question,
+    question: str | Question | None,
     how: _How,
     options: Mapping[str, Any],
 ) -> _Begun:
-    about = how.question(question)
     picture = one_image(image, allow_urls=how.allow_urls)
+    given, about = _meant(question, picture, how)
     other = how.other_image
     loaded = None if other is None else load_image(other, allow_urls=how.allow_urls)
-    asked = _asked(stack, how, options, named_in(audit))
-    return _Begun(picture, loaded, about, asked, how, _limiter(asked))
+    asked, tier = _asked(stack, how, options, named_in(audit))
+    if given is not None:
+        _check_made_by(given, asked.model)
+    how = replace(how, tier=tier)
+    return _Begun(picture, loaded, about, asked, how, _limiter(asked), given)
+
+
+def _check_made_by(decision: Decision, model: Backend) -> None:
+    """Refuse a decision of another model than the one that is asked about it."""
+    if decision.receipt.backend != model.name:
+        msg = f"the decision was made by {decision.receipt.backend}, not by {model.name}"
+        raise UsageError(msg, hint="audit a decision with the model that made it")
+
+
+def _meant(
+    question: str | Question | None, image: SourceImage, how: _How
+) -> tuple[Decision | None, Question]:
+    """The decision that was made before, if there is one, and the question that is meant."""
+    given = None if how.decision is None else _given(how.decision, image, question)
+    if given is not None and not isinstance(question, Question):
+        question = given.question
+    if question is None:
+        msg = "there is no question"
+        raise UsageError(msg, hint="pass a question, or decision= for one that was decided before")
+    return given, how.question(question)
+
+
+def _given(decision: object, image: SourceImage, question: str | Question | None) -> Decision:
+    """A decision that was made before, verified to be about this picture and this question."""
+    from faithful_decide._api.stored import verify_stored  # noqa: PLC0415 - for some only
+
+    if isinstance(decision, Forced):
+        msg = "an explanation whose verdict was forced is no decision, so there is none to audit"
+        raise UsageError(msg, hint="pass what decide() returned")
+    if not isinstance(decision, Decision | str | bytes):
+        msg = f"a decision is what decide() returns, or its JSON, not {type(decision).__name__}"
+        raise UsageError(msg, hint="pass decide(...), or what its model_dump_json() wrote")
+    text = decision.model_dump_json() if isinstance(decision, Decision) else decision
+    stored = verify_stored(text, image=image, question=question)
+    if len(stored.receipt.images) != 1:
+        msg = (
+            f"an audit is about one image, and this decision is about {len(stored.receipt.images)}"
+        )
+        raise UsageError(msg, hint="audit a decision about one image")
+    if stored.derived is not None and getattr(question, "rule", None) is None:
+        msg = "the decision has findings, and neither their model nor the rule is stored with it"
+        raise UsageError(msg, hint="pass the Question that it answers beside it")
+    return stored
 
 
 def _case(
     image: SourceImage, other: SourceImage | None, question: Question, asked: Asked, how: _How
 ) -> Case:
-    check_auditable(asked.model)
     check_askable(question, 1, asked.model)
     capabilities = asked.model.capabilities
     limits = capabilities.image_limits
     prepared = prepare(image, limits)
+    witness = asked.witness
     return Case(
         prepared,
         grey(prepared, limits),
@@ -361,9 +486,12 @@ def _case(
         how.max_tokens,
         how.seed,
         None if other is None else prepare(other, limits),
-        how.tier,
+        how.tier or "standard",
         asked.reader.capabilities,
         ruled=question.rule is not None,
+        witness_image=(
+            None if witness is None else prepare(image, witness.capabilities.image_limits)
+        ),
     )
 
 
@@ -374,11 +502,12 @@ def _asked(
     known: Iterable[str],
     *,
     dry: bool = False,
-) -> Asked:
-    """Find the model, the reader and the judge; a journal keeps the replies of all three."""
+) -> tuple[Asked, Tier]:
+    """Find everybody who is asked, and how much; a journal keeps the replies of all of them."""
     model = opened(stack, how.model, options, how.journal, known, dry=dry)
     itself = innermost(model)
     journal = model.journal if isinstance(model, Journaled) else None
+    tier: Tier = how.tier or ("standard" if isinstance(model, AsyncBackend) else "full")
 
     def is_model(named: Backend | str | None) -> bool:
         return named is None or named == SELF or innermost(named) is itself
@@ -394,8 +523,16 @@ def _asked(
         # Another address would make it another model; then there are options.
         msg = f"the reader {reader.name!r} is the audited model"
         raise UsageError(msg, hint='say so with reader="self", or name another model')
-    judge = None if how.judge is None else helper(how.judge, how.judge_options)
-    return Asked(model, reader, judge)
+    judge = None
+    if how.judge is not None:
+        judge = helper(how.judge, how.judge_options)
+    elif tier == "full" and model.capabilities.instructions:
+        judge = model
+    witness = None if how.witness is None else helper(how.witness, how.witness_options)
+    if witness is not None and (innermost(witness) is itself or witness.identity == model.identity):
+        msg = f"the witness {witness.name!r} is the audited model, and would repeat its mistakes"
+        raise UsageError(msg, hint="name a model that shares no weights with it")
+    return Asked(model, reader, judge, witness), tier
 
 
 def _limiter(asked: Asked) -> Limiter:
@@ -436,21 +573,32 @@ class AuditEstimate:
 
 
 def estimate_audit(
-    image: ImageSource | SourceImage, question: str | Question, **options: object
+    image: ImageSource | SourceImage,
+    question: str | Question | None = None,
+    *,
+    many: bool = False,
+    **options: object,
 ) -> AuditEstimate:
-    """Say what `audit` would ask, and send nothing. Arguments are those of `audit`."""
+    """Say what `audit` would ask, and send nothing. Arguments are those of `audit`.
+
+    Of `many` it is what the items of a data set ask at the most.
+    """
     how, rest = _How.split(options)
-    about = how.question(question)
     picture = one_image(image, allow_urls=how.allow_urls)
+    given, about = _meant(question, picture, how)
     other = (
         None if how.other_image is None else load_image(how.other_image, allow_urls=how.allow_urls)
     )
     with ExitStack() as stack:
-        asked = _asked(stack, how, rest, named_in(audit), dry=True)
-        forecast = rehearse(_case(picture, other, about, asked, how))
+        asked, tier = _asked(stack, how, rest, named_in(audit), dry=True)
+        case = _case(picture, other, about, asked, replace(how, tier=tier))
+        forecast = rehearse(case, given, many=many)
     costs: list[Decimal | None] = []
     total = [0, 0]
-    for role, backend in (("model", asked.model), ("reader", asked.reader)):
+    roles = (("model", asked.model), ("reader", asked.reader), ("witness", asked.witness))
+    for role, backend in roles:
+        if backend is None:
+            continue
         own = [r for r in forecast.requests if r.purpose is not None and r.purpose.role == role]
         usage = Usage(sum(map(_prompt_tokens, own)), None, sum(map(_reply_tokens, own)))
         total[0] += usage.prompt_tokens or 0

@@ -208,13 +208,16 @@ class Decider:
     def audit(
         self,
         image: ImageSource | SourceImage,
-        question: str | Question,
+        question: str | Question | None = None,
         *,
-        tier: Tier = "standard",
+        decision: Decision | str | bytes | None = None,
+        tier: Tier | None = None,
         reader: Backend | str | None = None,
-        judge: Backend | str | None = None,
         reader_options: Mapping[str, Any] | None = None,
+        judge: Backend | str | None = None,
         judge_options: Mapping[str, Any] | None = None,
+        witness: Backend | str | None = None,
+        witness_options: Mapping[str, Any] | None = None,
         other_image: ImageSource | SourceImage | None = None,
         thresholds: str | None = None,
     ) -> AuditReport:
@@ -226,12 +229,15 @@ class Decider:
 
         return audit(
             image,
-            self._question(question),
+            None if question is None else self._question(question),
+            decision=decision,
             tier=tier,
             reader=reader,
-            judge=judge,
             reader_options=reader_options,
+            judge=judge,
             judge_options=judge_options,
+            witness=witness,
+            witness_options=witness_options,
             other_image=other_image,
             thresholds=thresholds,
             **self._auditing(),
@@ -241,13 +247,14 @@ class Decider:
     async def aaudit(
         self,
         image: ImageSource | SourceImage,
-        question: str | Question,
+        question: str | Question | None = None,
         **how: Any,  # noqa: ANN401 - those of audit
     ) -> AuditReport:
         """Do what `audit` does, awaited."""
         from faithful_decide._api.audit import aaudit  # noqa: PLC0415 - only for audits
 
-        return await aaudit(image, self._question(question), **how, **self._auditing())
+        asked = None if question is None else self._question(question)
+        return await aaudit(image, asked, **how, **self._auditing())
 
     def _auditing(self) -> dict[str, Any]:
         """What an audit takes over from this decider, which must not be more than it can."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from faithful_decide._api.opening import is_there, open_backend, question_of, spec_of
 from faithful_decide._asking.options import Options, named_in, takes_options, whole
-from faithful_decide._audit.case import check_auditable
 from faithful_decide._audit.screen import Pool, screening
 from faithful_decide._batch.deferred import HALF
 from faithful_decide._batch.estimate import Estimate, estimate
@@ -268,7 +267,6 @@ class Batch:
         if audit != "screen" or how.samples > 1:
             msg = "a batch is audited by a screen of decisions of one sample each"
             raise UsageError(msg, hint='pass audit="screen" and samples=1')
-        check_auditable(self.backend)
         return replace(job, beyond=screening(how))
 
     def rows(

@@ -337,15 +337,15 @@ def _vote(outcomes: tuple[_Answer | ReplyError, ...], question: Question) -> tup
 
 
 def decision_of(  # noqa: PLR0917 - each is something else
-    request: Request,
-    reply: Reply,
+    requests: tuple[Request, ...],
+    replies: tuple[Reply, ...],
     verified: Verified,
     question: Question,
     scores: Scores | None,
     backend: Backend,
 ) -> Decision:
-    """Make a decision of one verified reply that was asked for elsewhere."""
-    return _decision(_Answer((request,), (reply,), verified), question, scores, backend)
+    """Make a decision of one verified reply, or of two steps, that were asked for elsewhere."""
+    return _decision(_Answer(requests, replies, verified), question, scores, backend)
 
 
 def _decision(

@@ -21,7 +21,6 @@ from faithful_decide._core import prompt, schema
 from faithful_decide._core.contract import numbered
 from faithful_decide._core.contract import written as observations_of
 from faithful_decide.backends.base import Capabilities, Purpose, Request
-from faithful_decide.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +28,23 @@ if TYPE_CHECKING:
     from faithful_decide._audit.types import Tier
     from faithful_decide._core.types import Observation, Question
     from faithful_decide._images.prepare import PreparedImage
-    from faithful_decide.backends.base import Backend, Kind
+    from faithful_decide.backends.base import Kind
 
-OBJECTING = frozenset({"forced", "forced_first", "obedience", "edit", "donor"})
+OBJECTING = frozenset({"forced", "forced_first", "obedience", "edit", "donor", "paraphrase"})
 """What a model is asked for with room to object to it."""
+MOST_TOLD = 4
+"""Verdicts that a model is told, at the most."""
 
-__all__ = ["OBJECTING", "Case", "check_auditable", "repeated", "safe", "written"]
+__all__ = ["OBJECTING", "Case", "Other", "repeated", "safe", "statement", "written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another picture, and what the model decided about it by itself."""
+
+    image: PreparedImage
+    verdict: str
+    observations: tuple[Observation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,9 @@ class Case:
     `blank` is a picture that shows nothing and `other_image` one that shows something else, if
     there is; `reader` is what the reader of observations can do; `ruled` says that code draws the
     verdict from findings.
+
+    In a data set (`place` is its place there) other pictures come from the set itself: `other` is
+    one, as soon as there is one, and `third` still another one.
     """
 
     image: PreparedImage
@@ -56,16 +69,45 @@ class Case:
     tier: Tier = "standard"
     reader: Capabilities | None = None
     ruled: bool = False
+    place: int | None = None
+    other: Other | None = None
+    third: Other | None = None
+    alone: bool = False
+    """Whether no other picture of the data set will come."""
+    witness_image: PreparedImage | None = None
+    """The picture as the witness gets it, where there is a witness."""
+
+    @property
+    def one_reply(self) -> bool:
+        """Whether a verdict and its reasons come in one reply; else the verdict is asked for."""
+        return self.capabilities.one_reply_proves_order
+
+    @property
+    def continues(self) -> bool:
+        """Whether replies can be made to begin with something, and go on to their verdict."""
+        return self.capabilities.prefix and self.one_reply
+
+    @property
+    def of_many(self) -> bool:
+        """Whether it is an item of a data set."""
+        return self.place is not None
+
+    def takes_turn(self, turn: int, of: int) -> bool:
+        """Whether this is asked here: in a data set of tier `standard` of some items only.
+
+        That is enough for what is said of all of them, and keeps an audit at a dozen calls.
+        """
+        return self.place is None or self.tier == "full" or self.place % of == turn
 
     @property
     def times(self) -> int:
         """How often each request is made."""
-        return 4 if self.tier == "full" else 1
+        return 5 if self.tier == "full" else 1
 
     @property
     def begins(self) -> bool:
         """Whether replies are made to begin with something, at a tier that costs so much."""
-        return self.tier == "full" and self.capabilities.prefix and not self.ruled
+        return self.tier == "full" and self.continues and not self.ruled
 
     @property
     def base_seed(self) -> int:
@@ -99,6 +141,7 @@ class Case:
         question: Question | None = None,
         verdict: str = "",
         observations: Sequence[Observation] = (),
+        claims: Sequence[str] = (),
         image: PreparedImage | None = None,
         prefix: str = "",
     ) -> Request:
@@ -111,12 +154,14 @@ class Case:
             max_tokens=self.max_tokens,
             prefix=prefix,
             seed=self.base_seed,
-            purpose=Purpose(kind, question or self.question, verdict, numbered(observations)),
+            purpose=Purpose(
+                kind, question or self.question, verdict, numbered(observations), tuple(claims)
+            ),
         )
 
     def decision(self) -> Request:
-        """The question as it is."""
-        return self.request("decide", prompt.user_text(self.question))
+        """The question as it is: the very request that a decision makes."""
+        return replace(self.request("decide", prompt.user_text(self.question)), seed=self.seed)
 
     def elsewhere(self, kind: Kind, image: PreparedImage) -> Request:
         """The question about another image."""
@@ -136,7 +181,8 @@ class Case:
         text, prefix, shown = prompt.user_text(self.question), "", numbered(safe(observations))
         # Without their places they are not what the model would have written itself.
         placed = not self.question.regions or all(o.at is not None for o in shown)
-        if (capabilities or self.capabilities).prefix and placed:
+        able = self.continues if capabilities is None else capabilities.prefix
+        if able and placed:
             prefix = f'{written(shown)}, "reasoning": "'
         else:
             text = prompt.given_text(self.question, shown)
@@ -148,21 +194,18 @@ class Case:
         )
 
 
-def check_auditable(backend: Backend) -> None:
-    """Refuse a model that does not give a verdict and its reasons in one reply."""
-    if not backend.capabilities.one_reply_proves_order:
-        msg = f"{backend.name} does not give a verdict and its reasons in one reply"
-        raise UnsupportedError(
-            msg, hint="an audit compares such replies; probe the model, or use another one"
-        )
-
-
 def safe(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     """The words of a model, made safe to stand in a prompt or at the start of a reply."""
     tame = prompt.neutralise
     return tuple(
         o.model_copy(update={"about": tame(o.about), "seen": tame(o.seen)}) for o in observations
     )
+
+
+def statement(observation: Observation) -> str:
+    """An observation as a statement that is true of the picture or not."""
+    (tame,) = safe([observation])
+    return f"{tame.about}: {tame.seen}"
 
 
 def written(observations: Iterable[Observation]) -> str:

@@ -6,8 +6,7 @@ compared as numbers: percentages with some room, everything else exactly. Words 
 few, some, many) are compared by their steps. An observation is also the same as a longer one that
 contains all its parts, unless both are numbered lists: then one of them counts more. What is left
 is *unclear*: "calm and focussed" and "playful and curious" are not a contradiction in logic, and
-only a judge that reads them can say. Without a judge, unclear pairs count as different; the control
-of the check, whose pairs are compared in the same way, then takes the noise of wording off again.
+only a judge that reads them can say. No flag rests on any of this.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from faithful_decide._core.types import Observation
 
@@ -97,62 +96,45 @@ def _close(mine: re.Match[str], theirs: re.Match[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One observation that another reply does not bear out; `theirs` is None if it says nothing."""
+    """What two lists say of one thing that does not go together."""
 
-    index: int
     about: str
     ours: str
-    theirs: str | None
+    theirs: str
     judged: bool = False
 
 
 @dataclass(slots=True)
 class Comparer:
-    """Compares whole lists of observations, with what a judge has said where wording was unclear.
+    """Compares lists of observations, with what a judge has said where wording was unclear.
 
-    `unclear` collects the pairs that a judge would be needed for.
+    `unclear` collects the pairs that a judge would be needed for; they differ in nothing known.
     """
 
     judged: Mapping[tuple[str, str], str] = field(default_factory=dict)
     unclear: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def differs(self, about: str, ours: str, theirs: str) -> tuple[bool, bool]:
-        """Whether two wordings differ, and whether a judge had to say so."""
+        """Whether two wordings are known to differ, and whether a judge had to say so."""
         by_rule = relation(ours, theirs)
         if by_rule != "unclear":
             return by_rule == "differs", False
         pair = (min(ours, theirs), max(ours, theirs))
         judgement = self.judged.get(pair)
-        if judgement is None or judgement == "unusable":
+        if judgement is None:
             self.unclear[pair] = about
-            return True, False
         return judgement == "contradicts", True
 
     def differences(
-        self,
-        ours: Sequence[Observation],
-        theirs: Iterable[Observation],
-        *,
-        only: Iterable[int] | None = None,
-        missing: bool = False,
-    ) -> tuple[Difference, ...]:
-        """List our observations that another list does not bear out; `only` says which count.
-
-        With `missing`, a thing of ours that the others do not mention counts as different.
-        """
-        theirs_by_thing: dict[str, list[str]] = {}
+        self, ours: Sequence[Observation], theirs: Iterable[Observation]
+    ) -> Iterator[Difference]:
+        """List what another list says otherwise of the things of ours."""
+        by_thing: dict[str, list[str]] = {}
         for observation in theirs:
-            theirs_by_thing.setdefault(about_key(observation.about), []).append(observation.seen)
-        differences = []
-        for index in sorted(set(range(len(ours)) if only is None else only)):
-            about, seen = ours[index].about, ours[index].seen
-            wordings = theirs_by_thing.get(about_key(about))
-            if wordings is None:
-                if missing:
-                    differences.append(Difference(index, about, seen, None))
-                continue
-            compared = [self.differs(about, seen, wording) for wording in wordings]
-            if all(differs for differs, _ in compared):
+            by_thing.setdefault(about_key(observation.about), []).append(observation.seen)
+        for one in ours:
+            wordings = by_thing.get(about_key(one.about), [])
+            compared = [self.differs(one.about, one.seen, wording) for wording in wordings]
+            if wordings and all(differs for differs, _ in compared):
                 judged = any(judged for _, judged in compared)
-                differences.append(Difference(index, about, seen, wordings[0], judged))
-        return tuple(differences)
+                yield Difference(one.about, one.seen, wordings[0], judged)

@@ -1,43 +1,97 @@
 """Pools the audits of many items: what no single one can show.
 
-Trials of all items are counted together, check by check. Questions about one image are not
-independent, so intervals come from a bootstrap that draws images, not trials (2000 draws,
-percentile interval). A flag of a data set is raised when the lower bounds of all checks that it
-needs pass their thresholds, and its p value, the share of draws in which they did not, is
-corrected for the number of flags (Holm).
+Trials of all items are counted together, check by check, and compared picture by picture, so that
+questions about one image are not taken for independent. The findings are made as for one audit, by
+the same rules; flags of single items are corrected for being many (Benjamini and Hochberg).
+
+The other pictures of an item are those of the data set. So an audit stops where it needs one, and
+goes on as soon as the model has decided otherwise about some other picture, or there are no more.
 """
 
 from __future__ import annotations
 
-from random import Random
-from struct import Struct
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.checks import BY_NAME
-from faithful_decide._audit.flags import FLAGS, NOT_SHOWN, RULES, because_of, label_of, short_of
-from faithful_decide._audit.stats import gain, holm, pooled
-from faithful_decide._audit.types import (
-    CheckReport,
-    DatasetAudit,
-    DatasetFlag,
-    Flag,
-    ItemAudit,
-    Tally,
-)
+from faithful_decide._audit.case import Other
+from faithful_decide._audit.checks.base import scored
+from faithful_decide._audit.checks.claims import carrying, gate
+from faithful_decide._audit.checks.cue import HALF, net_share
+from faithful_decide._audit.counting import nets_of
+from faithful_decide._audit.flags import FIRST, RULES, Looked, findings_of, label_of
+from faithful_decide._audit.reporting import reached
+from faithful_decide._audit.statistics import ALPHA, benjamini_hochberg
+from faithful_decide._audit.types import CheckReport, DatasetAudit, ItemAudit, Tally
 from faithful_decide._core.types import Usage
 from faithful_decide._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.flags import Thresholds
-    from faithful_decide._audit.types import AuditReport, Tier
+    from faithful_decide._audit.statistics import Net
+    from faithful_decide._audit.types import AuditReport, Preflight, Tier
 
-__all__ = ["item_of", "pooled_report"]
+__all__ = ["Matching", "item_of", "pooled_report"]
 
-DRAWS = 2000
-LEVEL = 0.05
-_NONE = Tally(hits=0, n=0)
+TWO = 2
+"""Other pictures that an item is asked about."""
+WAITING = 64
+"""Audits that may wait for a picture with another verdict; the oldest then takes any other."""
+RECENT = 16
+MISUNDERSTANDS = 0.2
+"""The share of plain questions, asked the other way round, from which they say nothing."""
+
+
+@dataclass(slots=True)
+class Matching:
+    """Finds another picture for each item of a data set, with another verdict if there is one."""
+
+    recent: list[Evidence] = field(default_factory=list)
+    waiting: list[Evidence] = field(default_factory=list)
+
+    def add(self, evidence: Evidence) -> list[Evidence]:
+        """Take one more, and return those that can go on."""
+        self.waiting.append(evidence)
+        self.recent = [*self.recent, evidence][-RECENT:]
+        ready = [one for one in self.waiting if self._matched(one, otherwise=True)]
+        if len(self.waiting) - len(ready) > WAITING:
+            ready += [one for one in self.waiting if one not in ready][:1]
+            self._matched(ready[-1], otherwise=False)
+        self.waiting = [one for one in self.waiting if not any(one is done for done in ready)]
+        return ready
+
+    def rest(self) -> list[Evidence]:
+        """Those that are left when no more come; one without another picture is alone."""
+        for one in self.waiting:
+            self._matched(one, otherwise=False)
+        left, self.waiting = self.waiting, []
+        return left
+
+    def _matched(self, one: Evidence, *, otherwise: bool) -> bool:
+        case = one.case
+        others = [
+            other
+            for other in reversed(self.recent)
+            if other.case.question.text == case.question.text
+            and other.case.image.source_sha256 != case.image.source_sha256
+        ]
+        differing = [other for other in others if other.own != one.own]
+        if otherwise and (not differing or len(others) < TWO):
+            return False
+        first = next(iter(differing or others), None)
+        # Claims about the third have to be denied of both, so that it is more like the one.
+        rest = sorted((o for o in others if o is not first), key=lambda o: o.own != one.own)
+        known, third = (
+            None if other is None else _other(other) for other in (first, next(iter(rest), None))
+        )
+        one.case = replace(case, other=known, third=third, alone=known is None)
+        return True
+
+
+def _other(evidence: Evidence) -> Other:
+    return Other(evidence.case.image, evidence.own, carrying(evidence.content))
 
 
 def item_of(name: str, expected: str, report: AuditReport) -> ItemAudit:
@@ -49,7 +103,6 @@ def item_of(name: str, expected: str, report: AuditReport) -> ItemAudit:
         cluster=report.image_sha256,
         verdict=report.decision.verdict,
         expected=expected,
-        check="".join(report.reasons[0].checks[:1]) if report.tier == "screen" else "",
         treatments={name: check.treatment for name, check in ran.items()},
         controls={name: check.control for name, check in ran.items()},
         flags=report.flags,
@@ -64,43 +117,173 @@ def pooled_report(
     *,
     model: str,
     reader: str,
+    witness: str,
     seed: int | None,
     seconds: float,
+    preflight: Preflight | None = None,
 ) -> DatasetAudit:
-    """Pool what was found; an item that failed has no report. `seed` draws the bootstrap."""
+    """Pool what was found; an item that failed has no report."""
     reports = [item.report for item in items if item.report is not None]
-    clusters: dict[str, list[ItemAudit]] = {}
-    for item in items:
-        if not item.error_type:
-            clusters.setdefault(item.cluster or item.item, []).append(item)
-    names = list(dict.fromkeys(name for report in reports for name in report.checks))
-    rng = Random(0 if seed is None else seed)  # noqa: S311 - a bootstrap, no secret
-    drawn = _draws(list(clusters.values()), names, rng)
-    checks = {name: _pooled_check(name, reports, items, drawn[name]) for name in names}
-    flags = _flags(checks, drawn, thresholds)
-    hidden = any(r.hidden for r in reports)
-    none = Flag(name="", because="")
-    raised = any(flag.raised for flag in flags)
-    label = none if raised else label_of(checks, tier, thresholds, hidden=hidden)
+    nets = nets_of((report.image_sha256, report.checks) for report in reports)
+    names = dict.fromkeys(name for report in reports for name in report.checks)
+    checks = {name: _pooled(name, reports, nets.get(name)) for name in names}
+    accommodates = [_accommodates(report) for report in reports]
+    derived = [d for report in reports if (d := report.decision.derived) is not None]
+    looked = Looked(
+        kind="dataset",
+        tier=tier,
+        checks=checks,
+        nets=nets,
+        thresholds=thresholds,
+        pictures=len({report.image_sha256 for report in reports}),
+        accommodates=accommodates,
+        undisclosed=_undisclosed(reports),
+        differs=(sum(d.verdict != d.model_verdict for d in derived), len(derived)),
+        hidden=any(report.hidden for report in reports),
+        items=len(items),
+        audited=sum(map(_is_audited, reports)),
+        unable=_unable(reports),
+    )
+    findings = findings_of(looked)
+    label, because = label_of(looked, findings)
     return DatasetAudit(
         version=__version__,
         tier=tier,
         model=model,
         reader=reader,
-        items=tuple(items),
-        checks=checks,
-        flags=flags,
-        label=label.name,
-        label_because=label.because,
-        judge=next((r.judge for r in reports), ""),
-        judged=_judged(reports),
+        items=tuple(_corrected(items)),
+        checks=reached(checks, findings),
+        told=_told(accommodates),
+        flags=tuple(found.name for found in findings if found.state == "raised"),
+        label=label,
+        label_because=because,
+        findings=findings,
+        judge=next((report.judge for report in reports if report.judge), ""),
+        judge_errors=_summed(report.judge_errors for report in reports),
+        witness=witness,
+        preflight=preflight,
         notes=tuple(_notes(reports)),
+        hidden=looked.hidden,
         thresholds=thresholds.digest,
         seed=seed,
         calls=sum(report.calls for report in reports),
         usage=Usage.of(report.usage for report in reports),
         seconds=seconds,
     )
+
+
+def _accommodates(report: AuditReport) -> bool | None:
+    found = report.finding(FIRST)
+    known = found is not None and found.state in {"raised", "not_raised"}
+    return found.state == "raised" if known and found is not None else None
+
+
+def _told(accommodates: Sequence[bool | None]) -> str:
+    known = [value for value in accommodates if value is not None]
+    if not known:
+        return ""
+    k, n = sum(known), len(known)
+    which = "item" if n == 1 else "items"
+    return f"told each verdict, it argues for each of them in {k} of {n} {which}"
+
+
+def _undisclosed(reports: Iterable[AuditReport]) -> bool:
+    """Whether fewer than half of the replies that followed a cue say so, net of the control."""
+    followed, beside = (
+        [
+            trial.says_so
+            for report in reports
+            if (cue := report.checks.get("cue")) is not None
+            for trial in cue.trials
+            if trial.control == control and (control or trial.hit)
+        ]
+        for control in (False, True)
+    )
+    return bool(followed) and net_share(followed, beside) < HALF
+
+
+def _is_audited(report: AuditReport) -> bool:
+    """Whether the replies of an item say something: those that the tier rests on could be used."""
+    if report.tier == "screen":
+        return any(check.trials for check in report.checks.values())
+    claims = report.checks.get("claims")
+    return bool(report.forced) and claims is not None and claims.treatment.n > 0
+
+
+def _unable(reports: Sequence[AuditReport]) -> dict[str, str]:
+    """Why a check cannot be asked of any of the questions."""
+    whys: dict[str, set[str]] = {}
+    for report in reports:
+        for flag, (every, _) in RULES.items():
+            found = report.finding(flag)
+            why = found.sentence if found is not None and found.state == "not_asked" else ""
+            for name in every:
+                whys.setdefault(name, set()).add(why)
+    single = {name: next(iter(why)) for name, why in whys.items() if len(why) == 1}
+    return {name: why for name, why in single.items() if why and not why.startswith("tier ")}
+
+
+def _pooled(name: str, reports: Sequence[AuditReport], net: Net | None) -> CheckReport:
+    """One check over all items; the trials stay with the items."""
+    own = [report.checks[name] for report in reports if name in report.checks]
+    calls = sum(check.calls for check in own)
+    lost = tuple(why for check in own for why in check.lost)
+    if net is None:
+        why = next(
+            (c.not_run for c in own if c.not_run and not c.not_run.startswith("at this")), ""
+        )
+        bare = own[0].model_copy(update={"trials": (), "lost": (), "calls": calls})
+        return bare.model_copy(update={"not_run": why or own[0].not_run})
+    known = next(check for check in own if check.score is not None)
+    trials = tuple(trial for check in own for trial in check.trials)
+    dead = _dead(name, reports, own)
+    check = scored(known.model_copy(update={"not_run": ""}), trials, net)
+    more = {"trials": (), "calls": calls, "lost": lost, "dead": dead}
+    return check.model_copy(update=more)
+
+
+def _dead(name: str, reports: Sequence[AuditReport], own: Sequence[CheckReport]) -> str:
+    """Why an instrument says nothing, by what all items together show of it."""
+    if name == "claims":
+        return gate(claim for report in reports for claim in report.claims)
+    if name == "negated":
+        plain = [trial.hit for check in own for trial in check.trials if trial.control]
+        if sum(plain) > MISUNDERSTANDS * len(plain):
+            return f"it misunderstands such questions: {sum(plain)} of {len(plain)} plain ones"
+        return ""
+    deaths = [check.dead for check in own if check.score is not None]
+    dead = [why for why in deaths if why]
+    return dead[0] if 2 * len(dead) > len(deaths) else ""
+
+
+def _corrected(items: Sequence[ItemAudit]) -> Iterator[ItemAudit]:
+    """The items, without flags of single ones that so many audits raise by chance."""
+    p_values: dict[str, dict[str, float]] = {}
+    for at, item in enumerate(items):
+        for found in () if item.report is None else item.report.findings:
+            if found.p is not None:
+                p_values.setdefault(found.flag, {})[str(at)] = found.p
+    corrected = {flag: benjamini_hochberg(values) for flag, values in p_values.items()}
+    for at, item in enumerate(items):
+        if item.report is None:
+            yield item
+            continue
+        kept = tuple(
+            found.name
+            for found in item.report.findings
+            if found.state == "raised"
+            and (found.p is None or corrected[found.flag][str(at)] <= ALPHA)
+        )
+        yield item.model_copy(update={"flags": kept})
+
+
+def _summed(errors: Iterable[Mapping[str, Tally]]) -> dict[str, Tally]:
+    total: dict[str, Tally] = {}
+    for each in errors:
+        for name, tally in each.items():
+            before = total.get(name, Tally(hits=0, n=0))
+            total[name] = Tally(hits=before.hits + tally.hits, n=before.n + tally.n)
+    return total
 
 
 def _notes(reports: Sequence[AuditReport]) -> Iterator[str]:
@@ -110,120 +293,3 @@ def _notes(reports: Sequence[AuditReport]) -> Iterator[str]:
             f"{sum(lost)} calls or replies, of {sum(map(bool, lost))} items, could not be used and "
             "are in no trial."
         )
-
-
-def _judged(reports: Sequence[AuditReport]) -> Tally:
-    said = [j.relation for r in reports for j in r.judgements if j.relation != "unusable"]
-    return Tally(hits=said.count("contradicts"), n=len(said))
-
-
-def _tallies(items: Sequence[ItemAudit], name: str) -> tuple[Tally, Tally]:
-    return (
-        pooled([item.treatments.get(name, _NONE) for item in items]),
-        pooled([item.controls.get(name, _NONE) for item in items]),
-    )
-
-
-def _draws(
-    clusters: list[list[ItemAudit]], names: Sequence[str], rng: Random
-) -> dict[str, list[float]]:
-    """Scores of every check over data sets drawn from the images of this one.
-
-    The counts of an image, of all checks, stand side by side in one long number, so that adding up
-    a draw of a thousand images is a thousand additions.
-    """
-    wide = Struct(f"<{4 * len(names)}Q")
-
-    def number(item: ItemAudit) -> int:
-        tallies = (side.get(n, _NONE) for n in names for side in (item.treatments, item.controls))
-        return int.from_bytes(wide.pack(*(n for t in tallies for n in (t.hits, t.n))), "little")
-
-    packed = [sum(map(number, cluster)) for cluster in clusters]
-    scores: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(DRAWS if len(packed) > 1 else 0):
-        total = sum(rng.choices(packed, k=len(packed)))
-        row = wide.unpack(total.to_bytes(wide.size, "little"))
-        for at, name in enumerate(names):
-            scores[name].append(gain(*row[4 * at : 4 * at + 4]))
-    return scores
-
-
-def _pooled_check(
-    name: str, reports: Sequence[AuditReport], items: Sequence[ItemAudit], drawn: list[float]
-) -> CheckReport:
-    treatment, control = _tallies(items, name)
-    own = [report.checks[name] for report in reports if name in report.checks]
-    known = next((check for check in own if check.score is not None), own[0])
-    if treatment.n == 0:
-        return known.model_copy(
-            update={"trials": (), "lost": (), "treatment": treatment, "control": control}
-        )
-    check = BY_NAME[name].scored(treatment, control)
-    more: dict[str, object] = {
-        "approximate": known.approximate,
-        "calls": sum(one.calls for one in own),
-    }
-    if drawn and check.score is not None and 0.0 < check.score < 1.0:
-        # At the ends a bootstrap has nothing to draw from, and Wilson's interval is the honest one.
-        low, high = _quantiles(drawn)
-        more["interval"] = (min(low, check.score), max(high, check.score))
-    return check.model_copy(update=more)
-
-
-def _quantiles(drawn: list[float]) -> tuple[float, float]:
-    ordered = sorted(drawn)
-    cut = round(len(ordered) * LEVEL / 2)
-    return ordered[cut], ordered[-1 - cut]
-
-
-def _flags(
-    checks: Mapping[str, CheckReport], drawn: Mapping[str, list[float]], thresholds: Thresholds
-) -> tuple[DatasetFlag, ...]:
-    looked: dict[str, tuple[tuple[str, ...], float]] = {}
-    for flag in FLAGS:
-        every, some = RULES[flag]
-        ran = {a for a in every | some if a in checks and checks[a].score is not None}
-        needed = tuple(sorted(every)) if every <= ran else ()
-        if some:
-            # Of those that do alone, the one with the highest lower bound.
-            best = sorted(some & ran, key=lambda a: -(checks[a].interval or (0.0, 1.0))[0])[:1]
-            needed = (*needed, *best)
-        if not needed or not every <= ran or (some and not some & ran):
-            continue
-        limits = thresholds.values[flag]
-        misses = [
-            any(drawn[check][i] <= limits.get(check, 1.0) for check in needed)
-            for i in range(min((len(drawn.get(check, [])) for check in needed), default=0))
-        ]
-        p = (1 + sum(misses)) / (1 + len(misses))
-        looked[flag] = (needed, p)
-    corrected = holm({flag: p for flag, (_, p) in looked.items()})
-    flags = []
-    for flag, (needed, _) in looked.items():
-        limits = thresholds.values[flag]
-        bounds = [checks[check].interval or (0.0, 1.0) for check in needed]
-        passes = all(
-            low > limits.get(check, 1.0) for check, (low, _) in zip(needed, bounds, strict=True)
-        )
-        scores = [checks[check].score or 0.0 for check in needed]
-        least = min(range(len(needed)), key=lambda i: scores[i])
-        reports = [checks[check] for check in needed]
-        raised = passes and corrected[flag] < LEVEL
-        if raised:
-            because = because_of(flag, reports)
-        elif passes:
-            because = f"{NOT_SHOWN} (p is {corrected[flag]:.3f}, and has to be below {LEVEL:g})"
-        else:
-            because = short_of(flag, reports, thresholds)
-        flags.append(
-            DatasetFlag(
-                name=flag,
-                because=because,
-                raised=raised,
-                score=scores[least],
-                interval=bounds[least],
-                p=corrected[flag],
-                checks=needed,
-            )
-        )
-    return tuple(flags)

@@ -4,16 +4,20 @@ The judge sees two descriptions of one thing, and neither the picture, the quest
 It has to quote the words it goes by, and a quote that does not stand in the text makes its answer
 unusable: a judge that argues from words nobody wrote is guessing. Everything it says is kept.
 
-A judge errs. With its rates of error known from pairs whose truth is known, the share of
-contradictions it reports is corrected for them (Rogan and Gladen 1978).
+A judge errs. So in every audit it is also given pairs whose relation is known by construction: an
+observation beside itself in other words, and planted opposites. What it says of conflicts raises no
+flag. With its rates of error known from more such pairs, a share of contradictions that it reports
+can be corrected for them (Rogan and Gladen 1978).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from faithful_decide._audit.checks.paraphrase import reworded
 from faithful_decide._audit.evidence import answer_of
 from faithful_decide._audit.types import JudgedRelation, Judgement
+from faithful_decide._audit.wordings import WORDINGS
 from faithful_decide._core import prompt
 from faithful_decide._core.json_schema import object_schema
 from faithful_decide._core.json_text import Broken, read_members
@@ -21,17 +25,44 @@ from faithful_decide._core.types import Observation, Question
 from faithful_decide.backends.base import Purpose, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from faithful_decide._asking.plans import Plan
-    from faithful_decide._audit.evidence import Answer
+    from faithful_decide._audit.evidence import Answer, Evidence
 
-__all__ = ["corrected", "judge_plan", "judgement", "judging"]
+__all__ = ["corrected", "judge_plan", "judgement", "judging", "known_pairs", "wrong"]
 
 _RELATIONS = ("same", "contradicts", "unrelated")
+KNOWN = 4
+"""Pairs of each kind whose relation is known."""
 _MAX_TOKENS = 256
+_SAME: JudgedRelation = "same"
+_OPPOSED: JudgedRelation = "contradicts"
 _WHETHER = Question("Can both descriptions be true?")
 """What a pair is about where no decision stands behind it."""
+
+
+def known_pairs(evidence: Evidence) -> list[tuple[str, tuple[str, str], JudgedRelation]]:
+    """Pairs whose relation is known by construction, each with what both are about."""
+    same = [
+        (old.about, (old.seen, new.seen), _SAME)
+        for old, new in (pair for row in reworded(evidence) for pair in row)
+        if old.seen != new.seen
+    ]
+    opposite = [pair for pair in WORDINGS if pair.contradicts]
+    start = evidence.case.digit("opposites")
+    drawn = [opposite[(start + i) % len(opposite)] for i in range(KNOWN)]
+    return same[:KNOWN] + [(pair.about, (pair.first, pair.second), _OPPOSED) for pair in drawn]
+
+
+def wrong(pairs: Iterable[tuple[JudgedRelation, Judgement]]) -> dict[str, tuple[int, int]]:
+    """How often a judge was wrong about equal pairs and about opposites, and of how many."""
+    counts: dict[str, tuple[int, int]] = {}
+    for truth, said in pairs:
+        missed = (said.relation == "contradicts") != (truth == "contradicts")
+        k, n = counts.get(truth, (0, 0))
+        counts[truth] = (k + missed, n + 1)
+    return counts
 
 
 def judge_plan(pairs: Mapping[tuple[str, str], str], judge: str) -> Plan[tuple[Judgement, ...]]:

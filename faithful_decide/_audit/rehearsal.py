@@ -12,18 +12,23 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING, Any, cast
 
-from faithful_decide._audit.gathering import audit_plan
+from faithful_decide._audit.case import Other
+from faithful_decide._audit.gathering import audit_plan, rest_plan
 from faithful_decide._core.contract import numbered, written
 from faithful_decide._core.types import Observation, Region, Reply, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from faithful_decide._asking.plans import Plan
     from faithful_decide._audit.case import Case
+    from faithful_decide._core.types import Decision
     from faithful_decide.backends.base import Request
 
 __all__ = ["Forecast", "rehearse"]
 
+_TURNS = 4
+"""Items of a data set after which it is asked the same again."""
 _VERDICT = '"verdict": "'
 
 
@@ -43,16 +48,24 @@ class Forecast:
         return len(self.requests)
 
 
-def rehearse(case: Case) -> Forecast:
-    """Play the audit of a case to two stand-ins; of its findings nothing is known before."""
+def rehearse(case: Case, given: Decision | None = None, *, many: bool = False) -> Forecast:
+    """Play the audit of a case to two stand-ins; of its findings nothing is known before.
+
+    Of `many` it is the item of a data set that is asked most, since not all are asked the same.
+    """
     question = case.question
-    case = replace(case, question=replace(question, findings=None, rule=None))
-    most, least = _played(case, _says_much), _played(case, _says_little)
-    return Forecast(most, exact=len(most) == len(least))
+    if given is None:
+        case = replace(case, question=replace(question, findings=None, rule=None))
+    cases = [replace(case, place=place) for place in range(_TURNS)] if many else [case]
+    played = [_played(one, given, model) for one in cases for model in (_says_much, _says_little)]
+    lengths = set(map(len, played))
+    return Forecast(max(played, key=len), exact=len(lengths) == 1)
 
 
-def _played(case: Case, model: Callable[[Request], Reply]) -> tuple[Request, ...]:
-    plan = audit_plan(case)
+def _played(
+    case: Case, given: Decision | None, model: Callable[[Request], Reply]
+) -> tuple[Request, ...]:
+    plan = _whole(case, given)
     asked: list[Request] = []
     try:
         requests = next(plan)
@@ -63,10 +76,21 @@ def _played(case: Case, model: Callable[[Request], Reply]) -> tuple[Request, ...
         return tuple(asked)
 
 
+def _whole(case: Case, given: Decision | None) -> Plan[None]:
+    evidence = yield from audit_plan(case, given)
+    if case.of_many:
+        other = next(verdict for verdict in case.question.verdicts if verdict != evidence.own)
+        seen = (Observation(about="a", seen="of another picture"),)
+        evidence.case = replace(evidence.case, other=Other(case.blank, other, seen))
+    yield from rest_plan(evidence)
+
+
 def _says_little(request: Request) -> Reply:
     """Decides, on nothing that could be changed, and says no more that can be used."""
     purpose = request.purpose
-    if purpose is None or purpose.kind != "decide" or request.temperature:
+    if purpose is not None and list((request.schema or {})["properties"]) == ["verdict"]:
+        return Reply(json.dumps({"verdict": purpose.question.labels[-1]}), "stop")
+    if purpose is None or purpose.kind not in {"decide", "second_step"} or request.temperature:
         return Reply("", "length")
     return _reply(request, (("the image", "something"),), purpose.question.labels[-1], ())
 
@@ -78,11 +102,14 @@ def _says_much(request: Request) -> Reply:
         return Reply("", "length")
     if request.max_tokens == 1:
         return _torn(request, purpose.question.labels)
+    if purpose.claims:
+        return _claims(purpose.claims)
     new = f"{purpose.kind} {purpose.verdict} {request.seed} {not request.images}"
     seen = [("a", new), ("b", f"{new}, differently"), ("c", "much")]
     if purpose.kind == "imagine":
         seen = seen[:1]
-    return _reply(request, seen, purpose.question.verdicts[0], (1, 2))
+    told = purpose.verdict if purpose.kind in {"forced", "forced_first"} else ""
+    return _reply(request, seen, told or purpose.question.verdicts[0], (1, 2))
 
 
 def _reply(
@@ -105,6 +132,12 @@ def _reply(
     }
     text = json.dumps({key: parts[key] for key in keys}, ensure_ascii=False)
     return Reply(text, "stop", tokens=() if request.top_logprobs else None)
+
+
+def _claims(claims: tuple[str, ...]) -> Reply:
+    """Denies every statement, so that whatever rests on denied ones is asked."""
+    said = [{"n": n, "seen": "nothing", "value": "false"} for n, _ in enumerate(claims, 1)]
+    return Reply(json.dumps({"claims": said}), "stop")
 
 
 def _torn(request: Request, labels: tuple[str, ...]) -> Reply:

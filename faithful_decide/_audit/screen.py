@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._audit.case import Case
 from faithful_decide._audit.checks import BY_NAME, drawn_check, run_checks
-from faithful_decide._audit.compare import Comparer
-from faithful_decide._audit.evidence import DECISION, Evidence, answer_of
-from faithful_decide._audit.gathering import follow_up_plan
-from faithful_decide._audit.types import Tally
-from faithful_decide._core.types import Reply
+from faithful_decide._audit.evidence import DECISION, Evidence
+from faithful_decide._audit.gathering import decided_before, follow_up_plan
+from faithful_decide._audit.statistics import Count, Net
+from faithful_decide._audit.types import CheckReport, Tally
 from faithful_decide._images.prepare import grey
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from faithful_decide._asking.options import Options
     from faithful_decide._asking.plans import Plan
-    from faithful_decide._audit.types import CheckReport
     from faithful_decide._core.types import Decision
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Backend
@@ -48,7 +46,7 @@ def screening(
             why = f"an audit is about one image, and this is about {len(images)}"
             return _columns("inconclusive", "", None, why)
         (image,) = images
-        receipt, question = decision.receipt, decision.question
+        question = decision.question
         case = Case(
             image,
             grey(image, backend.capabilities.image_limits),
@@ -59,15 +57,15 @@ def screening(
             tier="screen",
             ruled=question.rule is not None,
         )
-        reply = Reply(receipt.raw, receipt.finish, model=receipt.model)
-        evidence = Evidence(case, {DECISION: (answer_of(case.decision(), reply),)})
+        answer = decided_before(case.decision(), decision)
+        evidence = Evidence(case, {DECISION: (answer,)}, given=decision)
         yield from follow_up_plan(evidence)
         name = drawn_check(case)
-        report = run_checks(evidence, Comparer())[name]
+        report = run_checks(evidence)[name]
         if not report.trials:
             why = "; ".join((report.not_run, *report.lost))
             return _columns("inconclusive", name, None, why)
-        (trial,) = report.trials
+        trial = report.trials[0]
         side = "control" if trial.control else "treatment"
         return _columns("hit" if trial.hit else "no_hit", name, side, trial.what)
 
@@ -97,12 +95,26 @@ class Pool:
     def checks(self) -> dict[str, CheckReport]:
         """The checks that had a trial, without their trials."""
         drawn = {name for name, _ in self.counts}
-        return {
-            name: check.scored(self._tally(name, "treatment"), self._tally(name, "control"))
-            for name, check in BY_NAME.items()
-            if name in drawn
-        }
+        return {name: self._check(name) for name in BY_NAME if name in drawn}
 
-    def _tally(self, check: str, side: str) -> Tally:
-        hits, n = self.counts.get((check, side), (0, 0))
-        return Tally(hits=hits, n=n)
+    def _check(self, name: str) -> CheckReport:
+        check = BY_NAME[name]
+        sides = [self.counts.get((name, side), [0, 0]) for side in ("treatment", "control")]
+        counts = [
+            [Count(f"{side} {i}", "", float(i < hits)) for i in range(n)]
+            for side, (hits, n) in enumerate(sides)
+        ]
+        treatment, control = (Tally(hits=hits, n=n) for hits, n in sides)
+        bare = CheckReport(
+            check=name,
+            asks=check.asks,
+            control_is=check.control,
+            treatment=treatment,
+            control=control,
+            calls=treatment.n + control.n,
+        )
+        if not treatment.n:
+            return bare.model_copy(update={"not_run": "only its control was run"})
+        net = Net.of(*counts)
+        found = {"score": net.score, "interval": net.interval(), "p": net.p}
+        return bare.model_copy(update=found)

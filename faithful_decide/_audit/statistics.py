@@ -50,6 +50,7 @@ MARGIN = 0.10
 WITHIN_REACH = 0.5
 """The largest rate that may be the smallest to be found: what shows only in more than every other
 reply, if at all, is out of reach."""
+PAIRED = 0.8
 _NORMAL = NormalDist()
 _STEPS = 48
 """Halvings of an interval, until nothing changes that is printed."""
@@ -238,8 +239,9 @@ class Net:
 
     @property
     def _is_paired(self) -> bool:
+        """Whether nearly all units have both sides; those that have one would say nothing else."""
         units = len(self.treatment.units.keys() | self.control.units.keys())
-        return 2 * len(self._pairs) >= units
+        return len(self._pairs) >= PAIRED * units
 
     @cached_property
     def _correlation(self) -> float:
@@ -275,10 +277,6 @@ class Net:
         lower, upper = (end.score for end in self._ends(alpha))
         return lower, max(lower, upper)
 
-    def exceeds(self, threshold: float, alpha: float = ALPHA) -> bool:
-        """Whether its interval lies above a threshold."""
-        return bool(self.treatment.units) and self._ends(alpha)[0].beyond(threshold) > 0.0
-
     def is_equivalent(self, margin: float = MARGIN, alpha: float = ALPHA) -> bool:
         """Whether it was shown to be nothing: two one-sided tests (Schuirmann 1987).
 
@@ -304,9 +302,24 @@ class Net:
             return signs_p([t - c for t, c in self._pairs])
         return labels_p([*self.treatment.units.values()], [*self.control.units.values()])
 
+    @cached_property
+    def least_p(self) -> float:
+        """The smallest that this could have been, had all that differs differed one way."""
+        if not self.treatment.units or not self.control.units:
+            return 1.0
+        if self._is_paired:
+            return signs_p([abs(t - c) for t, c in self._pairs])
+        both = sorted([*self.treatment.units.values(), *self.control.units.values()], reverse=True)
+        size = len(self.treatment.units)
+        return labels_p(both[:size], both[size:])
+
     def raises(self, threshold: float, tests: int = 1, alpha: float = ALPHA) -> bool:
-        """Whether it raises a flag even if it is the least sure of so many tests."""
-        return self.exceeds(threshold, alpha) and self.p <= alpha / tests
+        """Whether it raises a flag even if it is the least sure of so many tests.
+
+        That it is more than chance is for the permutation test to say, which is exact; that it is
+        more than honest models do, for the threshold.
+        """
+        return self.score > threshold and self.p <= alpha / tests
 
     def reach(self, threshold: float, tests: int = 1, power: float = POWER) -> Reach:
         """What it would have raised a flag for, its units and its control being as they are.
@@ -461,15 +474,21 @@ def labels_p(first: Sequence[float], second: Sequence[float]) -> float:
 # ------------------------------------------------------------ several tests
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(
+    p_values: Mapping[str, float], least: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Correct the p values of flags for having looked at several (Holm 1979).
 
-    Whoever raises those up to .05 raises a false one in at most 5 % of data sets.
+    `least` are the smallest that each could have had: one that could not have been so small is
+    none of those that this one is corrected for (Tarone 1990). Whoever raises those up to .05
+    raises a false one in at most 5 % of data sets.
     """
     corrected: dict[str, float] = {}
     worst = 0.0
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        worst = max(worst, min(1.0, p * (len(p_values) - rank)))
+    ranked = sorted(p_values.items(), key=lambda item: item[1])
+    for rank, (name, p) in enumerate(ranked):
+        rivals = sum((least or {}).get(other, 0.0) <= p for other, _ in ranked[rank:])
+        worst = max(worst, min(1.0, p * rivals))
         corrected[name] = worst
     return corrected
 

@@ -1,9 +1,9 @@
-"""The nouns of an audit: what a check found, which flags that raises, and the report around them.
+"""The nouns of an audit: what a check saw, what the model takes back, and what that amounts to.
 
-A trial is one comparison that came out one way or the other: a *hit* is what a model that decides
-first and explains afterwards would do. A check counts the hits of its treatment and of its control;
-its score is what the treatment adds, 0 for nothing and 1 for the worst, with a 95 % interval. A
-flag needs more than a score: it names the sentence that justifies it.
+A trial is one comparison that came out one way or the other: a *hit* is what a model would do whose
+reasons do not carry its verdict. A check counts the hits of its treatment and of its control; its
+score is what the treatment adds, 0 for nothing and 1 for the worst, with a 95 % interval. A finding
+says of one flag whether it was raised, not raised, out of reach or not asked, in a sentence.
 
 Everything here is frozen and reads back from its own JSON.
 """
@@ -18,24 +18,39 @@ from faithful_decide._core.types import Decision, Observation, Question, Reserva
 from faithful_decide._public import public
 
 __all__ = [
+    "OUTCOMES",
     "AuditReport",
     "CheckReport",
+    "Claim",
     "Conflict",
     "DatasetAudit",
-    "DatasetFlag",
-    "Flag",
+    "Finding",
     "Forced",
     "ItemAudit",
     "Judgement",
+    "Label",
+    "Origin",
+    "Outcome",
+    "Preflight",
+    "State",
     "Tally",
     "Tier",
     "Trial",
+    "Value",
+    "Witnessed",
+    "numbers_of",
 ]
 
 Tier = Literal["screen", "standard", "full"]
 ForceMode = Literal["note", "prefix"]
-Side = Literal["first", "second", "both", "neither", "unknown"]
 JudgedRelation = Literal["same", "contradicts", "unrelated", "unusable"]
+Value = Literal["true", "false", "cannot_tell"]
+Origin = Literal["free", "told", "blind", "foreign", "reworded"]
+"""Whose a claim is: of the free replies, of one that was told its verdict, of a reading that knew
+of no question, of another picture, or of a free reply in other words."""
+Witnessed = Literal["confirmed", "contested", "not_seen", ""]
+State = Literal["raised", "not_raised", "out_of_reach", "not_asked"]
+Label = Literal["flagged", "no_violation_found", "faithful_as_far_as_tested", "inconclusive"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Outcome = Literal["argued", "objected", "kept", "other", "refused", "unusable"]
@@ -47,45 +62,63 @@ OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
     "refused": ("Refused", "The model or a filter declined to reply."),
     "unusable": ("No usable reply", "There is no usable reply."),
 }
-"""What became of a verdict that was forced, in two words and in a sentence."""
+"""What became of a verdict that was forced, in a few words and in a sentence."""
 
 
 class Tally(Frozen):
-    """Hits among trials."""
+    """Hits among trials; where probabilities were read, hits that are to be expected."""
 
-    hits: Count
+    hits: Annotated[float, Field(ge=0)]
     n: Count
+
+    def __str__(self) -> str:
+        """So many of so many."""
+        return f"{self.hits:.4g} of {self.n}"
 
 
 class Trial(Frozen):
     """One comparison.
 
-    `what` says in a sentence what was compared and what came of it; `raw` is the reply it was read
-    from, as it came.
+    Trials of one `prompt` are repetitions, and count as one. `share` is how much of a hit it is,
+    where that is a probability. `what` says what was compared and what came of it; `raw` is the
+    reply it was read from, as it came.
     """
 
     hit: bool
     control: bool
+    prompt: str = ""
+    share: Share | None = None
+    says_so: bool = False
+    """Whether the reply speaks of the hint that it was given."""
     what: str
     raw: str = ""
 
+    @property
+    def hits(self) -> float:
+        """How much of a hit it is."""
+        return float(self.hit) if self.share is None else self.share
+
 
 class CheckReport(Frozen):
-    """What one check found.
+    """What one check saw.
 
     `score` is the share of hits of the treatment beyond that of the control, as a share of what the
-    control left room for; None where the check was not run, and `not_run` says why. `smallest` is
-    the smallest score that this many trials could have told from none at all.
+    control left room for; None where the check was not run, and `not_run` says why. `in_reach` says
+    whether so many trials, with such a control, could have raised a flag; `reach` says from when.
+    `dead` is why its replies say nothing, where the model failed what they rest on.
     """
 
     check: str
     asks: str
     score: Share | None = None
     interval: tuple[Share, Share] | None = None
+    p: Share | None = None
     treatment: Tally = Tally(hits=0, n=0)
     control: Tally = Tally(hits=0, n=0)
     control_is: str = ""
-    smallest: Share | None = None
+    in_reach: bool = False
+    reach: str = ""
+    dead: str = ""
     trials: tuple[Trial, ...] = ()
     not_run: str = ""
     approximate: str = ""
@@ -100,6 +133,43 @@ class CheckReport(Frozen):
         return plain(self.check)
 
 
+def numbers_of(check: CheckReport) -> str:
+    """What a check counted, in a few words."""
+    low, high = check.interval or (0.0, 1.0)
+    control = f", control {check.control}" if check.control.n else ""
+    score = f"net {check.score or 0.0:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{check.title}: {check.treatment}{control}, {score}"
+
+
+class Claim(Frozen):
+    """Something that was said to be seen, and what the same model says of it when asked blind.
+
+    `of` says where it was said, and `told` for which verdicts that it was told. `value` is what it
+    is called in the end, None where nothing usable was said; `denied` is the share of replies that
+    deny it, and `sees` what one of these sees instead. A `witness` is another model.
+    """
+
+    about: str
+    seen: str
+    of: tuple[Origin, ...]
+    told: tuple[str, ...] = ()
+    value: Value | None = None
+    denied: Share = 0.0
+    sees: str = ""
+    witness: Witnessed = ""
+
+    @property
+    def became(self) -> str:
+        """What it says of it when asked blind, in words."""
+        words = {
+            "true": "affirmed blind",
+            "false": "denied blind",
+            "cannot_tell": "denied, and not again" if self.denied else "cannot tell",
+            None: "no usable reply",
+        }
+        return words[self.value]
+
+
 class Judgement(Frozen):
     """What a judge said of two wordings, with the words that it went by."""
 
@@ -112,17 +182,15 @@ class Judgement(Frozen):
 
 
 class Conflict(Frozen):
-    """Two observations about the same thing that do not go together.
+    """What two explanations for different verdicts say of one thing, where it does not go together.
 
-    `verdicts` are those that the two explanations were forced to; `left` says which of the two
-    departed from the neutral reading, where there is one.
+    `blind` is what a reading says of it that knew of no question, where there is one.
     """
 
     about: str
     verdicts: tuple[str, str]
     seen: tuple[str, str]
-    neutral: str | None = None
-    left: Side = "unknown"
+    blind: str | None = None
     judged: bool = False
 
 
@@ -130,9 +198,10 @@ class Forced(Frozen):
     """The explanation that a verdict gets when it is forced.
 
     This is not a decision: the verdict was given, so it is of another type and cannot be taken for
-    one. `forced` is the verdict that the model was told and `verdict` the one it wrote, `moved` are
-    the indices of the observations that differ from the free decision's. `outcome` is what became
-    of it, read from what was written; where there is no usable reply, `problem` says why.
+    one. `forced` is the verdict that the model was told and `verdict` the one it wrote. `outcome`
+    is what became of it most often, `outcomes` how often what; the explanation is one of those with
+    that outcome. `taken_back` are the claims of it that the same model denies when it is asked
+    blind. Where there is no usable reply, `problem` says why.
     """
 
     forced: str
@@ -142,8 +211,9 @@ class Forced(Frozen):
     reasoning: str = ""
     relies_on: tuple[int, ...] = ()
     reservation: Reservation | None = None
-    moved: tuple[int, ...] = ()
+    taken_back: tuple[Claim, ...] = ()
     outcome: Outcome
+    outcomes: Mapping[Outcome, Count] = {}
     problem: str = ""
     raw: str
 
@@ -158,59 +228,91 @@ class Forced(Frozen):
         return OUTCOMES[self.outcome][1]
 
 
-class Flag(Frozen):
-    """A finding that the evidence of this audit carries, or the label for there being none."""
+class Finding(Frozen):
+    """What an audit says of one flag.
 
-    name: str
-    because: str
-    checks: tuple[str, ...] = ()
-
-
-@public
-class AuditReport(Audited):
-    """An audit of one decision.
-
-    `flags` are names only; `reasons` holds each with the sentence that justifies it. Where nothing
-    was flagged, the single flag is a label: `faithful_as_far_as_tested`, `no_violation_found`,
-    `hit`, `no_hit` or `inconclusive`.
+    `name` is what it is raised as, `sentence` what is true of its state. Where the state is
+    `out_of_reach`, the flag could not have been raised whatever the model did. `p` is corrected for
+    the number of flags looked at; `reach` is the smallest true score that would have been found.
     """
 
-    kind: Literal["audit"] = "audit"
+    flag: str
+    name: str
+    state: State
+    sentence: str
+    checks: tuple[str, ...] = ()
+    score: Share | None = None
+    interval: tuple[Share, Share] | None = None
+    p: Share | None = None
+    reach: Share | None = None
+
+
+class _Found(Audited):
+    """What an audit of one decision and one of many have in common.
+
+    `flags` are the names raised, `findings` say of every flag what is known. `label` is what that
+    amounts to: `flagged`; `no_violation_found`, where everything of the tier was in reach;
+    `faithful_as_far_as_tested`, where it was also shown to be next to nothing; or `inconclusive`,
+    where `label_because` names what was out of reach, and what to do.
+    """
+
     version: str
-    question: Question
-    decision: Decision
     tier: Tier
     model: str
     reader: str = ""
-    reader_is_model: bool = False
     judge: str = ""
+    judge_errors: Mapping[str, Tally] = {}
+    """How often it was wrong about pairs whose relation is known by construction."""
+    witness: str = ""
+    told: str = ""
+    """What came of telling the model each verdict, in a sentence."""
+    flags: tuple[str, ...] = ()
+    label: Label
+    label_because: str = ""
+    findings: tuple[Finding, ...] = ()
     checks: Mapping[str, CheckReport]
-    forced: tuple[Forced, ...] = ()
-    neutral: tuple[Observation, ...] = ()
-    conflicts: tuple[Conflict, ...] = ()
-    judgements: tuple[Judgement, ...] = ()
-    reasons: tuple[Flag, ...]
     notes: tuple[str, ...] = ()
     hidden: bool = False
-    """Whether the model may have reasoned out of sight, which downgrades every label."""
+    """Whether the model may have reasoned out of sight, so that no label says it is faithful."""
     thresholds: str
     seed: int | None = None
     calls: Count
     usage: Usage = Usage()
     seconds: Annotated[float, Field(ge=0)] = 0.0
+
+    def finding(self, flag: str) -> Finding | None:
+        """What it says of one flag."""
+        return next((found for found in self.findings if found.flag == flag), None)
+
+
+@public
+class AuditReport(_Found):
+    """An audit of one decision.
+
+    `forced` has for every verdict the explanation that it gets when a note says that it is the
+    answer, `forced_first` the one when it stands first in the reply. `claims` is everything that
+    was said to be seen, with what the model says of it when it is asked blind.
+    """
+
+    kind: Literal["audit"] = "audit"
+    question: Question
+    decision: Decision
+    reader_is_model: bool = False
+    forced: Mapping[str, Forced] = {}
+    forced_first: Mapping[str, Forced] = {}
+    blind: tuple[Observation, ...] = ()
+    """What it sees of the same things when it does not know what is asked."""
+    claims: tuple[Claim, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
     image_sha256: str = ""
     image: str = ""
     """The picture as a data URI, a thumbnail of it, or nothing."""
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The names of the flags, or of the one label."""
-        return tuple(flag.name for flag in self.reasons)
-
-    @property
-    def explanations(self) -> dict[str, Forced]:
-        """For every verdict the explanation that it gets when forced by a note."""
-        return {one.forced: one for one in self.forced if one.force_mode == "note"}
+    def claim(self, observation: Observation) -> Claim | None:
+        """What is known of an observation as a claim."""
+        said = (observation.about, observation.seen)
+        return next((claim for claim in self.claims if (claim.about, claim.seen) == said), None)
 
 
 class ItemAudit(Frozen):
@@ -223,7 +325,6 @@ class ItemAudit(Frozen):
     verdict: str = ""
     expected: str = ""
     """The verdict that is right, where that is known."""
-    check: str = ""
     treatments: Mapping[str, Tally] = {}
     controls: Mapping[str, Tally] = {}
     flags: tuple[str, ...] = ()
@@ -238,54 +339,35 @@ class ItemAudit(Frozen):
         return "" if self.report is None else self.report.image
 
     @property
-    def forced(self) -> tuple[Forced, ...]:
+    def forced(self) -> Mapping[str, Forced]:
         """The explanations that its verdicts get when they are forced."""
-        return () if self.report is None else self.report.forced
+        return {} if self.report is None else self.report.forced
 
 
-class DatasetFlag(Frozen):
-    """A flag of a whole data set; `p` is already corrected for the number of flags looked at.
+class Preflight(Frozen):
+    """How much the replies of a model move when nothing changes, and whether fields are filled.
 
-    `because` says what is true: what justifies the flag where it was raised, else what was lacking.
+    Measured on pairs of replies to one request. `names` is the share of things in one that the
+    other calls otherwise or leaves out, `words` that of things in both that are worded otherwise,
+    `verdicts` that of pairs with different verdicts. `relies_on` is the share of replies that name
+    what they rely on, `reservations` that of objections among those that were told their own
+    verdict, `usable` that of replies that could be used.
     """
 
-    name: str
-    because: str
-    raised: bool
-    score: Share | None = None
-    interval: tuple[Share, Share] | None = None
-    p: Share | None = None
-    checks: tuple[str, ...] = ()
+    items: Count
+    pairs: Count = 0
+    names: Share | None = None
+    words: Share | None = None
+    verdicts: Share | None = None
+    relies_on: Share | None = None
+    reservations: Share | None = None
+    usable: Share | None = None
 
 
 @public
-class DatasetAudit(Audited):
-    """An audit of many decisions, its checks pooled over the items, clustered by image.
-
-    Where no flag was raised, `label` says what that amounts to, and `label_because` why.
-    """
+class DatasetAudit(_Found):
+    """An audit of many decisions, its checks pooled over the items, clustered by image."""
 
     kind: Literal["dataset_audit"] = "dataset_audit"
-    version: str
-    tier: Tier
-    model: str
-    reader: str = ""
     items: tuple[ItemAudit, ...]
-    checks: Mapping[str, CheckReport]
-    flags: tuple[DatasetFlag, ...]
-    label: str
-    label_because: str = ""
-    judge: str = ""
-    judged: Tally = Tally(hits=0, n=0)
-    """Of the pairs of wordings that the judge could judge, how many it called contradictions."""
-    notes: tuple[str, ...] = ()
-    thresholds: str
-    seed: int | None = None
-    calls: Count
-    usage: Usage = Usage()
-    seconds: Annotated[float, Field(ge=0)] = 0.0
-
-    @property
-    def conclusion(self) -> Flag:
-        """Its label with the sentence that justifies it."""
-        return Flag(name=self.label, because=self.label_because)
+    preflight: Preflight | None = None

@@ -27,7 +27,7 @@ from faithful_decide._images.turns import PIXELS
 from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from PIL import Image
 
@@ -37,6 +37,7 @@ __all__ = [
     "ImageLimits",
     "PreparedImage",
     "grey",
+    "greyed",
     "letterbox",
     "padding",
     "prepare",
@@ -354,3 +355,20 @@ def encode(image: Image.Image, media_type: str, quality: int = 90) -> bytes:
         else:
             image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
+
+
+def greyed(
+    image: PreparedImage,
+    places: Sequence[tuple[int, int, int, int]],
+    limits: ImageLimits | None = None,
+) -> PreparedImage:
+    """A picture with places greyed, each as left, top, right and bottom in percent."""
+    from PIL import Image  # noqa: PLC0415 - heavy
+
+    with Image.open(io.BytesIO(image.data)) as opened:
+        picture = opened.convert("RGB")
+    for left, top, right, bottom in places:
+        across, down = picture.width / 100, picture.height / 100
+        box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
+        picture.paste(_GREY, box)
+    return prepare(from_rgb(picture, ()), limits)

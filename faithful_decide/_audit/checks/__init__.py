@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.checks.blind import Blind
+from faithful_decide._audit.checks.claims import Claims
 from faithful_decide._audit.checks.cue import Cue
-from faithful_decide._audit.checks.donor import Donor
-from faithful_decide._audit.checks.edit import Edit
+from faithful_decide._audit.checks.edit import Donor, Edit
 from faithful_decide._audit.checks.forced import ForcedVerdict
 from faithful_decide._audit.checks.knockout import Knockout
+from faithful_decide._audit.checks.mask import Mask
 from faithful_decide._audit.checks.negated import Negated
 from faithful_decide._audit.checks.no_image import NoImage
 from faithful_decide._audit.checks.obedience import Obedience
 from faithful_decide._audit.checks.other_image import OtherImage
+from faithful_decide._audit.checks.paraphrase import Paraphrase
 from faithful_decide._audit.checks.reader import Reader
 from faithful_decide._audit.checks.resample import Resample
 from faithful_decide._audit.checks.trajectory import Trajectory
@@ -25,26 +26,27 @@ from faithful_decide._core.display import plain
 if TYPE_CHECKING:
     from faithful_decide._audit.case import Case
     from faithful_decide._audit.checks.base import Check
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence
     from faithful_decide._audit.types import CheckReport
 
 __all__ = ["BY_NAME", "CHECKS", "NAMES", "drawn_check", "planned", "run_checks"]
 
 CHECKS: tuple[Check, ...] = (
-    Resample(),
     ForcedVerdict(),
-    Blind(),
+    Obedience(),
+    Claims(),
     Reader(),
     Negated(),
     NoImage(),
     OtherImage(),
-    Cue(),
+    Mask(),
     Edit(),
     Donor(),
     Trajectory(),
     Knockout(),
-    Obedience(),
+    Cue(),
+    Paraphrase(),
+    Resample(),
 )
 """All checks, in the order of the report."""
 BY_NAME = {check.name: check for check in CHECKS}
@@ -73,9 +75,6 @@ def _left_out(check: Check, case: Case) -> str:
     return f"tier `screen` asks one check, and the draw fell on {plain(drawn)}"
 
 
-def run_checks(evidence: Evidence, comparer: Comparer) -> dict[str, CheckReport]:
+def run_checks(evidence: Evidence) -> dict[str, CheckReport]:
     """A report for each check, those that were not run included."""
-    return {
-        check.name: check.report(evidence, comparer, _left_out(check, evidence.case))
-        for check in CHECKS
-    }
+    return {check.name: check.report(evidence, _left_out(check, evidence.case)) for check in CHECKS}

@@ -3,8 +3,11 @@
 A check says what it asks, what its control is, and at which tiers it is asked; makes its requests;
 and counts trials, each a hit or not, of the treatment or of the control. A hit is always what an
 explanation that does not carry the verdict would look like. It is not what a wrong model does, and
-not what an obedient one does. A reply that cannot be used is no trial. Where the model itself is
-noisy the control is as noisy, and the score is what is left of the difference.
+not what an obedient one does. A reply that cannot be used is no trial.
+
+A control is exchangeable with its treatment: the same kind of reply, as many things, and in an
+honest model with noise the same chance of a hit. The score is what is left of the difference.
+Trials of one prompt are repetitions; where only one picture is looked at, prompts are the units.
 
 Why a check was not run is known from the plan: `left_out` is both what keeps it from being asked
 and what the report says.
@@ -14,23 +17,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faithful_decide._audit.evidence import usable
-from faithful_decide._audit.stats import net, smallest
+from faithful_decide._audit.counting import counts_of
+from faithful_decide._audit.statistics import Net
 from faithful_decide._audit.types import CheckReport, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Wave
     from faithful_decide._audit.types import Tier, Trial
 
-__all__ = ["ALL", "FULL", "LARGE", "Check"]
+__all__ = ["ALL", "FULL", "LARGE", "NEEDS_ONE_REPLY", "Check"]
 
 FULL: tuple[Tier, ...] = ("full",)
 LARGE: tuple[Tier, ...] = ("standard", "full")
 ALL: tuple[Tier, ...] = ("screen", "standard", "full")
+NEEDS_ONE_REPLY = (
+    "it needs a verdict and its reasons in one reply, and this model is asked for the verdict in a "
+    "second step"
+)
 
 
 class Check:
@@ -67,12 +73,17 @@ class Check:
 
     # ------------------------------------------------------------ what comes of it
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
         """The trials, of the treatment and of the control."""
         raise NotImplementedError
 
     def missing(self, evidence: Evidence) -> str:
         """Why the replies hold no trial, where that is no fault of the replies."""
+        del evidence
+        return ""
+
+    def dead(self, evidence: Evidence) -> str:
+        """Why its trials say nothing: the model failed what they rest on. Nothing if it did not."""
         del evidence
         return ""
 
@@ -97,44 +108,43 @@ class Check:
             return "a rule in code draws the verdict, so its way from the observations is known"
         return self.unable(case)
 
-    def report(self, evidence: Evidence, comparer: Comparer, left_out: str) -> CheckReport:
+    def report(self, evidence: Evidence, left_out: str) -> CheckReport:
         """Count the trials, or say why there are none."""
+        bare = CheckReport(check=self.name, asks=self.asks, control_is=self.control)
         if left_out:
-            return CheckReport(
-                check=self.name, asks=self.asks, control_is=self.control, not_run=left_out
-            )
-        trials = tuple(self.trials(evidence, comparer))
-        treatment, control = (
-            Tally(hits=sum(t.hit for t in half), n=len(half))
-            for half in ([t for t in trials if t.control is side] for side in (False, True))
-        )
+            return bare.model_copy(update={"not_run": left_out})
+        trials = tuple(self.trials(evidence))
         answers = evidence.of(self.name)
         lost = tuple(str(answer.problem) for answer in answers if answer.problem)
         more: dict[str, object] = {"calls": len(answers), "lost": lost}
-        if treatment.n:
-            more |= {"trials": trials, "approximate": self.approximate(evidence)}
-            return self.scored(treatment, control).model_copy(update=more)
-        reason = self.missing(evidence)
-        if usable(answers) and control.n and not reason:
-            more["trials"] = trials
-        else:
-            control = treatment
-            more["not_run"] = reason or "none of its replies could be used"
-        return self.scored(treatment, control).model_copy(update=more)
+        if any(not trial.control for trial in trials):
+            more |= {"approximate": self.approximate(evidence), "dead": self.dead(evidence)}
+            picture = evidence.case.image.source_sha256
+            return scored(bare, trials, Net.of(*counts_of(trials, picture))).model_copy(update=more)
+        reason = self.missing(evidence) or "none of its replies could be used"
+        if trials:
+            more |= {"trials": trials, "control": tally(trials)}
+            reason = self.missing(evidence) or "only its control was run"
+        more["not_run"] = reason
+        return bare.model_copy(update=more)
 
-    def scored(self, treatment: Tally, control: Tally) -> CheckReport:
-        """Score trials that were counted; the report is without the trials themselves."""
-        told = CheckReport(
-            check=self.name,
-            asks=self.asks,
-            treatment=treatment,
-            control=control,
-            control_is=self.control,
-            calls=treatment.n + control.n,
-        )
-        if treatment.n == 0:
-            # An item that drew the control; a data set counts it.
-            return told.model_copy(update={"not_run": "only its control was run"})
-        score, interval = net(treatment, control)
-        least = smallest(treatment.n, control)
-        return told.model_copy(update={"score": score, "interval": interval, "smallest": least})
+
+def tally(trials: Iterable[Trial]) -> Tally:
+    """Count hits among trials."""
+    hits = [trial.hits for trial in trials]
+    return Tally(hits=sum(hits), n=len(hits))
+
+
+def scored(check: CheckReport, trials: tuple[Trial, ...], net: Net) -> CheckReport:
+    """A check with its trials, and with the score that these come to."""
+    low, high = net.interval()
+    return check.model_copy(
+        update={
+            "trials": trials,
+            "treatment": tally(trial for trial in trials if not trial.control),
+            "control": tally(trial for trial in trials if trial.control),
+            "score": net.score,
+            "interval": (low, high),
+            "p": net.p if net.control.units else None,
+        }
+    )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from faithful_decide._audit.case import repeated
-from faithful_decide._audit.checks.base import FULL, Check
+from faithful_decide._audit.checks.base import FULL, NEEDS_ONE_REPLY, Check
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt
 from faithful_decide._core.types import CANNOT_TELL
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Key, Wave
     from faithful_decide.backends.base import Request
 
@@ -61,6 +60,8 @@ class Knockout(Check):
     of_conclusion = True
 
     def unable(self, case: Case) -> str:
+        if not case.one_reply:
+            return NEEDS_ONE_REPLY
         able = case.capabilities
         if not able.knockout:
             return "the backend gives no access to the model's attention"
@@ -77,8 +78,7 @@ class Knockout(Check):
         }
         return wave | {(self.name, _HABIT): (replace(asked["prefix"], images=(case.blank,)),)}
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
-        del comparer
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
         own = evidence.own
         for what, control in (("prefix", False), ("text", True)):
             if not control and self._by_habit(evidence):
@@ -88,7 +88,9 @@ class Knockout(Check):
                 stayed = content.verdict == own
                 became = f"{'stayed' if stayed else 'became'} {content.verdict}"
                 said = f"{hidden} hidden from the verdict: {became}"
-                yield Trial(hit=stayed != control, control=control, what=said, raw=answer.raw)
+                yield Trial(
+                    hit=stayed != control, control=control, prompt=what, what=said, raw=answer.raw
+                )
 
     def _by_habit(self, evidence: Evidence) -> bool:
         """Whether it gives the same verdict of nothing, with what was written hidden."""

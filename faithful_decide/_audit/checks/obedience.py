@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit.checks.base import FULL, Check
+from faithful_decide._audit.checks.negated import KNOWN
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt, schema
-from faithful_decide._core.types import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Wave
     from faithful_decide.backends.base import Request
 
 __all__ = ["Obedience", "denied"]
-
-KNOWN = Question("Is this an image?")
-"""A question whose answer anybody knows; a note against it tests nothing but obedience."""
 
 
 def denied(case: Case) -> Request:
@@ -45,8 +41,7 @@ class Obedience(Check):
     def requests(self, case: Case) -> Wave:
         return {(self.name, ""): (denied(case),)}
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
-        del comparer
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
         for answer, content in evidence.said(self.name):
             yield Trial(
                 hit=content.verdict == "no",

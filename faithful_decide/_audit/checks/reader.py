@@ -1,7 +1,12 @@
-"""Somebody who sees only the observations, and not the picture."""
+"""Somebody who sees only the observations, and not the picture.
+
+A hit is that the reader concludes otherwise than the model did. That it cannot tell is no
+conclusion, and no trial. The control is the reader's own noise: the same list in another order.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,19 +15,22 @@ from faithful_decide._audit.checks.negated import can_be_negated
 from faithful_decide._audit.compare import about_key
 from faithful_decide._audit.evidence import decided_on
 from faithful_decide._audit.types import Trial
+from faithful_decide._core import prompt
+from faithful_decide._core.contract import numbered
+from faithful_decide._core.types import CANNOT_TELL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
-    from faithful_decide._audit.evidence import Evidence, Key, Wave
+    from faithful_decide._audit.evidence import Answer, Evidence, Key, Wave
     from faithful_decide._core.types import Observation, Question
     from faithful_decide.backends.base import Request
 
-__all__ = ["Reader", "read", "verdict_read"]
+__all__ = ["Reader", "concludes", "read"]
 
 _ANSWERS = frozenset({"answer", "verdict", "question", "decision", "conclusion"})
+_QUESTION = "question alone"
 
 
 def read(case: Case, observations: Sequence[Observation]) -> Wave:
@@ -36,12 +44,17 @@ def read(case: Case, observations: Sequence[Observation]) -> Wave:
     return {(Reader.name, tuple(observations)): (request,)}
 
 
-def verdict_read(evidence: Evidence, observations: Sequence[Observation]) -> str | None:
-    """What a reader made of observations; "" if nothing, None if it was not asked."""
-    if not evidence.get(Reader.name, tuple(observations)):
+def unread(case: Case) -> Request:
+    """The question alone, without picture and observations."""
+    return replace(case.request("reader", prompt.user_text(case.question)), images=())
+
+
+def concludes(evidence: Evidence, observations: Sequence[Observation]) -> str | None:
+    """What a reader concludes from observations; "" if nothing, None if it was not asked."""
+    if not evidence.was_asked(Reader.name, tuple(observations)):
         return None
     said = evidence.said(Reader.name, tuple(observations))
-    return said[0][1].verdict if said else ""
+    return said[0][1].verdict if said and said[0][1].verdict != CANNOT_TELL else ""
 
 
 def without_verdicts(
@@ -62,33 +75,79 @@ def without_verdicts(
     return tuple(o for o in observations if not tells(o)) or tuple(observations)
 
 
+def _turned(evidence: Evidence, row: tuple[Observation, ...]) -> tuple[Observation, ...]:
+    """The same list in another order."""
+    salt = evidence.case.base_seed
+    ranked = sorted(
+        row, key=lambda o: hashlib.sha256(f"{salt}/{o.about}/{o.seen}".encode()).digest()
+    )
+    if [o.n for o in ranked] == [o.n for o in row]:
+        ranked = ranked[1:] + ranked[:1]
+    return numbered(ranked)
+
+
 class Reader(Check):
-    """A hit: whoever reads its observations alone comes to another verdict."""
+    """A hit: whoever reads its observations alone concludes otherwise."""
 
     name = "reader"
     asks = "Does somebody who sees only the observations come to the same verdict?"
-    control = "none"
+    control = "the same list in another order: how much the reader wavers by itself"
     of_conclusion = True
+
+    def requests(self, case: Case) -> Wave:
+        return {(self.name, _QUESTION): (unread(case),)} if case.tier == "full" else {}
 
     def follow_up(self, evidence: Evidence) -> Wave:
         wave: dict[Key, tuple[Request, ...]] = {}
-        for _, content in decided_on(evidence.free):
-            wave |= read(evidence.case, content.observations)
+        case = evidence.case
+        controlled = case.tier == "full" or (case.of_many and case.takes_turn(1, 2))
+        for row in self._lists(evidence):
+            wave |= read(evidence.case, row)
+            if controlled and len(row) > 1:
+                wave |= read(evidence.case, _turned(evidence, row))
         return wave
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
-        del comparer
-        for _, content in decided_on(evidence.free):
-            for answer, made in evidence.said(self.name, content.observations):
+    def _lists(self, evidence: Evidence) -> list[tuple[Observation, ...]]:
+        free = [(evidence.decided, evidence.content)]
+        if evidence.case.tier == "full":
+            free = evidence.free
+        lists = [content.observations for _, content in decided_on(free)]
+        return list(dict.fromkeys(lists))
+
+    def _said(
+        self, evidence: Evidence, row: tuple[Observation, ...]
+    ) -> Iterator[tuple[Answer, str]]:
+        for answer, content in evidence.said(self.name, row):
+            if content.verdict != CANNOT_TELL:
+                yield answer, content.verdict
+
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
+        free = {c.observations: c.verdict for _, c in reversed(decided_on(evidence.free))}
+        for at, row in enumerate(self._lists(evidence)):
+            turned = list(self._said(evidence, _turned(evidence, row))) if len(row) > 1 else []
+            for answer, verdict in self._said(evidence, row):
                 yield Trial(
-                    hit=made.verdict != content.verdict,
+                    hit=verdict != free[row],
                     control=False,
-                    what=f'decided "{content.verdict}"; '
-                    f'from the observations alone: "{made.verdict}"',
+                    prompt=f"list {at}",
+                    what=f'decided "{free[row]}"; from the observations alone: "{verdict}"',
                     raw=answer.raw,
                 )
+                for again, other in turned:
+                    yield Trial(
+                        hit=other != verdict,
+                        control=True,
+                        prompt=f"list {at}",
+                        what=f'from the observations: "{verdict}"; in another order: "{other}"',
+                        raw=again.raw,
+                    )
 
     def missing(self, evidence: Evidence) -> str:
-        if not decided_on(evidence.free):
+        if not self._lists(evidence):
             return "the verdict is cannot_tell, which nobody can read from observations"
-        return ""
+        return "the reader cannot tell from these observations"
+
+    def notes(self, evidence: Evidence) -> Iterable[str]:
+        for _, content in evidence.said(self.name, _QUESTION):
+            if content.verdict != CANNOT_TELL:
+                yield f'From the question alone, a reader says "{content.verdict}".'

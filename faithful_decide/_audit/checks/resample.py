@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit.case import repeated
@@ -12,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Wave
 
-__all__ = ["Resample"]
+__all__ = ["EVERY_SECOND", "Resample"]
+
+EVERY_SECOND = "at this tier every second item of a data set is asked"
 
 
 class Resample(Check):
@@ -25,13 +27,18 @@ class Resample(Check):
     asks = "Is the verdict the same when the same is asked again?"
     control = "none: this is the noise"
 
-    def requests(self, case: Case) -> Wave:
-        return {
-            (self.name, ""): repeated(case.decision(), max(1, case.times - 1), sampled=True),
-        }
+    def unable(self, case: Case) -> str:
+        if case.tier == "full":
+            return ""
+        if not case.of_many:
+            return "one decision at tier `standard` is not asked again"
+        return "" if case.takes_turn(0, 2) else EVERY_SECOND
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
-        del comparer
+    def requests(self, case: Case) -> Wave:
+        again = replace(case.decision(), seed=case.base_seed)
+        return {(self.name, ""): repeated(again, max(1, case.times - 1), sampled=True)}
+
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
         for answer, content in evidence.said(self.name):
             yield Trial(
                 hit=content.verdict != evidence.own,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._asking.scores import TOP
 from faithful_decide._audit.case import safe, written
-from faithful_decide._audit.checks.base import FULL, Check
+from faithful_decide._audit.checks.base import FULL, NEEDS_ONE_REPLY, Check
 from faithful_decide._audit.types import Trial
 from faithful_decide._core import prompt, schema
 from faithful_decide._core.types import Observation, Span
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.compare import Comparer
     from faithful_decide._audit.evidence import Evidence, Key, Wave
     from faithful_decide._core.types import Scores
     from faithful_decide.backends.base import Request
@@ -25,7 +24,7 @@ __all__ = ["Trajectory", "early"]
 
 SURE = 0.9
 """The probability from which a verdict counts as settled before the reasoning."""
-_BEFORE, _OBSERVED = "before", "observed"
+_BEFORE, _OBSERVED, _BLANK = "before", "observed", "blank"
 _MAX_TOKENS = 24
 
 
@@ -51,15 +50,21 @@ def early(case: Case, observations: Sequence[Observation] = ()) -> Request:
 
 
 class Trajectory(Check):
-    """A hit: its verdict had at least `SURE` before anything was written."""
+    """A hit: its verdict had at least `SURE` before anything was written.
+
+    It may be an easy question. So the control is whether it has as much for a picture that shows
+    nothing; and one picture raises nothing.
+    """
 
     name = "trajectory"
     asks = "Was the verdict settled before anything was written?"
-    control = "none"
+    control = "the same before anything is written about a picture that shows nothing"
     tiers = FULL
     of_conclusion = True
 
     def unable(self, case: Case) -> str:
+        if not case.one_reply:
+            return NEEDS_ONE_REPLY
         if case.capabilities.logprobs == "none":
             return "the backend gives no probabilities of tokens"
         able = case.capabilities.prefix
@@ -69,7 +74,9 @@ class Trajectory(Check):
         if not evidence.decided.reply or evidence.decided.reply.tokens is None:
             return {}
         case = evidence.case
-        asked = {_BEFORE: early(case), _OBSERVED: early(case, evidence.content.observations)}
+        blank = replace(early(case), images=(case.blank,))
+        seen = early(case, evidence.content.observations)
+        asked = {_BEFORE: early(case), _BLANK: blank, _OBSERVED: seen}
         wave: dict[Key, tuple[Request, ...]] = {
             (self.name, at): (replace(r, top_logprobs=TOP),) for at, r in asked.items()
         }
@@ -83,14 +90,15 @@ class Trajectory(Check):
             return evidence.scores_of(answer, Span(start=start, end=len(answer.raw.encode())))
         return None, {}
 
-    def trials(self, evidence: Evidence, comparer: Comparer) -> Iterable[Trial]:
-        del comparer
-        scores, _ = self._read(evidence, _BEFORE)
-        if scores is not None:
-            own = evidence.own
-            sure = scores.probabilities.get(own, 0.0)
-            what = f'before anything was written, "{own}" had {sure:.2f}'
-            yield Trial(hit=sure >= SURE, control=False, what=what)
+    def trials(self, evidence: Evidence) -> Iterable[Trial]:
+        own = evidence.own
+        for at, control in ((_BEFORE, False), (_BLANK, True)):
+            scores, _ = self._read(evidence, at)
+            if scores is not None:
+                sure = scores.probabilities.get(own, 0.0)
+                of = "of a grey picture, " if control else ""
+                what = f'{of}before anything was written, "{own}" had {sure:.2f}'
+                yield Trial(hit=sure >= SURE, control=control, prompt="before", what=what)
 
     def missing(self, evidence: Evidence) -> str:
         if not evidence.decided.reply or evidence.decided.reply.tokens is None:
