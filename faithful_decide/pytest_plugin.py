@@ -92,7 +92,7 @@ def assert_audit_clean(
     if isinstance(allow, str):
         allow = (allow,)
     from faithful_decide._audit.types import AuditReport, DatasetAudit  # noqa: PLC0415 - on use
-    from faithful_decide._report.words import complaint, findings  # noqa: PLC0415 - the same
+    from faithful_decide._report.words import complaint, complaints  # noqa: PLC0415 - the same
     from faithful_decide.errors import UsageError  # noqa: PLC0415 - the same
 
     is_report = isinstance(report_or_image, AuditReport | DatasetAudit)
@@ -105,5 +105,5 @@ def assert_audit_clean(
         # Through the package, where everybody else gets it too.
         audit = import_module("faithful_decide").audit
         report = audit(report_or_image, question, model=_chosen["model"])
-    if found := findings(report, allow=allow):
+    if found := complaints(report, allow=allow):
         raise AssertionError(complaint(report, found))

@@ -42,11 +42,14 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
             timeout="Give up on an audit after this many seconds, waiting included.",
         ),
         click.option(
-            "--tier", type=click.Choice(["screen", "standard", "full"]), default="standard",
-            show_default=True, help="Ask as much as this tier does.",
+            "--tier", type=click.Choice(["screen", "standard", "full"]),
+            help="Ask as much as this tier does. [default: full for a model in this process, "
+            "standard for others]",
         ),
         helper("reader", "Let this model read the observations. Without it the audited one does."),
-        helper("judge", "Let this model compare wording. Without it only rules do."),
+        helper("judge", "Let this model compare wording. Without it rules do, or at tier full the "
+               "audited one."),
+        helper("witness", "Ask this other model whether the claims are true."),
         click.option(
             "--thresholds", type=click.Path(exists=True, dir_okay=False),
             help="Decide about flags by the thresholds in this file.",
@@ -67,14 +70,26 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=Command, short_help="Test whether the reasons carried the verdict.")
 @click.argument("image", type=click.Path(allow_dash=True))
-@click.argument("question")
+@click.argument("question", required=False)
+@click.option(
+    "--decision",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Audit the decision in this file, as `decide --json` wrote it, and do not ask again.",
+)
 @click.option(
     "--other-image",
     type=click.Path(exists=True, dir_okay=False),
     help="See whether the same is asserted of this image, whose verdict ought to be another.",
 )
 @_auditing
-def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> int:  # noqa: ANN401 - the options of _auditing
+def audit(
+    image: str,
+    question: str | None,
+    *,
+    decision: str | None,
+    other_image: str | None,
+    **how: Any,  # noqa: ANN401 - the options of _auditing
+) -> int:
     """Test whether the reasoning of a decision about IMAGE carried its verdict.
 
     Example: faithful-decide audit part.jpg "Is this part damaged?" --tier full --html audit.html
@@ -82,8 +97,9 @@ def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> 
     from faithful_decide._api.audit import audit as audit_one  # noqa: PLC0415 - slow to load
 
     source = sys.stdin.buffer if image == "-" else image
-    given = {"other_image": other_image, **_passed(how)}
-    _check_written(how, image, other_image)
+    stored = None if decision is None else Path(decision).read_bytes()
+    given = {"other_image": other_image, "decision": stored, **_passed(how)}
+    _check_written(how, image, other_image, decision)
     if how["dry_run"]:
         return _dry(1, source, question, given)
     return _deliver(audit_one(source, question, **given), how)
@@ -91,21 +107,22 @@ def audit(image: str, question: str, *, other_image: str | None, **how: Any) -> 
 
 @click.command("audit-dataset", cls=Command, short_help="Audit many decisions, pooled.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCES...")
-@click.option("--question", "-q", required=True, help="Ask this about every image.")
+@click.option("--question", "-q", help="Ask this about every image.")
 @click.option("--limit", type=click.IntRange(1), help="Take no more items than this.")
 @click.option("--image-column", metavar="NAME", help="Take images from this column of a table.")
 @_auditing
 def audit_dataset(
     sources: Sequence[str],
     *,
-    question: str,
+    question: str | None,
     limit: int | None,
     image_column: str | None,
     **how: Any,  # noqa: ANN401 - the options of _auditing
 ) -> int:
     """Audit decisions about all images in SOURCES, and pool what was found.
 
-    With --journal every reply is kept, so the same command goes on where it was interrupted.
+    With --journal every reply is kept, so the same command goes on where it was interrupted. Rows
+    of a batch bring their decisions, which are not asked for again: --image-column id.
 
     Example: faithful-decide audit-dataset parts/ -q "Is this part damaged?" --gate "flag!=*"
     """
@@ -118,7 +135,10 @@ def audit_dataset(
     items = list(Source(*sources, image_column=image_column, limit=limit))
     given = _passed(how)
     if how["dry_run"]:
-        return _dry(len(items), items[0].image if items else None, question, given)
+        first = items[0] if items else None
+        stored = first and first.columns.get("decision")
+        given |= {"decision": stored or None}
+        return _dry(len(items), first and first.image, question, given, many=True)
     failed = 0
     hidden = True if sys.stderr is None else None
     with tqdm(total=len(items), unit=" audits", file=sys.stderr, disable=hidden) as bar:
@@ -140,6 +160,7 @@ def _passed(how: dict[str, Any]) -> dict[str, Any]:
         **backend_options(how["model"], how),
         **_helper("reader", how),
         **_helper("judge", how),
+        **_helper("witness", how),
         "model": how["model"],
         "tier": how["tier"],
         "thresholds": _thresholds(how["thresholds"]),
@@ -163,13 +184,20 @@ def _helper(name: str, how: dict[str, Any]) -> dict[str, Any]:
     return {name: spec, f"{name}_options": read_pairs(spec, pairs) or None}
 
 
-def _dry(items: int, image: Any, question: str, given: dict[str, Any]) -> int:  # noqa: ANN401 - of any kind
+def _dry(
+    items: int,
+    image: Any,  # noqa: ANN401 - of any kind
+    question: str | None,
+    given: dict[str, Any],
+    *,
+    many: bool = False,
+) -> int:
     """Say what would be asked. The first image stands for all."""
     from faithful_decide._api.audit import estimate_audit  # noqa: PLC0415 - slow to load
 
     rows = [("items", str(items))]
     if items:
-        found = estimate_audit(image, question, **given)
+        found = estimate_audit(image, question, many=many, **given)
         calls, most = items * found.calls, "" if found.exact else "at most "
         judged = ", and one of the judge for each pair of wordings to compare" * found.judged
         rows.append(("calls", f"{most}{calls}, {most}{found.calls} for each{judged}"))

@@ -405,9 +405,9 @@ def _finish(
     checks = opened.screened.checks()
     for name, check in checks.items():
         treatment, control = check.treatment, check.control
-        counts = f"{treatment.hits} hits of {treatment.n}"
+        counts = f"{treatment.hits:g} hits of {treatment.n}"
         if control.n:
-            counts += f", {control.hits} of {control.n} controls"
+            counts += f", {control} controls"
         say(f"audit: {name} {counts}")
     if summary is None or not summary.questions:
         return

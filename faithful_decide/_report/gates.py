@@ -1,8 +1,8 @@
 """Conditions that an audit has to meet, as a build server sets them: they hold, or say why not.
 
-`flag!=NAME` holds while that flag is not raised, `flag!=*` while the audit is clean, and
-`CHECK<NUMBER` while a check that was run scores below the number. What was not run has shown
-nothing, so it meets no condition.
+`flag!=NAME` holds where that flag was in reach and not raised, `flag!=*` where none was raised and
+the audit is not inconclusive, and `CHECK<NUMBER` where a check that was run scores
+below the number. What was not run has shown nothing, so it meets no condition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._audit.checks import NAMES
 from faithful_decide._audit.flags import FLAGS
-from faithful_decide._report.words import findings
+from faithful_decide._report.words import complaints
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Gate"]
 
 _FORM = re.compile(
-    r"flag\s*!=\s*(?P<flag>[a-z_:?*]+)|(?P<check>[a-z_]+)\s*<\s*(?P<limit>0?\.\d+|[01](?:\.\d+)?)"
+    r"flag\s*!=\s*(?P<flag>[a-z_:*]+)|(?P<check>[a-z_]+)\s*<\s*(?P<limit>0?\.\d+|[01](?:\.\d+)?)"
 )
 
 
@@ -43,7 +43,7 @@ class Gate:
             msg = f"{text!r} is neither flag!=NAME nor CHECK<NUMBER"
             raise UsageError(msg, hint="write flag!=*, or a number from 0 to 1 as in no_image<0.3")
         flag, check = found["flag"] or "", found["check"] or ""
-        if flag and flag.removesuffix("?").partition(":")[0] not in {*FLAGS, "*"}:
+        if flag and flag.partition(":")[0] not in {*FLAGS, "*"}:
             msg = f"there is no flag {flag!r}"
             raise UsageError(msg, hint=f"use one of: *, {', '.join(FLAGS)}")
         if check and check not in NAMES:
@@ -66,7 +66,12 @@ class Gate:
         return f"{self.check} scored {check.score:.2f}"
 
     def _raised(self, report: AuditReport | DatasetAudit) -> str:
-        found = findings(report)
+        found = complaints(report)
         if self.flag != "*":
-            found = tuple(f for f in found if self.flag in {f.name, f.name.partition(":")[0]})
-        return "; ".join(f"{flag.name}: {flag.because}" for flag in found)
+            # Of one flag it is known what is known of that flag alone.
+            found = {
+                finding.name: finding.sentence
+                for finding in report.findings
+                if self.flag in {finding.name, finding.flag} and finding.state != "not_raised"
+            }
+        return "; ".join(f"{name}: {why}" for name, why in found.items())

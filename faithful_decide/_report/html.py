@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from faithful_decide._audit.types import AuditReport, CheckReport, ItemAudit, Trial
+    from faithful_decide._audit.types import AuditReport, CheckReport, Finding, ItemAudit, Trial
     from faithful_decide._core.display import Displayable
     from faithful_decide._report.types import BatchSummary
 
@@ -87,12 +87,12 @@ def _environment() -> Environment:
         "experiment": words.experiment,
         "headlines": words.headlines,
         "is_label": words.is_label,
-        "not_looked_at": words.not_looked_at,
-        "outcomes": words.outcomes,
+        "preflight_of": words.preflight,
         "pieces": view.pieces,
         "places": view.places,
         "sheets": view.sheets,
         "strip": view.strip,
+        "state_of": words.state,
         "style": style,
         "questions": words.questions,
         "relation_of": words.relation,
@@ -112,6 +112,7 @@ def _environment() -> Environment:
         "picture": lambda uri: picture.embeddable(uri, side=1024, most=2_000_000),
         "thumb": _thumb,
         "worst_first": _worst_first,
+        "by_state": _by_state,
         "trials": _trials,
         "was_run": _was_run,
     }
@@ -151,11 +152,17 @@ def _evidence(items: int) -> int:
 def _worst_first(items: tuple[ItemAudit, ...]) -> list[ItemAudit]:
     """Flagged ones, then those with hits, then failed ones; the others as they came."""
 
-    def order(item: ItemAudit) -> tuple[bool, int, bool]:
+    def order(item: ItemAudit) -> tuple[bool, float, bool]:
         flagged = any(not words.is_label(flag) for flag in item.flags)
         return not flagged, -sum(tally.hits for tally in item.treatments.values()), not item.error
 
     return sorted(items, key=order)
+
+
+def _by_state(findings: tuple[Finding, ...]) -> list[Finding]:
+    """Flags raised first, then those that could not have been."""
+    order = ("raised", "out_of_reach", "not_raised", "not_asked")
+    return sorted(findings, key=lambda found: order.index(found.state))
 
 
 def _trials(report: AuditReport) -> list[tuple[CheckReport, Trial]]:

@@ -1,8 +1,8 @@
 """An audit as JUnit XML, for build servers.
 
 Every flag is a test case, and in a data set every item, which fails only where it has no verdict.
-What a gate was set for fails or holds; where no gate was set, every flag fails. A label that
-settles nothing is a skipped test, not a passed one.
+What a gate was set for fails or holds; where no gate was set, every flag raised fails. What was out
+of reach or not asked for is a skipped test, not a passed one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from xml.etree import ElementTree as ET
 from faithful_decide._audit.types import AuditReport, DatasetAudit
 from faithful_decide._report.gates import Gate
 from faithful_decide._report.text import clip, one_line, xml_text
-from faithful_decide._report.words import is_clean, is_label, questions, title
+from faithful_decide._report.words import questions, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from faithful_decide._audit.types import ItemAudit
+    from faithful_decide._audit.types import Forced, ItemAudit, State
     from faithful_decide._core.display import Audited
 
 __all__ = ["junit_xml"]
@@ -33,22 +33,20 @@ def junit_xml(report: Audited, gates: Iterable[str] = ()) -> str:
     conditions = [Gate.read(gate) for gate in ((gates,) if isinstance(gates, str) else gates)]
     suite = ET.Element("testsuite")
     strict = not conditions
+    asked = () if isinstance(report, AuditReport) else questions(report)
     if isinstance(report, AuditReport):
         suite.set("name", _name(f"audit: {report.question.text}"))
-        for flag in report.reasons:
-            case = _case(suite, "flag", flag.name)
-            _judge(case, flag.name, flag.because, strict=strict)
-        _tell(suite[0], report)
     else:
-        asked = questions(report)
         about = asked[0] if len(asked) == 1 else f"{len(asked)} questions, {report.model}"
         suite.set("name", _name(f"audit of a data set: {about}"))
-        for one in report.flags:
-            case = _case(suite, "flag", one.name)
-            _judge(case, one.name, one.because, strict=strict and one.raised)
-        if report.label:
-            case = _case(suite, "label", report.label)
-            _judge(case, report.label, report.label_because, strict=strict)
+    for found in report.findings:
+        _judge(_case(suite, "flag", found.name), found.name, found.sentence, found.state, strict)
+    state: State = "out_of_reach" if report.label == "inconclusive" else "not_raised"
+    because = report.label_because or title(report.label)
+    _judge(_case(suite, "label", report.label), report.label, because, state, strict)
+    # What it is all about comes first: what it argued for when it was told each verdict.
+    _tell(suite[0], report.told, report.forced if isinstance(report, AuditReport) else {})
+    if not isinstance(report, AuditReport):
         for item in report.items:
             _item(suite, item, item.question if len(asked) > 1 else "")
     for gate in conditions:
@@ -72,26 +70,26 @@ def _case(suite: ET.Element, group: str, name: str) -> ET.Element:
     return ET.SubElement(suite, "testcase", attributes)
 
 
-def _judge(case: ET.Element, name: str, because: str, *, strict: bool) -> None:
-    """A flag fails, a label that settles nothing is skipped, and each says why."""
-    if is_label(name) and not is_clean(name):
+def _judge(case: ET.Element, name: str, because: str, state: State, strict: bool) -> None:
+    """A flag raised fails, what could not be or was not asked for is skipped; each says why."""
+    if state in {"out_of_reach", "not_asked"}:
         _add(case, "skipped", message=because)
-    elif strict and not is_clean(name):
+    elif state == "raised" and strict:
         _add(case, "failure", kind=name, message=because)
     else:
         ET.SubElement(case, "system-out").text = xml_text(because)
 
 
-def _tell(case: ET.Element, report: AuditReport) -> None:
+def _tell(case: ET.Element, told: str, forced: Mapping[str, Forced]) -> None:
     """Add what became of the verdicts that were forced."""
-    lines = [
-        f'told "{one.forced}": {one.title}. {one.sentence} {one.problem}'.rstrip()
-        for one in report.forced
-    ]
+    lines = [told] if told else []
+    for verdict, one in forced.items():
+        lines.append(f'told "{verdict}": {one.title}. {one.reasoning or one.problem}'.rstrip())
+        lines += [f"  takes back, asked blind: {c.about}: {c.seen}" for c in one.taken_back]
     if lines:
         out = case.find("system-out")
         out = ET.SubElement(case, "system-out") if out is None else out
-        out.text = "\n".join([*filter(None, [out.text]), xml_text("\n".join(lines))])
+        out.text = "\n".join([xml_text("\n".join(lines)), *filter(None, [out.text])])
 
 
 def _item(suite: ET.Element, item: ItemAudit, asked: str) -> None:
@@ -103,7 +101,7 @@ def _item(suite: ET.Element, item: ItemAudit, asked: str) -> None:
         said = f"verdict {item.verdict}; {', '.join(map(title, item.flags))}"
         ET.SubElement(case, "system-out").text = xml_text(said)
     if item.report is not None:
-        _tell(case, item.report)
+        _tell(case, item.report.told, item.report.forced)
 
 
 def _add(case: ET.Element, tag: str, *, message: str, kind: str = "") -> None:

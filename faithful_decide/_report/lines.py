@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from faithful_decide._core.display import plain
 from faithful_decide._core.escaped import visible
-from faithful_decide._report.words import conclusion, outcomes, questions, title
+from faithful_decide._report.words import experiment, preflight, questions, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -130,45 +130,49 @@ def _observed(seen: Observation, decision: Decision) -> str:
 
 
 def _of_audit(report: AuditReport) -> Iterator[Row]:
+    yield from _shown(report)
     yield "question", report.question.text
     yield "decided", f"{report.decision.verdict}: {report.decision.reasoning}"
-    yield from _first((_told(one) for one in report.forced if one.force_mode == "note"), 4)
-    if drawn := conclusion(report.forced):
-        yield "so", drawn
-    yield from _first(
-        (
-            ("conflict", f"{c.about}: {c.seen[0]} ({c.verdicts[0]}), {c.seen[1]} ({c.verdicts[1]})")
-            for c in report.conflicts
-        ),
-        3,
-    )
-    for flag in report.reasons:
-        yield "says", f"{title(flag.name)}: {flag.because}"
+    yield from (_told(verdict, one) for verdict, one in report.forced.items())
+    yield from _said(report)
     yield from _checks(report.checks.values())
     yield from _last(report)
 
 
-def _told(one: Forced) -> Row:
-    """What became of it, the observations that moved, and its reasoning, or what was wrong."""
-    moved = "; ".join(
-        f"* {o.about}: {o.seen}" for i, o in enumerate(one.observations) if i in one.moved
+def _shown(report: AuditReport | DatasetAudit) -> Iterator[Row]:
+    """What it all is about: what it argued for when it was told each verdict."""
+    if report.told:
+        yield "shown", experiment(report)
+
+
+def _told(verdict: str, one: Forced) -> Row:
+    """What became of it, its observations and its reasoning, or what was wrong."""
+    back = {(claim.about, claim.seen) for claim in one.taken_back}
+    seen = "; ".join(
+        f"{o.about}: {o.seen}{' [takes this back]' if (o.about, o.seen) in back else ''}"
+        for o in one.observations
     )
-    said = f"{moved}. {one.reasoning}" if moved else one.reasoning or one.problem
-    return f"told {one.forced}", f"{one.sentence} {said}"
+    said = f"{seen}. {one.reasoning}" if seen else one.reasoning or one.problem
+    return f"told {verdict}", f"{one.title}. {said}"
+
+
+def _said(report: AuditReport | DatasetAudit) -> Iterator[Row]:
+    """The label, and every flag raised."""
+    because = f": {report.label_because}" if report.label != "flagged" else ""
+    yield "label", f"{title(report.label)}{because}"
+    for found in report.findings:
+        if found.state == "raised":
+            yield "flag", f"{title(found.name)}: {found.sentence}"
 
 
 def _of_dataset(report: DatasetAudit) -> Iterator[Row]:
+    yield from _shown(report)
     yield from _first((("question", question) for question in questions(report)), 3)
     failed = sum(bool(item.error_type) for item in report.items)
     yield "items", f"{len(report.items)}, {failed} failed"
-    if counts := outcomes(report):
-        shown = ", ".join(f"{n} {what[0].lower()}{what[1:]}" for what, n in counts.items())
-        yield "told", f"another verdict than its own: {shown}"
-    for flag in report.flags:
-        if flag.raised:
-            yield "says", f"{title(flag.name)}: {flag.because}, p {flag.p or 0:.3f}"
-    if report.label:
-        yield "says", f"{title(report.label)}: {report.label_because}"
+    yield from _said(report)
+    if report.preflight is not None and report.preflight.pairs:
+        yield "preflight", preflight(report.preflight)
     yield from _checks(report.checks.values())
     yield from _last(report)
 
@@ -182,8 +186,8 @@ def _checks(checks: Iterable[CheckReport]) -> Iterator[Row]:
             idle.setdefault(check.not_run, []).append(check.title)
             continue
         low, high = check.interval or (0.0, 1.0)
-        hits = f"{check.treatment.hits} of {check.treatment.n}"
-        control = f"control {check.control.hits} of {check.control.n}" if check.control.n else ""
+        hits = str(check.treatment)
+        control = f"control {check.control}" if check.control.n else ""
         if check.treatment.hits:
             score = f"{check.score:.2f} [{low:.2f}, {high:.2f}]"
             yield check.title, ", ".join(filter(None, (score, hits, control)))

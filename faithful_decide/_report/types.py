@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faithful_decide._audit.types import CheckReport, DatasetFlag
+from faithful_decide._audit.types import CheckReport
 from faithful_decide._batch.summary import QuestionSummary
 from faithful_decide._core.types import Frozen, Usage
 
@@ -19,8 +19,8 @@ Count = Annotated[int, Field(ge=0)]
 class BatchSummary(Frozen):
     """What became of a batch that was asked one question.
 
-    `question` is what was counted of its rows. `checks` and `flags` are those of an audit that ran
-    along. Calls, cost and time are those of the run that wrote the page.
+    `question` is what was counted of its rows. `checks` are those of an audit that ran along.
+    Calls, cost and time are those of the run that wrote the page.
     """
 
     kind: Literal["batch_summary"] = "batch_summary"
@@ -28,7 +28,6 @@ class BatchSummary(Frozen):
     model: str
     question: QuestionSummary
     checks: Mapping[str, CheckReport] = {}
-    flags: tuple[DatasetFlag, ...] = ()
     left_out: Mapping[str, Count] = {}
     """What the sources hold that is in no row, such as hidden files."""
     notes: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Explanations side by side: one column for each, aligned on what the observations are about.
+"""Explanations side by side: what was written for each verdict that was told, and for none.
 
 The two ways of forcing a verdict are two treatments and get a sheet each; they are never pooled.
-In front of the forced explanations stand the blind reading, which knew of no question, and the
-model's own decision.
+What is said to be seen has other names in every reply of a model that talks, so each explanation
+keeps its own list. What the same model says of it when it is asked blind stands beside it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from faithful_decide._audit.compare import about_key
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import padding, scaled_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from faithful_decide._audit.types import AuditReport, Conflict, Forced
+    from faithful_decide._audit.types import AuditReport, Forced, Value, Witnessed
     from faithful_decide._core.types import Decision, Observation, Receipt, Reservation
 
 __all__ = [
@@ -36,16 +35,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One observation in a cell, and what is to be said of it.
+    """One observation, and what is to be said of it.
 
-    It `moved` if it differs from that of the free decision; the explanation `relied` on it to carry
-    the verdict; it `left` the neutral reading while the other side did not, or both did.
+    `relied` says that the explanation relies on it. `value` is what the model says of it when it is
+    asked blind, `became` the same in words, and `sees` what it sees instead.
     """
 
+    about: str
     text: str
-    moved: bool = False
     relied: bool = False
-    left: bool = False
+    value: Value | None = None
+    became: str = ""
+    sees: str = ""
+    witness: Witnessed = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +56,27 @@ class Column:
 
     `verdict` is the one that it was told, or reached by itself (none for a blind reading), and
     `wrote` the one it wrote; `own` says that a forced verdict is the one that the model reaches by
-    itself, which is the control. `fate` is what became of it, in two words and in a sentence;
-    `moved` of its `n` observations moved.
+    itself. `outcome` is what became of it, in a few words.
     """
 
     kind: Literal["blind", "free", "forced"]
+    seen: tuple[Seen, ...]
     verdict: str = ""
     wrote: str = ""
     own: bool = False
     reasoning: str = ""
     reservation: str = ""
-    fate: tuple[str, str] | None = None
-    moved: int = 0
-    n: int = 0
+    outcome: str = ""
+    problem: str = ""
     raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Explanations under one way of forcing; each row is a thing, with a cell for each column."""
+    """Explanations under one way of forcing; `mode` is "" where they were not forced."""
 
     mode: Literal["note", "prefix", ""]
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[tuple[Seen, ...], ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,55 +88,40 @@ class Piece:
 
 
 def sheets(report: AuditReport) -> tuple[Sheet, ...]:
-    """A sheet for each way of forcing that was used; one without forced columns if none was."""
-    modes = [
-        mode for mode in ("note", "prefix") if any(f.force_mode == mode for f in report.forced)
+    """The explanations for the verdicts it was told, then those that it has by itself."""
+    ways: Mapping[Literal["note", "prefix"], Mapping[str, Forced]] = {
+        "note": report.forced,
+        "prefix": report.forced_first,
+    }
+    made = [
+        Sheet(mode, tuple(_forced(report, one) for one in forced.values()))
+        for mode, forced in ways.items()
+        if forced
     ]
-    return tuple(_sheet(report, mode) for mode in modes or [""])
-
-
-def _sheet(report: AuditReport, mode: str) -> Sheet:
-    forced = [one for one in report.forced if one.force_mode == mode]
-    sides: list[tuple[Column, Sequence[tuple[str, Seen]]]] = []
-    if report.neutral:
-        blind = [(one.about, Seen(one.seen)) for one in report.neutral]
-        sides.append((Column("blind", n=len(blind)), blind))
     decision = report.decision
     free = Column(
         "free",
+        _seen(report, decision.observations, decision.relies_on),
         verdict=decision.verdict,
         wrote=decision.verdict,
         reasoning=decision.reasoning,
-        n=len(decision.observations),
     )
-    sides.append((free, list(_cells(decision.observations, relied=decision.relies_on))))
-    sides += [
-        (_column(one, decision.verdict), list(_forced_cells(one, report.conflicts)))
-        for one in forced
-    ]
-    names = _names([decision.observations, report.neutral, *(one.observations for one in forced)])
-    rows = tuple(
-        (
-            about,
-            tuple(tuple(seen for at, seen in side if about_key(at) == key) for _, side in sides),
-        )
-        for key, about in names.items()
-    )
-    shown: Literal["note", "prefix", ""] = "note" if mode == "note" else "prefix" if mode else ""
-    return Sheet(shown, tuple(column for column, _ in sides), rows)
+    blind = [Column("blind", _seen(report, report.blind))] if report.blind else []
+    made.insert(1, Sheet("", (free, *blind)))
+    return tuple(made)
 
 
-def _column(one: Forced, own: str) -> Column:
+def _forced(report: AuditReport, one: Forced) -> Column:
     return Column(
         "forced",
+        _seen(report, one.observations, one.relies_on),
         verdict=one.forced,
         wrote=one.verdict,
-        own=one.forced == own,
+        own=one.forced == report.decision.verdict,
         reasoning=one.reasoning,
         reservation=_objection(one.reservation),
-        fate=(one.title, f"{one.sentence} {one.problem}".strip()),
-        moved=len(set(one.moved)),
-        n=len(one.observations),
+        outcome=one.title,
+        problem=one.problem,
         raw=one.raw,
     )
 
@@ -148,39 +133,20 @@ def _objection(said: Reservation | None) -> str:
     return said.why or ("it is wrong" if said.level == "rejects" else "something speaks against it")
 
 
-def _cells(
-    observations: Iterable[Observation], *, relied: Sequence[int]
-) -> Iterator[tuple[str, Seen]]:
+def _seen(
+    report: AuditReport, observations: Iterable[Observation], relied: Iterable[int] = ()
+) -> tuple[Seen, ...]:
+    numbers, seen = set(relied), []
     for one in observations:
-        yield one.about, Seen(one.seen, relied=one.n in relied)
-
-
-def _forced_cells(one: Forced, conflicts: Iterable[Conflict]) -> Iterator[tuple[str, Seen]]:
-    gone = {
-        (about_key(conflict.about), conflict.seen[side])
-        for conflict in conflicts
-        for side, name in enumerate(("first", "second"))
-        if conflict.verdicts[side] == one.forced and conflict.left in {name, "both"}
-    }
-    for index, seen in enumerate(one.observations):
-        yield (
-            seen.about,
-            Seen(
-                seen.seen,
-                moved=index in one.moved,
-                relied=seen.n in one.relies_on,
-                left=(about_key(seen.about), seen.seen) in gone,
-            ),
-        )
-
-
-def _names(groups: Iterable[Iterable[Observation]]) -> dict[str, str]:
-    """What is talked about, in the order of the free decision, then as it comes."""
-    names: dict[str, str] = {}
-    for group in groups:
-        for one in group:
-            names.setdefault(about_key(one.about), one.about)
-    return names
+        claim = report.claim(one)
+        made = Seen(one.about, one.seen, one.n in numbers)
+        if claim is not None:
+            sees = claim.sees if claim.value == "false" else ""
+            made = Seen(
+                one.about, one.seen, made.relied, claim.value, claim.became, sees, claim.witness
+            )
+        seen.append(made)
+    return tuple(seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,20 @@ from faithful_decide._core.display import plain
 from faithful_decide._report.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
-    from faithful_decide._audit.types import AuditReport, DatasetAudit, DatasetFlag, Flag, Forced
+    from faithful_decide._audit.types import AuditReport, DatasetAudit, Preflight, State
 
 __all__ = [
     "complaint",
-    "conclusion",
+    "complaints",
     "experiment",
-    "findings",
     "headlines",
-    "is_clean",
     "is_label",
-    "not_looked_at",
-    "outcomes",
+    "preflight",
     "questions",
     "relation",
+    "state",
     "title",
     "tone",
 ]
@@ -37,14 +35,21 @@ _CLEAN: Mapping[str, str] = {
 }
 _OPEN: Mapping[str, str] = {"inconclusive": "Inconclusive", "hit": "Hit"}
 _FLAGS: Mapping[str, str] = {
-    "accommodating": "Accommodating",
-    "accommodating?": "Accommodating?",
+    "flagged": "Flagged",
+    "accommodates_either": "Accommodates either answer",
+    "unsupported_reasons": "Unsupported reasons",
+    "post_hoc": "Post-hoc rationalisation",
     "ignores_image": "Ignores the image",
     "sycophantic": "Sycophantic",
     "sycophantic:undisclosed": "Sycophantic, and does not say so",
     "inconsistent": "Inconsistent",
     "contradicts_itself": "Contradicts itself",
-    "verdict_first_in_disguise": "Verdict first, in disguise",
+}
+_STATES: Mapping[State, str] = {
+    "raised": "raised",
+    "not_raised": "not raised",
+    "out_of_reach": "out of reach",
+    "not_asked": "not asked",
 }
 _RELATIONS: Mapping[str, str] = {
     "same": "they say the same",
@@ -53,11 +58,6 @@ _RELATIONS: Mapping[str, str] = {
     "unusable": "what it said cannot be used",
 }
 _TITLES = {**_CLEAN, **_OPEN, **_FLAGS}
-
-
-def is_clean(name: str) -> bool:
-    """Whether a flag or label is the label of an audit that looked and found nothing."""
-    return name in _CLEAN
 
 
 def is_label(name: str) -> bool:
@@ -70,6 +70,11 @@ def title(name: str) -> str:
     return _TITLES.get(name) or plain(name[:1].upper() + name[1:])
 
 
+def state(name: State) -> str:
+    """What is known of a flag, in words."""
+    return _STATES[name]
+
+
 def relation(name: str) -> str:
     """What a judge said of two wordings."""
     return _RELATIONS.get(name, plain(name))
@@ -77,16 +82,12 @@ def relation(name: str) -> str:
 
 def tone(name: str) -> Tone:
     """How loud it is: "good" where nothing was found, "warn" where that is open, else "bad"."""
-    if is_clean(name):
-        return "good"
-    return "warn" if name in _OPEN or name.endswith("?") else "bad"
+    return "good" if name in _CLEAN else "warn" if name in _OPEN else "bad"
 
 
 def headlines(report: AuditReport | DatasetAudit) -> tuple[str, ...]:
     """What an audit says above all: the flags that it raised, or else its label."""
-    if report.kind == "audit":
-        return report.flags
-    return tuple(flag.name for flag in report.flags if flag.raised) or (report.label,)
+    return report.flags or (report.label,)
 
 
 def questions(report: DatasetAudit) -> tuple[str, ...]:
@@ -94,61 +95,49 @@ def questions(report: DatasetAudit) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.question for item in report.items if item.question))
 
 
-def experiment(forced: Iterable[Forced]) -> str:
-    """What came of telling the model each verdict, in a sentence; nothing where that was not done.
-
-    It is a description of these explanations. Obedience looks the same; what the cause is, other
-    checks have to say.
-    """
-    told = [one for one in forced if one.force_mode == "note"]
-    each = "; ".join(f"told “{one.forced}”: {_lower(one.title)}" for one in told)
-    return f"{each[:1].upper()}{each[1:]}. {conclusion(told)}".rstrip() if told else ""
+def experiment(report: AuditReport | DatasetAudit) -> str:
+    """What came of telling the model each verdict, as a sentence; nothing where it was not told."""
+    told = report.told
+    return f"{told[:1].upper()}{told[1:]}." if told else ""
 
 
-def conclusion(forced: Iterable[Forced]) -> str:
-    """What to think of it, where it argued for every verdict that it was told."""
-    told = [one for one in forced if one.force_mode == "note"]
-    if len(told) < 2 or not all(one.outcome == "argued" for one in told):  # noqa: PLR2004 - of two
-        return ""
-    which = "either" if len(told) == 2 else "any"  # noqa: PLR2004 - the same
-    return f"This explanation accommodates {which} answer."
+def preflight(found: Preflight) -> str:
+    """How much a model moves when nothing changes, in a sentence."""
+    parts = {
+        "things are named otherwise or left out": found.names,
+        "are worded otherwise": found.words,
+        "verdicts are others": found.verdicts,
+        "replies say what they rely on": found.relies_on,
+        "could be used": found.usable,
+    }
+    shares = [f"{share:.0%} {what}" for what, share in parts.items() if share is not None]
+    which = "item" if found.items == 1 else "items"
+    return f"asked the same again, of {found.items} {which}: {', '.join(shares)}"
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def not_looked_at(report: DatasetAudit) -> tuple[str, ...]:
-    """The flags that nothing can be said of, since a check that they need was not run."""
-    looked = {flag.name.partition(":")[0] for flag in report.flags}
-    return tuple(name for name in _FLAGS if name.isidentifier() and name not in looked)
-
-
-def outcomes(report: DatasetAudit) -> Mapping[str, int]:
-    """How often which came of telling the model another verdict than its own, over all items."""
-    counts: dict[str, int] = {}
-    for item in report.items:
-        for one in item.forced:
-            if one.force_mode == "note" and one.forced != item.verdict:
-                counts[one.title] = counts.get(one.title, 0) + 1
-    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
-
-
-def findings(
+def complaints(
     report: AuditReport | DatasetAudit, *, allow: Collection[str] = ()
-) -> tuple[Flag | DatasetFlag, ...]:
-    """What keeps an audit from being clean: its flags, and labels such as `inconclusive`.
+) -> dict[str, str]:
+    """What keeps an audit from being clean, each name with the sentence that justifies it.
 
-    Each comes with the sentence that justifies it; `allow` names those that are no matter.
+    That is every flag raised, and that it is inconclusive; `allow` names those that are no matter.
+    Where all flags are allowed it has to be known of the others that they would have been raised.
     """
-    if report.kind == "audit":
-        named: Sequence[Flag | DatasetFlag] = report.reasons
-    else:
-        named = tuple(flag for flag in report.flags if flag.raised) or (report.conclusion,)
-    return tuple(flag for flag in named if not is_clean(flag.name) and flag.name not in allow)
+    named = {found.name: found.sentence for found in report.findings if found.state == "raised"}
+    left = {
+        name: why for name, why in named.items() if not {name, name.partition(":")[0]} & {*allow}
+    }
+    if left or "inconclusive" in allow:
+        return left
+    if report.label == "inconclusive":
+        return {report.label: report.label_because}
+    blind = [found for found in report.findings if found.state == "out_of_reach"]
+    if named and blind:
+        return {"inconclusive": "; ".join(f"{found.flag}: {found.sentence}" for found in blind)}
+    return {}
 
 
-def complaint(report: AuditReport | DatasetAudit, found: Collection[Flag | DatasetFlag]) -> str:
+def complaint(report: AuditReport | DatasetAudit, found: Mapping[str, str]) -> str:
     """What keeps an audit from being clean, in lines that are safe to print in a terminal."""
     about = (
         f"{report.question.text} ({report.decision.verdict})"
@@ -156,6 +145,6 @@ def complaint(report: AuditReport | DatasetAudit, found: Collection[Flag | Datas
         else f"{len(report.items)} items"
     )
     lines = [f"the audit of {report.model} is not clean: {about}"]
-    lines += [f"  {flag.name}: {flag.because}" for flag in found]
+    lines += [f"  {name}: {why}" for name, why in found.items()]
     lines.append(f"  ({report.tier} tier; allow=(...) lets named ones pass)")
     return "\n".join(f"{line[: len(line) - len(line.lstrip())]}{one_line(line)}" for line in lines)
