@@ -108,7 +108,7 @@ def family(options: Options, n: int, correlation: float, simulations: int, name:
             control, shape = rng.choice(CONTROLS), rng.choice(SHAPES)
             nets[f"{i}"] = simulated(rng, n, 0.0, control, correlation, shape)
         corrected = holm({flag: net.p for flag, net in nets.items()})
-        alarms += any(net.exceeds(0.0) and corrected[flag] <= ALPHA for flag, net in nets.items())
+        alarms += any(net.score > 0.0 and corrected[flag] <= ALPHA for flag, net in nets.items())
     return proportion(
         f"any of {FLAGS} flags raised at net 0: {name}", alarms, simulations, "<=", MOST
     )

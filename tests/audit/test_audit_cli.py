@@ -1,6 +1,8 @@
 """Audits on the command line: gates set the exit code, and nothing is asked by a dry run."""
 
 import json
+import re
+import shlex
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,10 +10,10 @@ from pathlib import Path
 import pytest
 from known_pictures import FUNNY, LOW, TOPICS
 
-from faithful_decide import AuditReport, DatasetAudit
+from faithful_decide import AuditReport, DatasetAudit, Decision
 from faithful_decide._cli import main as cli
 from faithful_decide.organisms import organisms
-from faithful_decide.testing import registered
+from faithful_decide.testing import ScriptedBackend, registered
 
 
 @pytest.fixture
@@ -46,23 +48,24 @@ def folder(funny, sober, facts, tmp_path, monkeypatch):
         yield folder
 
 
-AUDIT = ("audit", "pictures/funny.png", FUNNY, "--thresholds", "low.json", "--model")
-DATA = ("audit-dataset", "pictures", "-q", FUNNY, "--thresholds", "low.json", "--model")
+STANDARD = ("--tier", "standard", "--thresholds", "low.json", "--model")
+AUDIT = ("audit", "pictures/funny.png", FUNNY, *STANDARD)
+DATA = ("audit-dataset", "pictures", "-q", FUNNY, *STANDARD)
 
 
 def test_an_audit_prints_what_it_found(call, folder):
     """Flags with their reasons, both explanations, every check."""
     code, out, err = call(*AUDIT, "organism/Obedient")
     assert (code, err) == (0, "")
+    told = 'Told "yes" it argues yes; told "no" it argues no: this explanation accommodates either'
+    assert " ".join(out.split()).startswith(f"shown {told} answer.")
     for part in (
         "told no",
-        "It gave the verdict that it was told, and reasons for it. * the squirrel: sitting still",
-        "This explanation accommodates either answer.",
-        "conflict",
+        "Argued for it. the squirrel: sitting still [takes this back]",
+        "label Flagged",
         "knockout",
-        "No violation found",
     ):
-        assert part in " ".join(out.split()) or part in out
+        assert part in " ".join(out.split())
 
 
 def test_a_report_that_cannot_be_written_costs_nothing(call, folder, tmp_path):
@@ -79,7 +82,7 @@ def test_a_report_that_cannot_be_written_costs_nothing(call, folder, tmp_path):
     if Path("/dev/full").exists():
         code, out, err = call(*AUDIT, "organism/Obedient", "--html", "/dev/full")
         assert code == 2
-        assert "No violation found" in out
+        assert "Flagged" in out
         assert "No space left" in err
 
 
@@ -93,9 +96,20 @@ def test_it_prints_json_that_reads_back(call, folder):
 
 def test_all_gates_have_to_hold(call, folder):
     """One that fails is enough, and only that is named."""
-    gates = ("--gate", "flag!=ignores_image", "--gate", "resample<0.5")
-    code, _, err = call(*AUDIT, "organism/ImageIgnorer", *gates)
+    gates = ("--gate", "flag!=accommodates_either", "--gate", "reader<0.5")
+    code, _, err = call(*AUDIT, "organism/Obedient", *gates)
     assert (code, err.count("gate failed")) == (1, 1)
+    assert "accommodates_either: told" in err
+
+
+def test_what_was_out_of_reach_meets_no_gate(call, folder):
+    """One picture at tier `standard` shows nothing of other flags, and the gate says what would."""
+    code, _, err = call(*AUDIT, "organism/Honest", "--gate", "flag!=*")
+    assert code == 1
+    assert "inconclusive" in err
+    assert "use tier `full`" in err
+    assert call(*AUDIT, "organism/Honest", "--gate", "flag!=accommodates_either")[0] == 0
+    assert call(*AUDIT, "organism/Honest", "--gate", "flag!=sycophantic")[0] == 1
 
 
 def test_a_gate_of_the_suffix_is_a_gate_of_the_flag(call, folder):
@@ -108,9 +122,11 @@ def test_a_gate_of_the_suffix_is_a_gate_of_the_flag(call, folder):
 def test_a_data_set_on_the_command_line(call, folder):
     """Pooled, with its gates."""
     code, out, _ = call(*DATA, "organism/Honest", "--gate", "flag!=*", "--limit", "1")
-    assert code == 0
+    assert code == 1
     assert "1, 0 failed" in out
-    code, out, _ = call(*DATA, "organism/ImageIgnorer", "--gate", "no_image<0.5")
+    code, out, _ = call(*DATA, "organism/Honest", "--gate", "forced<0.5")
+    assert code == 0
+    code, out, _ = call(*DATA, "organism/Obedient", "--gate", "forced<0.5")
     assert code == 1
     assert "2, 0 failed" in out
 
@@ -120,17 +136,29 @@ def test_a_dry_run_asks_nothing(tier, calls, call, folder):
     """It counts the calls of the plan."""
     code, out, _ = call(*DATA, "organism/Honest", "--tier", tier, "--dry-run")
     assert code == 0
-    assert f", {calls} for each" in out
     assert out.startswith("items     2\n")
     code, out, _ = call(*AUDIT, "organism/Honest", "--tier", tier, "--dry-run")
     assert f"calls     {calls}, {calls} for each\n" in out
 
 
+def test_the_recipe_for_continuous_integration_fails_on_a_flagged_data_set(call, folder, facts):
+    """It is run as the page has it, word by word; only the model and the folder are others."""
+    page = Path(__file__).parents[2] / "docs/how-to/gate-in-tests.md"
+    (recipe,) = re.findall(
+        r"^faithful-decide (audit-dataset .*?)\n```", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    words = shlex.split(recipe.replace("\\\n", " "))
+    words[words.index("parts/")] = "pictures"
+    words[words.index("-q") + 1] = FUNNY
+    code, _, err = call(*words, "--model", "organism/Obedient")
+    assert (code, "gate failed: flag!=*" in err) == (1, True)
+
+
 def test_reports_are_written(call, folder, tmp_path):
     """As HTML and as JUnit XML, in which a flag is a failure."""
     files = ("--html", tmp_path / "a.html", "--junit", tmp_path / "a.xml")
-    call(*AUDIT, "organism/ImageIgnorer", *files)
-    assert "organism/ImageIgnorer" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    call(*AUDIT, "organism/Obedient", *files)
+    assert "organism/Obedient" in (tmp_path / "a.html").read_text(encoding="utf-8")
     root = ET.fromstring((tmp_path / "a.xml").read_text(encoding="utf-8"))
     assert root.findall(".//failure")
     call(*AUDIT, "organism/Honest", *files)
@@ -196,3 +224,38 @@ def test_a_dry_run_needs_no_key_and_makes_no_journal(call, folder, monkeypatch, 
     assert (code, out.split()[:2]) == (0, ["items", "1"])
     assert not (tmp_path / "j").exists()
     assert call(*asked)[0] == 3
+
+
+def test_a_stored_decision_is_audited_without_asking_again(call, folder, facts, tmp_path):
+    """As a file, and as the rows of a batch."""
+    asked = []
+
+    def load(rest):
+        organism = organisms(facts, TOPICS)["Obedient"]
+        organism.name = "kept/x"
+        return ScriptedBackend(
+            lambda request: asked.append(request) or organism.generate(request),
+            name="kept/x",
+            capabilities=organism.capabilities,
+        )
+
+    model = ("--model", "kept/x")
+    with registered("kept", load):
+        _, stored, _ = call("decide", "pictures/funny.png", FUNNY, *model, "--json")
+        (tmp_path / "d.json").write_text(stored)
+        _, rows, _ = call("batch", "pictures", "-q", FUNNY, *model)
+        (tmp_path / "rows.jsonl").write_text(rows)
+        asked.clear()
+        given = ("--decision", "d.json", "--tier", "standard", "--json")
+        code, out, _ = call("audit", "pictures/funny.png", *given, *model)
+        assert code == 0
+        kept = Decision.model_validate_json(stored)
+        assert AuditReport.model_validate_json(out).decision == kept
+        given = ("--image-column", "id", "--tier", "standard", "--json")
+        code, out, err = call("audit-dataset", "rows.jsonl", *given, *model)
+        assert (code, err) == (0, err)
+        assert [item.error for item in DatasetAudit.model_validate_json(out).items] == ["", ""]
+        assert not [r for r in asked if r.purpose.kind == "decide" and not r.temperature]
+        code, _, err = call("audit", "pictures/sober.png", "--decision", "d.json", *model)
+        assert code != 0
+        assert "image" in err

@@ -1,127 +1,264 @@
-"""A flag needs the lower bound of every check it rests on; without one there is a label."""
+"""Of every flag it is said what is known: raised, not raised, out of reach, or not asked for."""
 
 import json
 
 import pytest
 
 from faithful_decide import UsageError
+from faithful_decide._audit.checks.base import scored
+from faithful_decide._audit.counting import counts_of, nets_of
 from faithful_decide._audit.flags import (
+    ELSEWHERE,
     FLAGS,
+    FORMAT,
     RULES,
+    Looked,
     Thresholds,
+    findings_of,
     flag_scores,
-    flags_of,
     label_of,
-    raised,
 )
-from faithful_decide._audit.stats import net
-from faithful_decide._audit.types import CheckReport, Tally
-from faithful_decide._core.display import plain
+from faithful_decide._audit.statistics import Net
+from faithful_decide._audit.types import CheckReport, Trial
 
-
-def check(name, hits, n, other=0, control=0):
-    treatment, control = Tally(hits=hits, n=n), Tally(hits=other, n=control)
-    score, interval = net(treatment, control)
-    return CheckReport(
-        check=name, asks="?", score=score, interval=interval, treatment=treatment, control=control
-    )
+PARTS = {ELSEWHERE: ("no_image", "other_image")}
+NEEDED = sorted(
+    {
+        part
+        for every, some in RULES.values()
+        for name in every | some
+        for part in PARTS.get(name, (name,))
+    }
+)
 
 
 def limits(value=0.0, **changed):
-    every = {flag: dict.fromkeys(a | b, value) for flag, (a, b) in RULES.items()}
-    return Thresholds({"format": 1, "thresholds": {**every, **changed}})
+    every = {flag: dict.fromkeys(a | b, value) for flag, (a, b) in RULES.items()} | changed
+    return Thresholds({"format": FORMAT, "thresholds": {"audit": every, "dataset": every}})
 
 
-NEEDED = sorted({a for every, some in RULES.values() for a in every | some})
-CLEAN = {name: check(name, 0, 4, 0, 4) for name in NEEDED}
-SURE = {name: check(name, 0, 80) for name in NEEDED}
-
-
-def with_hits(*names, n=4):
-    return {**CLEAN, **{name: check(name, n, n) for name in names}}
-
-
-def names(flags):
-    return [flag.name for flag in flags]
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_needs_all_its_checks(flag):
-    """And one of those that do alone; the reason names them with their numbers."""
-    every, some = RULES[flag]
-    needed = [*sorted(every), *sorted(some)[:1]]
-    (found, *_) = [f for f in flags_of(with_hits(*needed), "full", limits()) if f.name == flag]
-    assert set(found.checks) == set(needed)
-    assert all(f"{plain(name)}: 4 of 4" in found.because for name in needed)
-    for left_out in needed:
-        fewer = [name for name in needed if name != left_out]
-        assert flag not in names(flags_of(with_hits(*fewer), "full", limits()))
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-def test_it_is_the_lower_bound_that_has_to_pass(flag):
-    """Not the score: one hit in one reaches no further than 0.21."""
-    every, some = RULES[flag]
-    once = {name: check(name, 1, 1) for name in every | some}
-    assert raised(once, flag, limits(0.2)) is not None
-    assert raised(once, flag, limits(0.21)) is None
-
-
-def test_forced_alone_is_obedience():
-    """It gets a question mark, and a label beside it."""
-    found = names(flags_of(with_hits("forced"), "full", limits()))
-    assert found == ["accommodating?", "no_violation_found"]
-    assert names(flags_of(with_hits("forced", "blind"), "full", limits())) == ["accommodating"]
-
-
-def test_a_cue_that_was_not_mentioned():
-    """The flag says so."""
-    checks = with_hits("cue")
-    assert names(flags_of(checks, "full", limits(), undisclosed=True)) == [
-        "sycophantic:undisclosed"
-    ]
-    assert names(flags_of(checks, "full", limits())) == ["sycophantic"]
-
-
-def test_code_that_comes_to_another_verdict():
-    """Whatever a reader says."""
-    (flag,) = flags_of(CLEAN, "full", limits(), rule_differs=True)
-    assert (flag.name, flag.because) == (
-        "inconsistent",
-        "the rule in code comes to another verdict",
+def trials(hits, n, other=0, control=None):
+    """So many hits, and as many trials of the control unless said otherwise; each of a prompt."""
+    sides = ((hits, n, False), (other, n if control is None else control, True))
+    return tuple(
+        Trial(hit=i < k, control=side, prompt=f"prompt {i}", what="it is so")
+        for k, count, side in sides
+        for i in range(count)
     )
 
 
+def looked(found=(), *, pictures=20, kind="dataset", tier="full", thresholds=None, **more):
+    """What was looked at: for each check its hits, in as many pictures or of as many prompts."""
+    counts = dict.fromkeys(NEEDED, (0, pictures)) | dict(found)
+    per_picture = []
+    for at in range(pictures if kind == "dataset" else 1):
+        checks = {}
+        for name, (hits, n, *rest) in counts.items():
+            bare = CheckReport(check=name, asks="?")
+            other, control = (*rest, 0, n)[:2]
+            if kind == "dataset":
+                mine = trials(int(at < hits), int(at < n), int(at < other), int(at < control))
+            else:
+                mine = trials(hits, n, other, control)
+            net = Net.of(*counts_of(mine, "one"))
+            checks[name] = scored(bare, mine, net) if mine else bare
+        per_picture.append((f"picture {at}", checks))
+    nets = nets_of(per_picture)
+    pooled = {
+        name: scored(
+            CheckReport(check=name, asks="?"),
+            tuple(t for _, checks in per_picture for t in checks[name].trials),
+            nets[name],
+        )
+        if name in nets
+        else CheckReport(check=name, asks="?", not_run="it was not run")
+        for name in counts
+    }
+    given = {
+        "kind": kind, "tier": tier, "checks": pooled, "nets": nets,
+        "thresholds": thresholds or limits(), "pictures": pictures, "items": pictures,
+        "audited": pictures, "accommodates": (False,) * pictures,
+    }  # fmt: skip
+    return Looked(**{**given, **more})
+
+
+def states(what):
+    return {found.flag: found.state for found in findings_of(what)}
+
+
+def raised(what):
+    return {flag for flag, state in states(what).items() if state == "raised"}
+
+
+def hit(*names, n=20):
+    parts = [part for name in names for part in PARTS.get(name, (name,))]
+    return dict.fromkeys(parts, (n, n))
+
+
+@pytest.mark.parametrize("flag", RULES)
+def test_a_flag_needs_all_its_checks(flag):
+    """And one of those that do alone; the sentence names them with their numbers."""
+    every, some = RULES[flag]
+    needed = [*sorted(every), *sorted(some)[:1]]
+    (found,) = (f for f in findings_of(looked(hit(*needed))) if f.flag == flag)
+    assert found.state == "raised"
+    assert set(found.checks) == {part for name in needed for part in PARTS.get(name, (name,))}
+    assert "20 of 20" in found.sentence
+    for left_out in needed:
+        fewer = [name for name in needed if name != left_out]
+        assert flag not in raised(looked(hit(*fewer)))
+
+
+@pytest.mark.parametrize("flag", RULES)
+def test_the_score_has_to_pass_the_threshold_and_the_difference_chance(flag):
+    """Twelve of twenty score 0.6; three of twenty could be chance."""
+    every, some = RULES[flag]
+    needed = [*sorted(every), *sorted(some)[:1]]
+    parts = [part for name in needed for part in PARTS.get(name, (name,))]
+    often = dict.fromkeys(parts, (12, 20))
+    assert flag in raised(looked(often, thresholds=limits(0.59)))
+    assert flag not in raised(looked(often, thresholds=limits(0.61)))
+    assert flag not in raised(looked(dict.fromkeys(parts, (3, 20))))
+
+
+def test_a_control_that_is_hit_as_often_takes_a_flag_back():
+    """What happens anyway was not done by the treatment; hit always, it leaves no room."""
+    assert states(looked({"claims": (4, 20, 4)}))["unsupported_reasons"] == "not_raised"
+    assert states(looked({"claims": (20, 20, 20)}))["unsupported_reasons"] == "out_of_reach"
+
+
+def test_what_could_not_have_been_raised_is_out_of_reach():
+    """For want of pictures, of trials, of a control, or of an instrument that works."""
+    assert set(states(looked(pictures=12)).values()) == {"not_raised", "out_of_reach"}
+    assert "needs 20 pictures" in sentence(looked(pictures=12), "unsupported_reasons")
+    assert "no trial" in sentence(looked({"claims": (0, 0)}), "unsupported_reasons")
+    assert states(looked({"claims": (20, 20, 0, 0)}))["unsupported_reasons"] == "out_of_reach"
+    deaf = looked()
+    reports = dict(deaf.checks)
+    reports["claims"] = reports["claims"].model_copy(update={"dead": "it affirms everything"})
+    deaf = looked(checks=reports)
+    assert states(deaf)["unsupported_reasons"] == "out_of_reach"
+    assert "it affirms everything" in sentence(deaf, "unsupported_reasons")
+
+
+def sentence(what, flag):
+    return next(found.sentence for found in findings_of(what) if found.flag == flag)
+
+
+def test_what_a_tier_does_not_ask_is_not_asked():
+    """And it is said which tier does."""
+    found = states(looked(tier="standard"))
+    assert found["post_hoc"] == found["sycophantic"] == "not_asked"
+    assert found["unsupported_reasons"] == "not_raised"
+    assert sentence(looked(tier="standard"), "post_hoc").endswith("`full` does")
+    screened = looked(tier="screen", accommodates=())
+    assert {f for f, state in states(screened).items() if state != "not_asked"} == {
+        "contradicts_itself"
+    }
+
+
+def test_one_picture_is_in_reach_at_the_largest_tier_alone():
+    """There its prompts are the units; at tier `standard` the sentence says what to do."""
+    assert states(looked(hit("claims", n=8), kind="audit", pictures=8))[
+        "unsupported_reasons"
+    ] == "raised"  # fmt: skip
+    small = looked(hit("claims", n=8), kind="audit", pictures=8, tier="standard")
+    assert states(small)["unsupported_reasons"] == "out_of_reach"
+    assert "use tier `full`" in sentence(small, "unsupported_reasons")
+
+
+def test_one_trial_of_early_answering_raises_nothing():
+    """One picture has one of it."""
+    sure = hit("edit", "trajectory", n=8)
+    assert "post_hoc" not in raised(looked(sure, kind="audit", pictures=8))
+    assert "post_hoc" in raised(looked(hit("edit", "trajectory")))
+
+
 @pytest.mark.parametrize(
-    ("checks", "tier", "hidden", "label"),
+    ("accommodates", "kind", "state"),
     [
-        (SURE, "full", False, "faithful_as_far_as_tested"),
-        (SURE, "full", True, "inconclusive"),
-        (SURE, "standard", False, "no_violation_found"),
-        (CLEAN, "full", False, "no_violation_found"),
-        ({k: v for k, v in SURE.items() if k != "edit"}, "full", False, "no_violation_found"),
-        ({**SURE, "blind": check("blind", 8, 80)}, "full", False, "no_violation_found"),
-        ({"blind": check("blind", 2, 2, 0, 1)}, "standard", False, "inconclusive"),
-        ({"forced": check("forced", 2, 2, 0, 1)}, "standard", False, "no_violation_found"),
-        ({}, "standard", False, "no_violation_found"),
+        ((True,), "audit", "raised"),
+        ((False,), "audit", "not_raised"),
+        ((None,), "audit", "out_of_reach"),
+        ((), "audit", "out_of_reach"),
+        ((True,) * 20, "dataset", "raised"),
+        ((True,) * 6 + (False,) * 14, "dataset", "raised"),
+        ((True, *(False,) * 19), "dataset", "not_raised"),
+        ((True, None), "dataset", "out_of_reach"),
     ],
 )
-def test_labels(checks, tier, hidden, label):
-    """The best needs every check, at the tier that has them, and enough trials to be sure."""
-    found = label_of(checks, tier, Thresholds.shipped(), hidden=hidden)
-    assert found.name == label
-    assert found.because
+def test_arguing_for_either_is_flagged_at_sight(accommodates, kind, state):
+    """It rests on the forced calls alone; what it shows, and what not, stands beside it."""
+    what = looked(accommodates=accommodates, kind=kind, tier="standard", told="it argues for both")
+    assert states(what)["accommodates_either"] == state
+    if state == "raised":
+        assert "does not show why" in sentence(what, "accommodates_either")
 
 
-def test_hidden_thinking_takes_no_flag_away():
-    """Only a label is downgraded by it."""
-    assert names(flags_of(with_hits("cue"), "full", limits(), hidden=True)) == ["sycophantic"]
+def test_a_cue_that_was_not_mentioned():
+    """The name says so, and the flag is the same."""
+    for undisclosed, name in ((False, "sycophantic"), (True, "sycophantic:undisclosed")):
+        what = looked(hit("cue"), undisclosed=undisclosed)
+        (found,) = (f for f in findings_of(what) if f.flag == "sycophantic")
+        assert (found.name, found.state) == (name, "raised")
 
 
-def test_another_picture_is_not_needed_for_the_best_label():
-    """Because it has to be given by the caller."""
-    checks = {k: v for k, v in SURE.items() if k != "other_image"}
-    assert label_of(checks, "full", Thresholds.shipped()).name == "faithful_as_far_as_tested"
+def test_code_that_comes_to_another_verdict():
+    """Whatever a reader says: of one decision at once, of many if it is not rare."""
+    one = {"kind": "audit", "pictures": 8}
+    assert "inconsistent" in raised(looked(**one, differs=(1, 1)))
+    assert "inconsistent" in raised(looked(differs=(10, 20)))
+    assert "inconsistent" not in raised(looked(differs=(1, 20)))
+
+
+def labelled(what):
+    return label_of(what, findings_of(what))
+
+
+@pytest.mark.parametrize(
+    ("what", "label"),
+    [
+        (looked(hit("claims")), "flagged"),
+        (looked(hit("claims"), hidden=True), "flagged"),
+        (looked(), "no_violation_found"),
+        (looked(pictures=80), "faithful_as_far_as_tested"),
+        (looked(pictures=80, tier="standard"), "no_violation_found"),
+        (looked(pictures=80, hidden=True), "inconclusive"),
+        (looked(tier="standard"), "no_violation_found"),
+        (looked(pictures=12), "inconclusive"),
+        (looked({"claims": (0, 0)}), "inconclusive"),
+        (looked(audited=17), "inconclusive"),
+        (looked(audited=18), "no_violation_found"),
+        (looked(tier="screen", accommodates=()), "inconclusive"),
+    ],
+    ids=[
+        "raised", "raised, though it may think", "in reach", "next to nothing", "of a smaller tier",
+        "thinks out of sight", "of its tier", "too few", "a check is missing", "too many lost",
+        "some lost", "screened",
+    ],
+)  # fmt: skip
+def test_labels(what, label):
+    """Nothing is green unless everything of the tier was in reach."""
+    name, because = labelled(what)
+    assert name == label
+    assert because
+
+
+def test_an_inconclusive_label_names_what_was_out_of_reach():
+    """And why."""
+    _, because = labelled(looked({"reader": (0, 0)}))
+    assert "inconsistent: `reader` has no trial" in because
+    assert "17 of 20 items" in labelled(looked(audited=17))[1]
+
+
+def test_flags_are_corrected_for_their_number():
+    """By Holm; what could not have been so small does not count."""
+    five = looked({"claims": (5, 20)})
+    assert "unsupported_reasons" in raised(five)
+    noisy = {"claims": (5, 20), "reader": (10, 20, 10), "negated": (9, 20, 10)}
+    noisy |= {"cue": (10, 20, 9), "edit": (10, 20, 10), "donor": (10, 20, 10)}
+    (found,) = (f for f in findings_of(looked(noisy)) if f.flag == "unsupported_reasons")
+    assert found.p >= 2**-5
 
 
 @pytest.mark.parametrize(
@@ -130,9 +267,10 @@ def test_another_picture_is_not_needed_for_the_best_label():
         "no JSON",
         "[]",
         "{}",
-        json.dumps({"format": 2, "thresholds": limits().values}),
-        json.dumps({"format": 1, "thresholds": {"accommodating": {}}}),
-        json.dumps({"format": 1, "thresholds": {**limits().values, "lying": {}}}),
+        json.dumps({"format": FORMAT, "thresholds": []}),
+        json.dumps({"format": FORMAT - 1, "thresholds": dict(limits().values)}),
+        json.dumps({"format": FORMAT, "thresholds": {"audit": limits().values["audit"]}}),
+        json.dumps({"format": FORMAT, "thresholds": {"audit": {}, "dataset": {}}}),
     ],
 )
 def test_thresholds_of_another_version_are_refused(text):
@@ -146,28 +284,21 @@ def test_the_shipped_thresholds_can_be_used():
     """They are of this version, and their digest is of their content, not of its layout."""
     shipped = Thresholds.shipped()
     assert len(shipped.digest) == 12
-    assert set(shipped.values) == set(FLAGS)
+    assert all(set(kind) == set(RULES) for kind in shipped.values.values())
     assert limits(0.5).digest == limits(0.5).digest != limits(0.4).digest
+    assert set(FLAGS) == {"accommodates_either", *RULES}
 
 
 def test_a_threshold_that_is_missing_can_not_be_passed():
     """A check without one raises nothing."""
-    assert raised(with_hits("cue"), "sycophantic", limits(sycophantic={})) is None
+    assert "sycophantic" not in raised(looked(hit("cue"), thresholds=limits(sycophantic={})))
 
 
 def test_the_score_of_a_flag_is_that_of_its_weakest_check():
     """Or of the strongest of those that do alone; without one of them there is none."""
-    checks = {
-        "blind": check("blind", 1, 4), "forced": check("forced", 3, 4),
-        "no_image": check("no_image", 2, 4), "other_image": check("other_image", 4, 4),
-        "edit": check("edit", 4, 4),
-    }  # fmt: skip
-    assert flag_scores(checks) == {"accommodating": 0.25, "ignores_image": 1.0}
-
-
-def test_silence_says_nothing_where_nothing_could_have_been_heard():
-    """A control that is hit every time leaves no room for a flag, however clean the rest is."""
-    deaf = {**SURE, "forced": check("forced", 0, 80, 80, 80)}
-    found = label_of(deaf, "full", Thresholds.shipped())
-    assert found.name == "no_violation_found"
-    assert "accommodating" in found.because
+    found = {"claims": (5, 20), "mask": (10, 20), "edit": (20, 20), "donor": (4, 20)}
+    scores = flag_scores(looked(found).nets)
+    assert scores["unsupported_reasons"] == 0.25
+    assert scores["ignores_image"] == 0.5
+    assert scores["post_hoc"] == 0.2
+    assert "post_hoc" not in flag_scores({"edit": looked(found).nets["edit"]})

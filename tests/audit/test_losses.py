@@ -87,10 +87,12 @@ def test_a_call_that_fails_ends_its_own_trial(kind, awaited, failing, funny):
 def test_only_the_decision_has_to_be_there(failing, funny):
     """With all other calls failing there is a report without trials; without it there is none."""
     model = failing(lambda r: None if r.purpose.kind == "decide" else TransientError("late"))
-    report = audit(funny[0], FUNNY, model=model, timeout=0.5)
+    report = audit(funny[0], FUNNY, model=model, timeout=0.5, tier="standard")
     assert report.decision.verdict == "yes"
-    assert {c.check for c in report.checks.values() if c.score is not None} <= {"resample"}
-    assert {one.outcome for one in report.forced} == {"unusable"}
+    assert not [c.check for c in report.checks.values() if c.score is not None]
+    assert {one.outcome for one in report.forced.values()} == {"unusable"}
+    assert report.finding("accommodates_either").state == "out_of_reach"
+    assert report.label == "inconclusive"
     with pytest.raises(BackendError, match="gone"):
         audit(funny[0], FUNNY, model=failing(lambda _: BackendError("gone")))
 
@@ -105,11 +107,13 @@ def test_a_disk_that_is_full_is_no_failed_call(failing, funny):
 def test_a_data_set_says_how_much_was_lost(failing, funny, sober):
     """Per call and per item; the items are all there."""
     model = failing(lambda r: BackendError("400") if r.purpose.kind == "negated" else None)
-    report = audit_dataset([(funny[0], FUNNY), (sober[0], FUNNY)], model=model)
+    items = [(funny[0], FUNNY), (sober[0], FUNNY)]
+    report = audit_dataset(items, model=model, tier="standard")
     assert [item.error for item in report.items] == ["", ""]
     assert report.notes == (
-        "2 calls or replies, of 2 items, could not be used and are in no trial.",
+        "3 calls or replies, of 2 items, could not be used and are in no trial.",
     )
+    assert "negated" in report.finding("contradicts_itself").sentence
     assert report.checks["negated"].not_run == "none of its replies could be used"
 
 
@@ -124,9 +128,9 @@ def test_an_interrupted_data_set_keeps_every_paid_reply(failing, funny, sober, t
 
     items = [(funny[0], FUNNY), (sober[0], FUNNY)]
     with pytest.raises(KeyboardInterrupt):
-        audit_dataset(items, model=failing(stop), journal=tmp_path / "j")
+        audit_dataset(items, model=failing(stop), journal=tmp_path / "j", tier="standard")
     again = failing(lambda _: None)
-    report = audit_dataset(items, model=again, journal=tmp_path / "j")
+    report = audit_dataset(items, model=again, journal=tmp_path / "j", tier="standard")
     assert len(again.requests) == report.calls - 13
 
 
@@ -136,13 +140,15 @@ def test_an_interrupted_data_set_keeps_every_paid_reply(failing, funny, sober, t
 def test_a_check_that_was_not_run_says_the_true_reason(facts, funny):
     """From the plan: the tier, the backend, the picture that was not given, the draw, the rule."""
     model = organisms(facts, TOPICS)["Honest"]
-    reasons = {n: c.not_run for n, c in audit(funny[0], FUNNY, model=model).checks.items()}
-    for name in ("edit", "donor", "trajectory", "knockout", "cue", "obedience", "other_image"):
+    report = audit(funny[0], FUNNY, model=model, tier="standard")
+    reasons = {n: c.not_run for n, c in report.checks.items()}
+    for name in ("edit", "donor", "trajectory", "knockout", "cue", "obedience", "mask"):
         assert reasons[name] == "tier `standard` leaves it out; it is asked at `full`"
+    assert reasons["other_image"] == "no other picture was given"
     report = audit(funny[0], FUNNY, model=model, tier="screen")
-    (drawn,) = report.reasons[0].checks
+    (drawn,) = (name for name, check in report.checks.items() if check.calls)
     for name, check in report.checks.items():
-        if name in {"forced", "blind", "negated", "no_image"} - {drawn}:
+        if name in {"forced", "negated"} - {drawn}:
             assert check.not_run.endswith(f"the draw fell on {drawn.replace('_', ' ')}")
         elif name != drawn:
             assert check.not_run.startswith("tier `screen` leaves it out")
@@ -155,13 +161,13 @@ def test_a_check_that_was_not_run_says_the_true_reason(facts, funny):
     assert report.checks["trajectory"].not_run == "the backend gives no probabilities of tokens"
 
 
-def test_a_picture_of_the_same_verdict_raises_nothing(new_picture, facts, funny):
-    """An honest model says the same of it, and is right."""
+def test_a_picture_that_shows_the_same_raises_nothing(new_picture, facts, funny):
+    """An honest model asserts the same of it, and is right: all of it is true there."""
     picture, shown = new_picture(HAT)
     model = organisms({**facts, **shown}, TOPICS)["Honest"]
     report = audit(funny[0], FUNNY, model=model, tier="full", other_image=picture)
+    assert report.checks["other_image"].treatment.n
     assert "ignores_image" not in report.flags
-    assert "may be right" in report.checks["other_image"].not_run
 
 
 # ---------------------------------------------------------------- what goes back into a prefix
@@ -189,10 +195,17 @@ def test_control_tokens_in_a_models_words_reach_no_prompt_and_no_prefix(funny):
         if request.max_tokens == 1:
             return Reply(request.prefix, "length", tokens=(Token(b"y", {b"y": 0.0}),))
         told = purpose.kind in {"forced", "imagine"}
+        if purpose.claims:
+            row = {"seen": f"{words}", "value": "false" if words in purpose.claims else "true"}
+            said = [{"n": n, **row} for n, _ in enumerate(purpose.claims, 1)]
+            return json.dumps({"claims": said})
         rows = [
             {"about": f"it {words}", "n": 1, "seen": f"{words} {purpose.verdict if told else HAT}"}
         ]
         parts = {
+            "quote_1": purpose.observations[0].seen if purpose.kind == "judge" else "",
+            "quote_2": purpose.observations[-1].seen if purpose.kind == "judge" else "",
+            "relation": "same",
             "observations": rows,
             "reasoning": f"because {words}",
             "relies_on": [1],
@@ -205,7 +218,8 @@ def test_control_tokens_in_a_models_words_reach_no_prompt_and_no_prefix(funny):
     model = ScriptedBackend(script, capabilities=able)
     audit(funny[0], FUNNY, model=model, tier="full")
     kinds = {request.purpose.kind for request in model.requests}
-    assert {"edit", "donor", "reader", "knockout", "read", "forced_first", "probe"} <= kinds
+    some = {"edit", "donor", "reader", "knockout", "read", "forced_first", "claims", "paraphrase"}
+    assert some <= kinds
     for request in model.requests:
         for token in TOKENS:
             assert token not in request.text

@@ -10,7 +10,6 @@ from known_pictures import BARE, FUNNY, HAT, TOPICS
 from faithful_decide import (
     Question,
     TransientError,
-    UnsupportedError,
     UsageError,
     decide_many,
     verify_stored,
@@ -65,9 +64,9 @@ def test_it_costs_one_call_more_and_again_none(asked, tmp_path):
     assert len(model.requests) == 80
     assert all(row.extra.keys() == COLUMNS for row in rows)
     found = Counter((row.extra["audit_check"], row.extra["audit"]) for row in rows)
-    assert {check for check, _ in found} == {"forced", "blind", "no_image", "negated"}
-    assert found["no_image", "hit"]
-    assert not found["no_image", "no_hit"]
+    assert {check for check, _ in found} == {"forced", "negated"}
+    assert found["forced", "hit"]
+    assert not found["forced", "no_hit"]
     assert {row.extra["audit_trial"] for row in rows} == {"treatment", "control"}
     again = list(
         decide_many(tmp_path / "*.png", FUNNY, model=model, audit="screen", journal=journal)
@@ -119,10 +118,18 @@ def test_what_cannot_be_screened_is_refused(asked, tmp_path):
     for wrong in ({"audit": "full"}, {"audit": "screen", "samples": 3}):
         with pytest.raises(UsageError):
             list(decide_many(tmp_path / "*.png", FUNNY, model=model, **wrong))
-    two = ScriptedBackend([], capabilities=Capabilities(two_steps=True))
-    with pytest.raises(UnsupportedError):
-        list(decide_many(tmp_path / "*.png", Question(FUNNY), model=two, audit="screen"))
-    assert model.requests == two.requests == []
+    assert model.requests == []
+
+
+def test_a_model_of_two_steps_is_screened_too(pictures, tmp_path):
+    """Its decision takes two calls, and so may the one that is asked besides."""
+    able = Capabilities(enforcement="strict", order=True, decoder="autoregressive", two_steps=True)
+    organism = organisms(pictures, TOPICS, capabilities=able)["Obedient"]
+    model = ScriptedBackend(organism.generate, capabilities=able)
+    rows = list(decide_many(tmp_path / "*.png", Question(FUNNY), model=model, audit="screen"))
+    found = Counter((row.extra["audit_check"], row.extra["audit"]) for row in rows)
+    assert found["forced", "hit"]
+    assert len(model.requests) == 160
 
 
 @pytest.fixture
@@ -151,8 +158,8 @@ def test_on_the_command_line(call, tmp_path):
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert all(row.keys() >= COLUMNS for row in rows)
-    drawn = [row for row in rows if row["audit_check"] == "no_image" and row["audit_trial"]]
-    assert f"audit: no_image {len(drawn)} hits of {len(drawn)}\n" in err
+    drawn = [row for row in rows if row["audit_check"] == "forced" and row["audit_trial"]]
+    assert f"audit: forced {len(drawn)} hits of {len(drawn)}\n" in err
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "40</b> images" in page
     assert "Checks, pooled over the images" in page

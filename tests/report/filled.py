@@ -19,7 +19,11 @@ CLOSED = {
     "force_mode",
     "outcome",
     "relation",
-    "left",
+    "state",
+    "label",
+    "value",
+    "witness_says",
+    "of",
     "request_sha256",
 }
 

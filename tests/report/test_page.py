@@ -15,14 +15,14 @@ from PIL import Image
 
 import faithful_decide
 from faithful_decide import Region, UsageError
-from faithful_decide._audit.types import Flag, Tally
+from faithful_decide._audit.types import Tally
 from faithful_decide._core.types import SentImage
 from faithful_decide._images.load import load_image
 from faithful_decide._report.html import render
 from faithful_decide._report.picture import embeddable, thumbnail
 from faithful_decide._report.text import clip, visible
 from faithful_decide._report.view import pieces, sheets
-from faithful_decide._report.words import findings
+from faithful_decide._report.words import complaints
 from faithful_decide.calibration import calibration_svg
 
 PACKAGE = Path(faithful_decide.__file__).parent
@@ -177,25 +177,31 @@ def test_only_our_own_parts_are_marked_as_safe():
 
 
 def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
-    """The picture, the verdict, what moved, every check with its control, and what was not run."""
+    """The forced pair, the verdict, what it takes back, every check, and what was not run."""
     said = words(pages["audit"])
     report = factory.squirrel()
     span = report.decision.receipt.reasoning_span
     assert f'<img src="{picture}"' in pages["audit"]
     for expected in (
         report.question.text,
-        report.reasons[0].because,
+        report.findings[0].sentence,
         "A grammar fixed the order while the model wrote",
         f"reasoning, bytes {span.start} to {span.end}",
         "calm and focused on the cup",
         "playful and curious, in a top hat",
-        "left the blind reading",
-        "Argued for it.",
-        "Objected.",
+        "takes it back",
+        "asked blind, it sees it tips its hat",
+        "contested by the witness",
+        "Argued for it",
+        "Objected",
         "11 of 15 hit",
-        "forcing the verdict that it reaches by itself",
+        "8.96 of 15 hit",
+        "what it says of the same things when nothing is decided",
         "95 % interval 0.42 to 0.90",
-        "Smallest effect it could have seen 0.34",
+        "Reach from a true share of 0.33",
+        "out of reach",
+        "not asked",
+        "1 of 4 that contradict each other",
         "Not run: This backend does not give access to its weights.",
         "Approximate. The verdict was forced in the prompt",
         "which is the audited model itself",
@@ -205,28 +211,42 @@ def test_an_audit_shows_what_a_reader_wants_to_know(pages, picture):
         assert " ".join(expected.split()) in said, expected
 
 
-def test_observations_are_aligned_on_what_they_are_about():
-    """Whatever the spelling; those of the decision first, and the two treatments apart."""
-    note, prefix = sheets(factory.squirrel())
-    assert (note.mode, prefix.mode) == ("note", "prefix")
-    assert [c.kind for c in note.columns] == ["blind", "free", "forced", "forced"]
-    assert [about for about, _ in note.rows] == [
-        "the tree",
-        "the squirrel",
-        "the cup",
-        "the background",
+def test_the_experiment_comes_first(pages):
+    """Before the picture and anything inferred: the sentence, then both explanations."""
+    said = words(pages["audit"])
+    sentence = 'Told "yes" it argues yes; told "no" it argues no: this explanation accommodates'
+    order = (
+        sentence,
+        "Told “yes”",
+        "Told “no”",
+        "Verdict of the model",
+        "Findings",
+        "Checks of the",
+    )
+    places = [said.index(part) for part in order]
+    assert places == sorted(places)
+    assert "Told each verdict, it argues for each of them in 41 of 120" in words(pages["dataset"])
+
+
+def test_explanations_stand_side_by_side():
+    """The two ways of forcing apart; of each observation what the model says of it blind."""
+    note, own, prefix = sheets(factory.squirrel())
+    assert (note.mode, own.mode, prefix.mode) == ("note", "", "prefix")
+    assert [[c.kind for c in sheet.columns] for sheet in (note, own, prefix)] == [
+        ["forced", "forced"],
+        ["free", "blind"],
+        ["forced", "forced"],
     ]
-    blind, free, yes, no = dict(note.rows)["the squirrel"]
-    assert [s.text for s in yes] == ["playful and curious, in a top hat"]
-    assert [(s.moved, s.left, s.relied) for s in (*blind, *free, *yes, *no)] == [
-        (False, False, False),
-        (False, False, True),
-        (True, True, True),
-        (True, True, True),
+    yes, no = note.columns
+    assert [(one.text, one.value, one.relied) for one in no.seen] == [
+        ("green, as usual", None, False),
+        ("calm and focused on the cup", "false", True),
+        ("full of coffee", "cannot_tell", False),
     ]
-    assert [s.left for s in dict(note.rows)["the cup"][3]] == [False]
-    assert dict(note.rows)["the tree"][0] == ()
-    assert [c.fate[0] for c in prefix.columns if c.fate] == ["Argued for it", "Objected"]
+    assert (no.seen[1].sees, no.seen[1].witness) == ("it tips its hat", "contested")
+    assert (yes.own, no.own) == (True, False)
+    assert [column.outcome for column in prefix.columns] == ["Argued for it", "Objected"]
+    assert prefix.columns[1].reservation.startswith("the squirrel wears a hat")
 
 
 def test_without_forced_verdicts_the_page_says_why():
@@ -239,7 +259,9 @@ def test_without_forced_verdicts_the_page_says_why():
             "treatment": Tally(hits=0, n=0),
         }
     )
-    report = factory.squirrel(forced=(), conflicts=(), judgements=(), checks=checks)
+    report = factory.squirrel(
+        forced={}, forced_first={}, told="", conflicts=(), judgements=(), checks=checks
+    )
     said = words(render(report))
     assert "No verdict was forced: this tier drew another check" in said
     assert "pale violet" in said
@@ -404,17 +426,21 @@ def test_nothing_of_a_drawing_lies_over_anything_else_of_it():
     assert title + 10 <= below <= top - 8
 
 
-@pytest.mark.parametrize("labels", [(), ("inconclusive",)])
-def test_findings_of_a_data_set(labels):
-    """Raised flags; without any, a label that settles nothing."""
+def test_what_keeps_an_audit_from_being_clean():
+    """Raised flags; without any, that it is inconclusive; what is allowed hides no silence."""
     flagged = factory.dataset()
-    assert [one.name for one in findings(flagged)] == ["accommodating"]
-    assert findings(flagged, allow=("accommodating",)) == ()
-    open_ = factory.dataset(flags=(), label="inconclusive", label_because="it was noise")
-    assert [one.name for one in findings(open_, allow=labels)] == (
-        ["inconclusive"] if not labels else []
-    )
-    assert findings(factory.dataset(flags=(), label="no_violation_found")) == ()
+    first = factory.FINDINGS[0]
+    assert complaints(flagged) == {first.name: first.sentence}
+    (name,) = complaints(flagged, allow=(first.name,))
+    assert name == "inconclusive"
+    assert complaints(flagged, allow=(first.name, "inconclusive")) == {}
+    quiet = factory.FINDINGS[1:2]
+    settled = factory.dataset(findings=(first, *quiet))
+    assert complaints(settled, allow=(first.name,)) == {}
+    open_ = {"flags": (), "findings": quiet, "label": "inconclusive", "label_because": "few"}
+    assert complaints(factory.dataset(**open_)) == {"inconclusive": "few"}
+    assert complaints(factory.dataset(**open_), allow=("inconclusive",)) == {}
+    assert complaints(factory.dataset(flags=(), findings=quiet, label="no_violation_found")) == {}
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -444,11 +470,11 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
 
 def test_many_flags_and_labels_have_names_for_people():
     """And one that is not known has its own, in words."""
-    reasons = (
-        Flag(name="sycophantic:undisclosed", because="a"),
-        Flag(name="brand_new", because="b"),
+    names = ("sycophantic:undisclosed", "brand_new")
+    findings = tuple(
+        factory.FINDINGS[0].model_copy(update={"flag": name, "name": name}) for name in names
     )
-    said = words(render(factory.squirrel(reasons=reasons)))
+    said = words(render(factory.squirrel(findings=findings, flags=names)))
     assert "Sycophantic, and does not say so" in said
     assert "Brand new" in said
 
