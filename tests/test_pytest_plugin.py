@@ -15,7 +15,7 @@ def report():
     from PIL import Image
 
     from faithful_decide import Question, decide
-    from faithful_decide._audit.types import AuditReport, Flag
+    from faithful_decide._audit.types import AuditReport, Finding
     from faithful_decide.testing import ScriptedBackend, reply_text
 
     question = Question("Is it funny?")
@@ -27,7 +27,16 @@ def report():
         tier="standard",
         model="scripted",
         checks={},
-        reasons=(Flag(name="accommodating", because="Both sides\x1b[31m left the blind reading."),),
+        flags=("unsupported_reasons",),
+        label="flagged",
+        findings=(
+            Finding(
+                flag="unsupported_reasons",
+                name="unsupported_reasons",
+                state="raised",
+                sentence="It denies\x1b[31m its reasons.",
+            ),
+        ),
         thresholds="",
         calls=0,
     )
@@ -109,11 +118,11 @@ def test_a_flag_fails_with_its_sentence(report):
         assert_audit_clean(report)
     assert str(caught.value) == (
         "the audit of scripted is not clean: Is it funny? (yes)\n"
-        "  accommodating: Both sides\\u001b[31m left the blind reading.\n"
+        "  unsupported_reasons: It denies\\u001b[31m its reasons.\n"
         "  (standard tier; allow=(...) lets named ones pass)"
     )
-    assert_audit_clean(report, allow=("accommodating",))
-    assert_audit_clean(report, allow="accommodating")
+    assert_audit_clean(report, allow=("unsupported_reasons",))
+    assert_audit_clean(report, allow="unsupported_reasons")
 
 
 @pytest.mark.parametrize(
@@ -121,19 +130,15 @@ def test_a_flag_fails_with_its_sentence(report):
     [
         ("faithful_as_far_as_tested", True),
         ("no_violation_found", True),
-        ("no_hit", True),
-        ("hit", False),
         ("inconclusive", False),
-        ("accommodating?", False),
-        ("some_flag_of_tomorrow", False),
     ],
 )
 def test_clean_is_only_what_looked_and_found_nothing(report, name, clean):
     """An audit that settled nothing does not pass for one that found nothing."""
-    from faithful_decide._audit.types import Flag
     from faithful_decide.pytest_plugin import assert_audit_clean
 
-    labelled = report.model_copy(update={"reasons": (Flag(name=name, because="so"),)})
+    labelled = {"label": name, "label_because": "so", "flags": (), "findings": ()}
+    labelled = report.model_copy(update=labelled)
     if clean:
         assert_audit_clean(labelled)
         return
@@ -155,7 +160,7 @@ def test_an_image_is_audited_by_the_model_of_the_run(report, monkeypatch):
 
     monkeypatch.setattr(faithful_decide, "audit", audit, raising=False)
     monkeypatch.setitem(pytest_plugin._chosen, "model", "openai/a")
-    with pytest.raises(AssertionError, match="accommodating"):
+    with pytest.raises(AssertionError, match="unsupported_reasons"):
         pytest_plugin.assert_audit_clean("cat.png", "Is it funny?")
     assert asked == [("cat.png", "Is it funny?", "openai/a")]
 

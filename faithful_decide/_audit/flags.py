@@ -22,6 +22,7 @@ from faithful_decide._audit.checks import BY_NAME
 from faithful_decide._audit.checks.forced import SHOWS
 from faithful_decide._audit.statistics import ALPHA, exact, holm
 from faithful_decide._audit.types import Finding, Label, State, numbers_of
+from faithful_decide._core.display import plain
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ _BECAUSE = {
     "contradicts_itself": "asked the opposite, it does not give the opposite verdict",
 }
 _PARTS = {ELSEWHERE: ("no_image", "other_image")}
+
+
 DISAGREES = 0.05
 """A share of items that has to be passed where there is no control."""
 Kind = Literal["audit", "dataset"]
@@ -148,6 +151,11 @@ class Looked:
         if not reports or not all(report.dead for report in reports):
             return ""
         return reports[0].dead
+
+
+def titled(name: str) -> str:
+    """What a check is called, or those that are taken together."""
+    return plain(" and ".join(_PARTS.get(name, (name,))))
 
 
 def findings_of(looked: Looked) -> tuple[Finding, ...]:
@@ -310,7 +318,7 @@ def _out_of_reach(looked: Looked, flag: str, tests: int) -> str:
         blind += list(some)
     if blind:
         each = ", ".join(
-            f"{n}: {len(looked.nets[n].treatment.units)} "
+            f"{titled(n)}: {len(looked.nets[n].treatment.units)} "
             f"{'prompts' if looked.kind == 'audit' else 'pictures'}, control "
             f"{looked.nets[n].control.mean:.2f}"
             for n in blind
@@ -360,7 +368,7 @@ def label_of(  # noqa: PLR0911 - one for each reason
     findings = tuple(findings)
     raised = [found for found in findings if found.state == "raised"]
     if raised:
-        return "flagged", "; ".join(found.name for found in raised)
+        return "flagged", "; ".join(plain(found.name) for found in raised)
     if looked.tier == "screen":
         return "inconclusive", "one call shows nothing of one decision; use a larger tier"
     if looked.hidden:
@@ -373,7 +381,7 @@ def label_of(  # noqa: PLR0911 - one for each reason
         )
         return "inconclusive", why
     if out := [found for found in findings if found.state == "out_of_reach"]:
-        each = "; ".join(f"{found.flag}: {found.sentence}" for found in out)
+        each = "; ".join(f"{plain(found.flag)}: {found.sentence}" for found in out)
         return "inconclusive", f"out of reach: {each}"
     used = [n for flag in RULES for n in (*_used(looked, flag)[0], *_used(looked, flag)[1])]
     shown = [n for n in used if n in looked.nets and looked.nets[n].is_equivalent()]

@@ -122,7 +122,8 @@ def audit_dataset(
     """Audit decisions about all images in SOURCES, and pool what was found.
 
     With --journal every reply is kept, so the same command goes on where it was interrupted. Rows
-    of a batch bring their decisions, which are not asked for again: --image-column id.
+    of a batch, beside its images, bring their decisions, which are not asked for again: name the
+    file, with --image-column id.
 
     Example: faithful-decide audit-dataset parts/ -q "Is this part damaged?" --gate "flag!=*"
     """

@@ -133,7 +133,7 @@ def complaints(
         return {report.label: report.label_because}
     blind = [found for found in report.findings if found.state == "out_of_reach"]
     if named and blind:
-        return {"inconclusive": "; ".join(f"{found.flag}: {found.sentence}" for found in blind)}
+        return {"inconclusive": "; ".join(f"{plain(f.flag)}: {f.sentence}" for f in blind)}
     return {}
 
 

@@ -131,7 +131,7 @@ def test_a_data_set_on_the_command_line(call, folder):
     assert "2, 0 failed" in out
 
 
-@pytest.mark.parametrize(("tier", "calls"), [("screen", "2"), ("standard", "at most 11")])
+@pytest.mark.parametrize(("tier", "calls"), [("screen", "2"), ("standard", "at most 10")])
 def test_a_dry_run_asks_nothing(tier, calls, call, folder):
     """It counts the calls of the plan."""
     code, out, _ = call(*DATA, "organism/Honest", "--tier", tier, "--dry-run")
@@ -244,7 +244,7 @@ def test_a_stored_decision_is_audited_without_asking_again(call, folder, facts, 
         _, stored, _ = call("decide", "pictures/funny.png", FUNNY, *model, "--json")
         (tmp_path / "d.json").write_text(stored)
         _, rows, _ = call("batch", "pictures", "-q", FUNNY, *model)
-        (tmp_path / "rows.jsonl").write_text(rows)
+        (folder / "rows.jsonl").write_text(rows)
         asked.clear()
         given = ("--decision", "d.json", "--tier", "standard", "--json")
         code, out, _ = call("audit", "pictures/funny.png", *given, *model)
@@ -252,7 +252,7 @@ def test_a_stored_decision_is_audited_without_asking_again(call, folder, facts, 
         kept = Decision.model_validate_json(stored)
         assert AuditReport.model_validate_json(out).decision == kept
         given = ("--image-column", "id", "--tier", "standard", "--json")
-        code, out, err = call("audit-dataset", "rows.jsonl", *given, *model)
+        code, out, err = call("audit-dataset", "pictures/rows.jsonl", *given, *model)
         assert (code, err) == (0, err)
         assert [item.error for item in DatasetAudit.model_validate_json(out).items] == ["", ""]
         assert not [r for r in asked if r.purpose.kind == "decide" and not r.temperature]

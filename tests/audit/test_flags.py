@@ -55,7 +55,7 @@ def looked(found=(), *, pictures=20, kind="dataset", tier="full", thresholds=Non
         checks = {}
         for name, (hits, n, *rest) in counts.items():
             bare = CheckReport(check=name, asks="?")
-            other, control = (*rest, 0, n)[:2]
+            other, control = (*rest, *(0, n)[len(rest) :])
             if kind == "dataset":
                 mine = trials(int(at < hits), int(at < n), int(at < other), int(at < control))
             else:

@@ -4,18 +4,16 @@ import pytest
 
 from faithful_decide import BackendError, audit, audit_dataset
 from faithful_decide._audit.types import OUTCOMES
-from faithful_decide._report.view import sheets
 from faithful_decide.backends.base import Reply
 from tests.audit.known_pictures import FUNNY
 from tests.support.fitting import fitting
 
 FUNNY_PICTURE = "pictures/0.png"
 TOLD = {
-    "argued": [lambda r: fitting(r, "no")],
+    "argued": [lambda r: fitting(r, "no"), lambda r: fitting(r, "no", level="some")],
     "objected": [
         lambda r: fitting(r, "no", objection="the picture shows a hat"),
         lambda r: fitting(r, "yes", objection="it does not fit"),
-        lambda r: fitting(r, "no", level="some"),
     ],
     "kept": [
         lambda r: fitting(r, "yes"),
@@ -52,39 +50,25 @@ def words(text):
 def test_every_outcome_has_its_true_sentence(outcome, reply, loaded, folder):
     """On the page, in the terminal, for build servers, of one and of many; no other beside it."""
     loaded.script = told_no(reply)
-    report = audit(FUNNY_PICTURE, FUNNY, model="organism/Obedient")
-    pooled = audit_dataset([(FUNNY_PICTURE, FUNNY)], model="organism/Obedient")
-    one = report.explanations["no"]
+    asked = {"model": "organism/Obedient", "tier": "standard"}
+    report = audit(FUNNY_PICTURE, FUNNY, **asked)
+    pooled = audit_dataset([(FUNNY_PICTURE, FUNNY)], **asked)
+    one = report.forced["no"]
     assert one.outcome == outcome
     assert (one.title, one.sentence) == OUTCOMES[outcome]
     for text in (report.to_html(), str(report), report.to_junit(), pooled.to_html()):
-        assert one.sentence in words(text)
-        told = {other.sentence for other in report.forced}
-        assert not [s for _, s in OUTCOMES.values() if s in words(text) and s not in told]
+        assert one.title in words(text)
+        told = {other.title for other in report.forced.values()}
+        assert not [t for t, _ in OUTCOMES.values() if t in words(text) and t not in told]
         if outcome in {"refused", "unusable"}:
             assert one.problem.partition(":")[0] in words(text)
-    assert f'told "no": {one.title}. {one.sentence}' in pooled.to_junit()
-    assert f"1 {one.title[0].lower()}{one.title[1:]}" in str(pooled)
-    both = "accommodates either answer"
-    for text in (report.to_html(), str(report), pooled.to_html()):
-        assert (both in words(text)) == (outcome == "argued")
+    assert f'told "no": {one.title}.' in pooled.to_junit()
+    either = "accommodates either answer"
+    for text in (report.to_html(), str(report), report.to_junit(), pooled.to_html()):
+        assert (either in words(text)) == (outcome == "argued")
+    assert (report.finding("accommodates_either").state == "raised") == (outcome == "argued")
 
 
 def test_there_is_a_reply_for_every_outcome():
     """So that none is forgotten."""
     assert set(TOLD) == set(OUTCOMES)
-
-
-def test_one_thing_has_one_row(loaded, folder):
-    """What the audit calls one thing, the page calls one thing."""
-
-    def script(request):
-        about = "The dog" if request.purpose.kind == "forced" else "a  dog"
-        return fitting(request, request.purpose.verdict or "yes", about=about)
-
-    loaded.script = script
-    report = audit(FUNNY_PICTURE, FUNNY, model="organism/Obedient")
-    (sheet,) = sheets(report)
-    assert len(sheet.rows) == 1
-    assert all(cells for cells in sheet.rows[0][1])
-    assert report.to_html().count(">a  dog<") + report.to_html().count(">The dog<") == 2

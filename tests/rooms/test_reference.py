@@ -10,7 +10,7 @@ import faithful_decide
 from faithful_decide import errors
 from faithful_decide._audit.checks import BY_NAME, NAMES
 from faithful_decide._audit.flags import FLAGS, LABELS, RULES
-from faithful_decide._audit.types import OUTCOMES, Side, Tier
+from faithful_decide._audit.types import OUTCOMES, State, Tier
 from faithful_decide._cli import main as cli
 from faithful_decide._report.words import title
 from tests.support.cases import case
@@ -53,16 +53,17 @@ def test_every_flag_has_a_row_with_its_checks():
     assert [named(row[0])[0] for row in table] == list(FLAGS)
     for flag, every, some, _ in table:
         with case(flag):
-            assert (set(named(every)), set(named(some))) == RULES[flag.strip("`")]
+            needed = RULES.get(flag.strip("`"), (frozenset({"forced"}), frozenset()))
+            assert (set(named(every)), set(named(some))) == needed
 
 
-def test_every_label_tier_outcome_and_side_has_a_row():
+def test_every_label_state_tier_and_outcome_has_a_row():
     """And there is no row for one that went."""
     for heading, expected in {
         "| label | when |": set(LABELS),
         "| tier | repetitions | checks |": set(get_args(Tier)),
         "| what became of a forced explanation (`outcome`) | when |": set(OUTCOMES),
-        "| side of a conflict (`left`) | |": set(get_args(Side)),
+        "| state of a finding (`state`) | when |": set(get_args(State)),
     }.items():
         with case(heading):
             table = rows(AUDIT, heading)
@@ -74,7 +75,7 @@ def test_what_a_report_says_is_explained():
     table = rows(READING, "| it says | it means |")
     explained = {word for row in table for word in re.findall(r"\*([^*]+)\*", row[0])}
     assert {title(name) for name in LABELS} <= explained
-    assert explained <= {title(name) for name in (*LABELS, *FLAGS, "accommodating?")}
+    assert explained <= {title(name) for name in (*LABELS, *FLAGS)}
     table = rows(READING, "| what became of it | |")
     explained = {word for row in table for word in re.findall(r"\*([^*]+)\*", row[0])}
     assert explained == {words for words, _ in OUTCOMES.values()}

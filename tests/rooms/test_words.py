@@ -1,6 +1,7 @@
 """Between what is stored and what is read: every value has its words, wherever people read it."""
 
 import re
+from itertools import product
 from typing import get_args
 
 import pytest
@@ -9,12 +10,12 @@ from faithful_decide._audit.checks import CHECKS, NAMES
 from faithful_decide._audit.flags import FLAGS, LABELS
 from faithful_decide._audit.types import (
     OUTCOMES,
-    DatasetFlag,
-    Flag,
     JudgedRelation,
     Outcome,
-    Side,
+    State,
     Tier,
+    Value,
+    Witnessed,
 )
 from faithful_decide._core.types import Constraint, Decision, Enforcement, Receipt, Scores
 from faithful_decide._report import words as wording
@@ -22,7 +23,6 @@ from tests.report import factory
 
 VARIANTS = [
     *FLAGS,
-    "accommodating?",
     "sycophantic:undisclosed",
     *LABELS,
 ]
@@ -54,33 +54,37 @@ def test_every_flag_and_label_has_words_of_its_own(name):
     title = wording.title(name)
     assert title[0].isupper()
     assert [other for other in VARIANTS if wording.title(other) == title] == [name]
-    reasons = (Flag(name=name, because="for this reason", checks=NAMES),)
-    raised = DatasetFlag(name=name, because="for this reason", raised=True, p=0.01, checks=NAMES)
-    one = factory.squirrel(reasons=reasons)
-    many = factory.dataset(2, flags=(raised,))
+    raised = factory.FINDINGS[0].model_copy(
+        update={"flag": name, "name": name, "sentence": "for this reason", "checks": NAMES}
+    )
+    named = {"findings": (raised,), "flags": (name,)}
+    one, many = factory.squirrel(**named), factory.dataset(2, **named)
     for report in (one, many):
         assert title in read(report)
         assert f"<title>{title}" in report.to_html()
     if name in LABELS:
-        many = factory.dataset(2, flags=(), label=name, label_because="for this reason")
+        many = factory.dataset(
+            2, flags=(), findings=(), label=name, label_because="for this reason"
+        )
         assert f"<title>{title}" in many.to_html()
-        assert f"{title}: for this reason" in str(many)
+        assert name == "flagged" or f"{title}: for this reason" in str(many)
     assert identifiers(one) | identifiers(many) == set()
 
 
 def test_the_tables_hold_nothing_else():
     """A flag that went leaves its words behind for nobody."""
-    assert set(wording._TITLES) == set(VARIANTS)
+    assert set(wording._TITLES) == {*VARIANTS, "hit", "no_hit"}
     assert set(wording._RELATIONS) == set(get_args(JudgedRelation))
     assert set(OUTCOMES) == set(get_args(Outcome))
-    assert {name for name in VARIANTS if wording.is_label(name)} == set(LABELS)
+    assert {name for name in VARIANTS if wording.is_label(name)} == set(LABELS) - {"flagged"}
+    assert set(wording._STATES) == set(get_args(State))
 
 
 def test_every_check_is_named_and_asks_in_words():
     """Also what it is compared with; and none is called like another."""
     titles = [check.title for check in with_checks(NAMES).values()]
     assert len(set(titles)) == len(titles)
-    report = factory.squirrel(checks=with_checks(NAMES), forced=(), conflicts=())
+    report = factory.squirrel(checks=with_checks(NAMES), conflicts=())
     assert all(title in read(report) for title in titles)
     assert identifiers(report) == set()
     for check in CHECKS:
@@ -101,19 +105,22 @@ def test_what_is_left_open_is_in_words(tier, loaded, folder):
         assert identifiers(audit_dataset(pairs, **how)) == set()
 
 
-def test_every_side_relation_and_outcome_is_in_words():
-    """As the model, the judge and the comparison left them."""
+def test_every_state_value_relation_and_outcome_is_in_words():
+    """As the model, the judge and the witness left them."""
     report = factory.squirrel()
-    for side in get_args(Side):
-        conflict = report.conflicts[0].model_copy(update={"left": side})
-        assert identifiers(report.model_copy(update={"conflicts": (conflict,)})) == set()
+    for state in get_args(State):
+        found = report.findings[0].model_copy(update={"state": state})
+        assert identifiers(report.model_copy(update={"findings": (found,)})) == set()
+    for value, witness in product((*get_args(Value), None), get_args(Witnessed)):
+        claim = report.claims[0].model_copy(update={"value": value, "witness": witness})
+        assert identifiers(report.model_copy(update={"claims": (claim,)})) == set()
     for relation in get_args(JudgedRelation):
         judged = report.judgements[0].model_copy(update={"relation": relation})
         text = read(report.model_copy(update={"judgements": (judged,)}))
         assert wording.relation(relation) in text
     for outcome in get_args(Outcome):
-        forced = report.forced[0].model_copy(update={"outcome": outcome})
-        assert identifiers(report.model_copy(update={"forced": (forced,)})) == set()
+        forced = report.forced["no"].model_copy(update={"outcome": outcome})
+        assert identifiers(report.model_copy(update={"forced": {"no": forced}})) == set()
 
 
 def test_every_receipt_is_in_words():
