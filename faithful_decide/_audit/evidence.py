@@ -163,7 +163,8 @@ class Evidence:
                 probes = next(reading) if replies is None else reading.send(replies)
             except StopIteration as end:
                 return end.value, {}
-            keys = [(_SCORES, probe.prefix) for probe in probes]
+            # The same may be asked of another picture.
+            keys = [(_SCORES, (p.prefix, *(i.sha256 for i in p.images))) for p in probes]
             if any(key not in self.answers for key in keys):
                 return None, {key: (p,) for key, p in zip(keys, probes, strict=True)}
             known = [self.answers[key][0].reply for key in keys]

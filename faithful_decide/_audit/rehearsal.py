@@ -29,6 +29,7 @@ __all__ = ["Forecast", "rehearse"]
 
 _TURNS = 4
 """Items of a data set after which it is asked the same again."""
+_FOREIGN = "z"
 _VERDICT = '"verdict": "'
 
 
@@ -80,7 +81,7 @@ def _whole(case: Case, given: Decision | None) -> Plan[None]:
     evidence = yield from audit_plan(case, given)
     if case.of_many:
         other = next(verdict for verdict in case.question.verdicts if verdict != evidence.own)
-        seen = (Observation(about="a", seen="of another picture"),)
+        seen = (Observation(about=_FOREIGN, seen="of another picture"),)
         evidence.case = replace(evidence.case, other=Other(case.blank, other, seen))
     yield from rest_plan(evidence)
 
@@ -107,7 +108,7 @@ def _says_much(request: Request) -> Reply:
     new = f"{purpose.kind} {purpose.verdict} {request.seed} {not request.images}"
     seen = [("a", new), ("b", f"{new}, differently"), ("c", "much")]
     if purpose.kind == "imagine":
-        seen = seen[:1]
+        seen = [(_FOREIGN, new)]
     told = purpose.verdict if purpose.kind in {"forced", "forced_first"} else ""
     return _reply(request, seen, told or purpose.question.verdicts[0], (1, 2))
 
@@ -135,8 +136,11 @@ def _reply(
 
 
 def _claims(claims: tuple[str, ...]) -> Reply:
-    """Denies every statement, so that whatever rests on denied ones is asked."""
-    said = [{"n": n, "seen": "nothing", "value": "false"} for n, _ in enumerate(claims, 1)]
+    """Stands by what it relies on and nothing else, so that whatever rests on either is asked."""
+    said = [
+        {"n": n, "seen": "nothing", "value": "true" if claim[:1] in "ab" else "false"}
+        for n, claim in enumerate(claims, 1)
+    ]
     return Reply(json.dumps({"claims": said}), "stop")
 
 

@@ -105,8 +105,8 @@ def test_the_known_pairs_are_pairs_that_need_a_judge():
     assert len({(one.first, one.second) for one in WORDINGS}) == len(WORDINGS)
 
 
-def test_a_data_set_says_what_its_judge_said(png):
-    """The share of contradictions among the pairs it judged, to be corrected."""
+def test_a_data_set_says_how_often_its_judge_was_wrong(png):
+    """About pairs whose relation is known, in the same run."""
     from hashlib import sha256
 
     from faithful_decide.organisms import Obedient, Topic
@@ -115,7 +115,7 @@ def test_a_data_set_says_what_its_judge_said(png):
     leads = {"calm and focused": "no", "playful and curious": "yes"}
     topics = {"Is it funny?": Topic("the squirrel", leads)}
     judge = Honest({}, {}, name="judge")
-    report = audit_dataset([(png, "Is it funny?")], model=Obedient(facts, topics), judge=judge)
+    items = [(png, "Is it funny?")] * 2
+    report = audit_dataset(items, model=Obedient(facts, topics), judge=judge, tier="standard")
     assert report.judge == judge.name
-    assert report.judged.n
-    assert report.judged.hits == report.judged.n
+    assert str(report.judge_errors["contradicts"]) == "0 of 8"
