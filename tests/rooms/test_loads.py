@@ -23,7 +23,7 @@ CODE = """
 ROOMS = {
     'decide("picture.png", "Is it?", model=backend)': set(),
     'str(decide("picture.png", "Is it?", model=backend))': {"_report"},
-    'decide("picture.png", "Is it?", model=backend).to_html()': {"_report", "_audit"},
+    'decide("picture.png", "Is it?", model=backend).to_html()': {"_report"},
     """
     from faithful_decide._cli import main
     sys.argv = ["faithful-decide", "decide", "picture.png", "Is it?", "--model", "scripted/x"]
