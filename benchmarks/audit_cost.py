@@ -15,6 +15,7 @@ from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
+from faithful_decide._audit.checks.blind import reading
 from PIL import Image
 
 from benchmarks._rows import Options, Row, run
@@ -22,7 +23,6 @@ from faithful_decide import Observation, Question, audit, load_backend
 from faithful_decide._api import audit as auditor
 from faithful_decide._asking.limiter import limiter_of
 from faithful_decide._audit.case import Case
-from faithful_decide._audit.checks.blind import reading
 from faithful_decide._audit.checks.cue import neutral, suggested
 from faithful_decide._audit.checks.forced import told
 from faithful_decide._audit.checks.negated import negated

@@ -56,7 +56,7 @@ def copies(rng: Random, rate: float, correlation: float, times: int) -> int:
 WAYS: dict[str, Callable[[Random, float, float, int], int]] = {"rates": own_rate, "copies": copies}
 
 
-def simulated(
+def simulated(  # noqa: PLR0917 - each is something else
     rng: Random, n: int, net: float, control: float, correlation: float, shape: tuple[int, int]
 ) -> Net:
     """One data set: in each picture a rate of the control, and a share of net hits on top."""
@@ -67,7 +67,7 @@ def simulated(
         floor, more = beta(rng, control, OF_PICTURES), beta(rng, net, OF_PICTURES)
         rates = (floor + (1 - floor) * more, floor)
         for side, rate in zip(sides, rates, strict=True):
-            side += (
+            side.extend(
                 Count(f"{i}", f"{j}", draw(rng, rate, correlation, times), times)
                 for j in range(prompts)
             )

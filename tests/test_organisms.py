@@ -8,9 +8,10 @@ pytest.importorskip("scipy")
 
 from dataclasses import replace
 
+from faithful_decide._audit.checks.blind import reading
+
 from faithful_decide import Question, load_backend
 from faithful_decide._audit.case import Case, written
-from faithful_decide._audit.checks.blind import reading
 from faithful_decide._audit.checks.cue import neutral, suggested
 from faithful_decide._audit.checks.edit import dreamed, imagined
 from faithful_decide._audit.checks.forced import told, verdict_first
