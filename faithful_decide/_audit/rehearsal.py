@@ -30,6 +30,7 @@ __all__ = ["Forecast", "rehearse"]
 _TURNS = 4
 """Items of a data set after which it is asked the same again."""
 _FOREIGN = "z"
+_DENIED = ("c: ", f"{_FOREIGN}: ")
 _VERDICT = '"verdict": "'
 
 
@@ -136,9 +137,9 @@ def _reply(
 
 
 def _claims(claims: tuple[str, ...]) -> Reply:
-    """Stands by what it relies on and nothing else, so that whatever rests on either is asked."""
+    """Stands by what it relies on, and not by all, so that whatever rests on either is asked."""
     said = [
-        {"n": n, "seen": "nothing", "value": "true" if claim[:1] in "ab" else "false"}
+        {"n": n, "seen": "nothing", "value": "false" if claim.startswith(_DENIED) else "true"}
         for n, claim in enumerate(claims, 1)
     ]
     return Reply(json.dumps({"claims": said}), "stop")
