@@ -209,7 +209,9 @@ class Honest:
             case "negated":
                 return self._negated(asked)
             case "edit" | "donor" | "paraphrase" | "reader":
-                return self._from(asked, self._handed(asked.request))
+                # Somebody who is handed nothing has only the question.
+                nothing = {asked.topic.about: _ABSENT}
+                return self._from(asked, self._handed(asked.request) or nothing)
             case _:
                 return self._free(asked)
 
