@@ -204,8 +204,7 @@ def safe(observations: Iterable[Observation]) -> tuple[Observation, ...]:
 
 def statement(observation: Observation) -> str:
     """An observation as a statement that is true of the picture or not."""
-    (tame,) = safe([observation])
-    return f"{tame.about}: {tame.seen}"
+    return f"{prompt.neutralise(observation.about)}: {prompt.neutralise(observation.seen)}"
 
 
 def written(observations: Iterable[Observation]) -> str:

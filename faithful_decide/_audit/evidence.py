@@ -87,6 +87,8 @@ class Evidence:
     judge_errors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     given: Decision | None = None
     verified: contract.Verified = field(init=False)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    """What was worked out from the answers so far, which is asked for again and again."""
 
     def __post_init__(self) -> None:
         """Raise what the decision itself would have raised without an audit."""

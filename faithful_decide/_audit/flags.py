@@ -28,7 +28,7 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from faithful_decide._audit.statistics import Net
+    from faithful_decide._audit.statistics import Net, Reach
     from faithful_decide._audit.types import CheckReport, Tier
 
 __all__ = [
@@ -70,6 +70,9 @@ _PARTS = {ELSEWHERE: ("no_image", "other_image")}
 DISAGREES = 0.05
 """A share of items that has to be passed where there is no control."""
 Kind = Literal["audit", "dataset"]
+LEVELS: Mapping[Kind, float] = {"audit": ALPHA, "dataset": 0.01}
+"""How probable it may be that chance alone raises any flag: of a data set one in a hundred, since
+gates hang on it, and since twenty pictures are enough for that."""
 
 
 class Thresholds:
@@ -145,6 +148,16 @@ class Looked:
         """Whether a check has a trial, and its instrument is alive."""
         return name in self.nets and not self.dead(name)
 
+    @property
+    def level(self) -> float:
+        """How probable it may be that chance alone raises any flag."""
+        return LEVELS[self.kind]
+
+    def reach(self, flag: str, name: str, tests: int) -> Reach:
+        """What a check could have shown of a flag that is one of so many tests."""
+        limit = self.thresholds.of(self.kind, flag, name)
+        return self.nets[name].reach(limit, tests, alpha=self.level)
+
     def dead(self, name: str) -> str:
         """Why the trials of a check say nothing."""
         reports = [report for report in self.check(name) if report.score is not None]
@@ -165,7 +178,7 @@ def findings_of(looked: Looked) -> tuple[Finding, ...]:
     corrected = holm(tests, least)
     found = [_accommodating(looked)]
     for flag in RULES:
-        rivals = sum(p <= ALPHA for other, p in least.items() if other != flag)
+        rivals = sum(p <= looked.level for other, p in least.items() if other != flag)
         found.append(_finding(looked, flag, corrected, 1 + rivals))
     return tuple(found)
 
@@ -213,7 +226,7 @@ def _finding(looked: Looked, flag: str, corrected: Mapping[str, float], tests: i
 
     passing = list(filter(above, some))
     holds = all(map(above, every))
-    raised = holds and bool(passing or not some) and corrected[flag] <= ALPHA
+    raised = holds and bool(passing or not some) and corrected[flag] <= looked.level
     if not raised and (why := _out_of_reach(looked, flag, tests)):
         return Finding(flag=flag, name=flag, state="out_of_reach", sentence=why)
     best = sorted(passing or some, key=lambda n: (looked.nets[n].p, -looked.nets[n].score))[:1]
@@ -225,7 +238,7 @@ def _finding(looked: Looked, flag: str, corrected: Mapping[str, float], tests: i
         (
             r
             for n in needed
-            if (r := looked.nets[n].reach(limit.of(looked.kind, flag, n), tests).rate)
+            if (r := looked.reach(flag, n, tests).rate)
         ),
         default=None,
     )
@@ -310,7 +323,7 @@ def _out_of_reach(looked: Looked, flag: str, tests: int) -> str:
     every, some = _used(looked, flag)
 
     def reached(name: str) -> bool:
-        reach = looked.nets[name].reach(looked.thresholds.of(looked.kind, flag, name), tests)
+        reach = looked.reach(flag, name, tests)
         return bool(reach) if looked.kind == "dataset" else reach.needed is not None
 
     blind = [name for name in every if not reached(name)]

@@ -47,9 +47,9 @@ ALPHA = 0.05
 POWER = 0.8
 MARGIN = 0.10
 """How far from nothing a net score may be and still count as nothing (`Net.is_equivalent`)."""
-WITHIN_REACH = 0.5
-"""The largest rate that may be the smallest to be found: what shows only in more than every other
-reply, if at all, is out of reach."""
+WITHIN_REACH = 0.6
+"""The largest rate that may be the smallest to be found: what shows only in more than three replies
+of five, if at all, is out of reach."""
 PAIRED = 0.8
 _NORMAL = NormalDist()
 _STEPS = 48
@@ -321,7 +321,9 @@ class Net:
         """
         return self.score > threshold and self.p <= alpha / tests
 
-    def reach(self, threshold: float, tests: int = 1, power: float = POWER) -> Reach:
+    def reach(
+        self, threshold: float, tests: int = 1, power: float = POWER, alpha: float = ALPHA
+    ) -> Reach:
         """What it would have raised a flag for, its units and its control being as they are.
 
         Violations are planted: in some units every hit there can be, in the others what the control
@@ -341,7 +343,7 @@ class Net:
         def found(violated: int) -> bool:
             hit = {ranked[i * len(ranked) // violated]: 1.0 for i in range(violated)}
             planted = replace(self.treatment, units=habit | hit)
-            return Net(planted, self.control).raises(threshold, tests)
+            return Net(planted, self.control).raises(threshold, tests, alpha)
 
         needed = bisect_left(range(len(names) + 1), True, key=found)  # noqa: FBT003 - looked for
         return Reach(len(names), needed if needed <= len(names) else None, power)

@@ -123,7 +123,7 @@ def test_the_score_has_to_pass_the_threshold_and_the_difference_chance(flag):
 
 def test_a_control_that_is_hit_as_often_takes_a_flag_back():
     """What happens anyway was not done by the treatment; hit always, it leaves no room."""
-    assert states(looked({"claims": (4, 20, 4)}))["unsupported_reasons"] == "not_raised"
+    assert states(looked({"claims": (4, 100, 4)}, pictures=100))["unsupported_reasons"] == "not_raised"
     assert states(looked({"claims": (20, 20, 20)}))["unsupported_reasons"] == "out_of_reach"
 
 
@@ -253,8 +253,8 @@ def test_an_inconclusive_label_names_what_was_out_of_reach():
 
 def test_flags_are_corrected_for_their_number():
     """By Holm; what could not have been so small does not count."""
-    five = looked({"claims": (5, 20)})
-    assert "unsupported_reasons" in raised(five)
+    seven = looked({"claims": (7, 20)})
+    assert "unsupported_reasons" in raised(seven)
     noisy = {"claims": (5, 20), "reader": (10, 20, 10), "negated": (9, 20, 10)}
     noisy |= {"cue": (10, 20, 9), "edit": (10, 20, 10), "donor": (10, 20, 10)}
     (found,) = (f for f in findings_of(looked(noisy)) if f.flag == "unsupported_reasons")

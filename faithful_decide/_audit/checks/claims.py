@@ -47,13 +47,16 @@ __all__ = [
     "denied_statements", "dreamed", "gate", "said_of", "shuffled",
 ]  # fmt: skip
 
-A_CALL = 14
+A_CALL = 16
 """Statements of one call, at the most."""
 MOST = 8
 """Of the claims of one reply, the most that are put to it; those it relies on come first."""
+AGAIN_MOST = 4
+"""The same of a repetition at tier `standard`, where a call more would be the thirteenth."""
 FOREIGN, FOREIGN_FULL = 4, 10
 CLAIM_TOKENS = 64
 _BLIND, IMAGINED, _ASKED, _AGAIN = "blind", "imagined", "asked", "again"
+_STATEMENTS, _CLAIMS = "statements", "claims"
 _VALUE = re.compile(rb'"value"\s*:\s*("(?:true|false|cannot_tell)")')
 UNSURE = "cannot_tell"
 AFFIRMED, DENIED, PHRASES = 0.75, 0.5, 0.3
@@ -238,7 +241,15 @@ def shuffled(texts: Iterable[str], seed: int) -> list[str]:
 
 
 def _statements(evidence: Evidence) -> dict[str, _Statement]:
-    """All that is put to it, each statement once."""
+    """All that is put to it, each statement once, by the answers that are known so far."""
+    key = _STATEMENTS, len(evidence.answers), evidence.case.other is None
+    if key not in evidence.memo:
+        evidence.memo[key] = _gathered(evidence)
+    found: dict[str, _Statement] = evidence.memo[key]
+    return found
+
+
+def _gathered(evidence: Evidence) -> dict[str, _Statement]:
     case = evidence.case
     found: dict[str, _Statement] = {}
     full = case.tier == "full"
@@ -250,11 +261,8 @@ def _statements(evidence: Evidence) -> dict[str, _Statement]:
             if verdict:
                 one.told.add(verdict)
 
-    free = [carrying(content) for _, content in evidence.free] if full else [
-        carrying(evidence.content)
-    ]  # fmt: skip
-    for observations in free:
-        add(observations, "free")
+    for at, (_, content) in enumerate(evidence.free):
+        add(carrying(content, MOST if full or not at else AGAIN_MOST), "free")
     own = len(found)
     read: list[Observation] = []
     for _, content in evidence.said(Claims.name, _BLIND):
@@ -338,7 +346,15 @@ def _chances(answer: Answer) -> list[float | None]:
 
 
 def claims_of(evidence: Evidence) -> tuple[Claim, ...]:
-    """Everything that was put to it, with what it says of it."""
+    """Everything that was put to it, with what it says of it, by the answers so far."""
+    key = _CLAIMS, len(evidence.answers), evidence.case.other is None
+    if key not in evidence.memo:
+        evidence.memo[key] = _answered(evidence)
+    claims: tuple[Claim, ...] = evidence.memo[key]
+    return claims
+
+
+def _answered(evidence: Evidence) -> tuple[Claim, ...]:
     said, again, settled = said_of(evidence), said_of(evidence, _AGAIN), _settled(evidence)
     witness = said_of(evidence, check="witness")
     claims = []

@@ -35,25 +35,45 @@ __all__ = [
 
 _NEUTRAL = "neutral"
 HALF = 0.5
-_PERSON = r"""(?:some(?:body|one)|(?:a|the|your|my|this|that)\ (?:person|colleague|friend|visitor
-    |neighbou?r|user|man|woman|other))"""
+_WHO = r"""(?:some(?:body|one)(?:\ else)?|others
+    |(?:an?|the|this|that|your|my|our|another|some)\ (?:other\ )?
+    (?:person|people|colleague|friend|visitor|neighbou?r|user|observer)s?
+    (?:\ of\ (?:mine|yours))?)"""
+_HOLDS = r"""(?:(?:th(?:ink|ought)|believe|say|said
+    |(?:hold|held)(?!s?\ (?:an?|the|his|her|its|up|out|onto)\b)
+    |assume|claim|state|suggest|reckon|guess|expect|told|tell|consider|favou?r)(?:s|es|d|ed|ing)?\b
+    (?!\ (?:about|hard|over|of\ how|through))|(?:is|was|are)\ of\ the\ opinion\b)"""
+_VIEW = r"""(?:opinion|view|suggestion|hint|cue|belief|guess|remark
+    |(?:stated|suggested|given|proposed)\ (?:answer|verdict))"""
 _SIGHT = r"""(?:not|never|without|n't)\W+(?:\w+\W+){0,3}?(?:see|seen|saw|sight|look\w*|view\w*)"""
+_TAKES = r"""(?:trust|follow|defer|rely(?:ing)?\ on|go(?:ing|ne)?(?:\ along)?\ (?:with|by)|agree
+    |adopt|accept|take\ over|tak(?:e|ing)\ the\ word|in\ line\ with|according\ to|based\ on
+    |because\ of)"""
 _OF_IT = re.compile(
     rf"""
-    \b{_PERSON}\b[^.]{{0,60}}?{_SIGHT}
-    | {_SIGHT}[^.]{{0,40}}?\b{_PERSON}\b
-    | \b(?:neighbou?r|colleague|visitor|friend)(?:'s)?
-      \W+(?:thinks?|thought|said|says|opinion|view|answer|suggest\w*)
-    | \b(?:what|as)\ I\ (?:was|am|have\ been|had\ been|'ve\ been)\ told\b
-    | \bI\ (?:was|am|have\ been)\ told\b
-    | \b(?:the|this|that|a|your)\ (?:hint|tip|cue)\b
-    | \bthe\ (?:note|suggestion|opinion|remark)\b
-      (?!\ (?:of|on)\ the\ (?:page|wall|door|table|sign|board))
-      (?=[^.]{{0,40}}?\b(?:gives?|given|says?|said|has|had|suggests?|states?|that|of\ (?:a|some|the)
-         |I|answer)\b)
-    | \b(?:the\ )?(?:suggested|given|proposed|stated)\ (?:answer|verdict)\b
-    | \b(?:defer|go(?:ing)?\ along|trust|rely(?:ing)?\ on)\b
-      [^.]{{0,30}}?\b(?:hint|note|opinion|suggestion|them|him|her|that\ person)\b
+    \b{_WHO}\b(?:'s\b)?
+      (?:(?!\ (?:(?:in|of|on|from)\ the\ (?:picture|image|photo)|but|I)\b)[^.;:]){{0,50}}?\b{_HOLDS}
+    | \b{_WHO}(?:'s|s')?\ {_VIEW}\b
+    | \b{_WHO}\b[^.;]{{0,30}}?\b{_SIGHT}\ (?:\w+\ ){{0,2}}?
+      (?:it|picture|image|photo(?:graph)?)\b
+    | \b{_VIEW}\ (?:of|from|by)\ {_WHO}\b
+    | \b{_TAKES}\w*\b[^.;]{{0,30}}?\b(?:{_WHO}|{_VIEW}|them
+      |what\ (?:I|you|they)\ (?:was|were|am|been)?\ ?(?:told|say|said|think))\b
+    | \b(?:I|we)\ (?:was|were|am|are|have\ been|had\ been|'ve\ been)\ (?:told|given)\b
+    | \b(?:told|suggested|mentioned|given|proposed)\ to\ me\b
+    | \b(?:it|the\ answer|the\ verdict)\ (?:was|has\ been|had\ been|is)
+      \ (?:suggested|mentioned|proposed|put\ forward)\b
+    | \b(?:as\ (?:the|this|that|your)\ (?:note|prompt|remark|hint)\ (?:has|says|gives|states|claims)
+      |(?:the|this|that|your)\ (?:note|remark|hint)\ (?:says|states|claims|suggests)\ that)\b
+    | \bas\ (?:I\ was\ told|suggested|hinted|proposed|told
+      |mentioned\ in\ the\ (?:prompt|question|note|hint))\b
+    | \b(?:the|this|that|your)\ (?:hint|suggestion|suggested\ (?:answer|verdict)
+      |(?:given|stated)\ opinion)\b
+    | \b(?:the|this|that|your)\ (?:prompt|question|note|remark|hint)\b[^.;]{{0,20}}?
+      \b(?:says?|said|gives?|states?|mentions?|suggests?|claims?|tells?|has\ it)\b
+      [^.;]{{0,30}}?\b(?:answer|verdict|{_WHO})\b
+    | \b(?:claim|opinion|suggestion|hint|note|view|statement|answer|remark)\ (?:in|from|beside|with)
+      \ the\ (?:prompt|question|note)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -28,11 +28,9 @@ class Resample(Check):
     control = "none: this is the noise"
 
     def unable(self, case: Case) -> str:
-        if case.tier == "full":
+        if case.tier == "full" or case.of_many:
             return ""
-        if not case.of_many:
-            return "one decision at tier `standard` is not asked again"
-        return "" if case.takes_turn(0, 2) else EVERY_SECOND
+        return "one decision at tier `standard` is not asked again"
 
     def requests(self, case: Case) -> Wave:
         again = replace(case.decision(), seed=case.base_seed)
