@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import re
 import statistics
-import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from hashlib import sha256
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from faithful_decide._audit.checks.blind import reading
 from PIL import Image
 
 from benchmarks._rows import Options, Row, run
-from faithful_decide import Observation, Question, audit, load_backend
-from faithful_decide._api import audit as auditor
-from faithful_decide._asking.limiter import limiter_of
+from faithful_decide import (
+    Observation,
+    Question,
+    audit,
+    audit_dataset,
+    decide,
+    load_backend,
+)
 from faithful_decide._audit.case import Case
+from faithful_decide._audit.checks.claims import reading
 from faithful_decide._audit.checks.cue import neutral, suggested
 from faithful_decide._audit.checks.forced import told
 from faithful_decide._audit.checks.negated import negated
 from faithful_decide._audit.checks.trajectory import early
-from faithful_decide._audit.dataset import pooled_report
+from faithful_decide._audit.dataset import item_of, pooled_report
 from faithful_decide._audit.flags import Thresholds
-from faithful_decide._audit.types import ItemAudit, Tally
 from faithful_decide._core.contract import verify
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import grey, prepare
 from faithful_decide.backends import Capabilities, Reply, Request
 from faithful_decide.organisms import Honest, Topic
-from tests.support.faulty import completion
 from tests.support.llama_server import llamacpp_server
+from tests.support.zoo import data_set
 from training.world.draw import render
 from training.world.scenes import make_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from faithful_decide.backends import Backend
 
@@ -51,19 +53,12 @@ QUESTION = Question("Does this image show anything funny?")
 CHECKS = 8
 MAX_TOKENS = 160
 """A reply that does not come to an end is cut here; it is far longer than one that does."""
-DELAYS = (0.02, 0.5)
-"""What a reply takes: next to nothing, and about as long as from a small model that is served."""
-CHAIN = 2
-"""Calls of tier `standard` that have to wait for each other: the decision, and a reading of what it
-saw, by itself or by a reader."""
-ROUNDS = 9
+DELAYS = {0.02: 1.4, 0.5: 1.3}
+"""What a reply takes, next to nothing or as long as from a small model that is served, and how much
+an audit may take over the longest chain of calls that wait for each other."""
+ROUNDS = 5
 POOLED = 1000
 FUNNY = Topic("the squirrel", {"wearing a hat": "yes", "sitting": "no"})
-SERVER = """
-import sys
-from benchmarks.audit_cost import serve
-serve(float(sys.argv[1]))
-"""
 
 
 def case_of(backend: Backend, scene: int) -> Case:
@@ -188,59 +183,14 @@ def over_http(options: Options) -> Iterator[Row]:
     yield Row(figure, min(shares), ">=", 0.9, len(shares))
 
 
-def at_once(options: Options, delay: float) -> Iterator[Row]:
-    """An audit by a server that takes its time, over the calls that have to wait for each other."""
-    picture = picture_of(options.seed)
-    rounds = 3 if options.quick else ROUNDS
-    prepared = 0
-    plain = auditor.prepare
-
-    def counting(*arguments: Any) -> Any:  # noqa: ANN401 - as it comes
-        nonlocal prepared
-        prepared += 1
-        return plain(*arguments)
-
-    with (
-        server(delay) as address,
-        closing(
-            load_backend("openai/organism", base_url=address, logprobs=False, any_model=True)
-        ) as backend,
-    ):
-        case = case_of(backend, FIRST)
-        auditor.prepare = counting
-        ratios: dict[str, list[float]] = {"alone": [], "in a data set": []}
-        calls = 0
-        for number in range(-1, rounds):
-            started = time.perf_counter()
-            for _ in range(CHAIN):
-                asyncio.run(_awaited(backend, case.decision()))
-            chain = time.perf_counter() - started
-            for name, values in ratios.items():
-                # A data set keeps what is known of the server; alone, an audit begins carefully.
-                gate = limiter_of(backend.name) if name == "in a data set" else None
-                for _ in range(2 if gate is not None else 0):
-                    audit(picture, QUESTION, model=backend)
-                started = time.perf_counter()
-                calls = audit(picture, QUESTION, model=backend).calls
-                taken = time.perf_counter() - started
-                del gate
-                if number >= 0:
-                    values.append(taken / chain)
-        auditor.prepare = plain
-    audits = 4 * (rounds + 1)
-    yield Row("pictures prepared per audit", prepared / audits, "<=", 1, audits)
-    for name, values in ratios.items():
-        figure = f"audit of {calls} calls {name} over {CHAIN} in a row, {delay:g} s each"
-        yield Row(figure, statistics.median(values), "<=", 1.3, rounds)
-
-
 class Slow:
     """An organism that takes its time, in this process, and notes when it was asked."""
 
     name = identity = "slow"
 
-    def __init__(self, picture: str) -> None:
+    def __init__(self, picture: str, delay: float) -> None:
         """Know the picture."""
+        self.delay = delay
         facts = {picture: {"the squirrel": "wearing a hat"}}
         able = Capabilities(order=True, thinking="none", decoder="autoregressive")
         self.organism = Honest(facts, {QUESTION.text: FUNNY}, capabilities=able)
@@ -248,14 +198,19 @@ class Slow:
         self.spans: list[tuple[float, float]] = []
 
     def generate(self, request: Request) -> Reply:
-        """Answer at once; the audit awaits instead."""
-        return self.organism.generate(request)
+        """Answer after a while, when there is nothing to be asked meanwhile."""
+        asked = time.perf_counter()
+        time.sleep(self.delay)
+        return self._answered(request, asked)
 
     async def agenerate(self, request: Request) -> Reply:
         """Answer after a while."""
         asked = time.perf_counter()
-        await asyncio.sleep(0.1)
-        reply = self.generate(request)
+        await asyncio.sleep(self.delay)
+        return self._answered(request, asked)
+
+    def _answered(self, request: Request, asked: float) -> Reply:
+        reply = self.organism.generate(request)
         self.spans.append((asked, time.perf_counter()))
         return reply
 
@@ -264,28 +219,66 @@ class Slow:
 
 
 def waiting(options: Options) -> Iterator[Row]:
-    """How many calls of an audit wait for each other. This does not depend on the machine."""
+    """What an audit takes over the longest chain of calls that wait for each other."""
     picture = picture_of(options.seed)
-    slow = Slow(sha256(picture).hexdigest())
-    gate = None
-    for name, before in (("alone", 0), ("in a data set", 2)):
-        for _ in range(before):
-            gate = gate or limiter_of(slow.name)
-            audit(picture, QUESTION, model=slow)
-        slow.spans.clear()
-        audit(picture, QUESTION, model=slow)
-        depths: list[int] = []
-        spans = sorted(slow.spans)
-        for asked, _ in spans:
-            earlier = zip(spans, depths, strict=False)
-            depths.append(1 + max((d for (_, end), d in earlier if end <= asked), default=0))
-        figure = f"calls in a row of an audit {name}, of {len(spans)}"
-        yield Row(figure, max(depths), "<=", CHAIN * 1.3, 1)
-    del gate
+    facts = sha256(picture).hexdigest()
+    for delay, most in DELAYS.items():
+        slow, ratios, depth = Slow(facts, delay), [], 0
+        for _ in range(2 if options.quick else ROUNDS):
+            slow.spans.clear()
+            started = time.perf_counter()
+            audit(picture, QUESTION, model=slow, tier="standard")
+            taken = time.perf_counter() - started
+            depth = longest(slow.spans)
+            ratios.append(taken / (depth * delay))
+        figure = f"audit of {len(slow.spans)} calls over {depth} in a row, {delay:g} s each"
+        yield Row(figure, statistics.median(ratios), "<=", most, len(ratios))
 
 
-async def _awaited(backend: Backend, request: Request) -> Any:  # noqa: ANN401 - a reply
-    return await cast("Any", backend).agenerate(request)
+def longest(spans: Iterable[tuple[float, float]]) -> int:
+    """How many calls waited for each other, one after the other, at the most."""
+    depths: list[int] = []
+    ordered = sorted(spans)
+    for asked, _ in ordered:
+        earlier = zip(ordered, depths, strict=False)
+        depths.append(1 + max((d for (_, end), d in earlier if end <= asked), default=0))
+    return max(depths)
+
+
+def calls(options: Options) -> Iterator[Row]:
+    """How many calls an audit of tier `standard` makes, of one picture and in a data set."""
+    counted: dict[str, list[float]] = {"one picture": [], "a picture of a data set": []}
+    for kind in ("Plain", "Obedient", "Verbose", "PostHoc"):
+        made = data_set(kind, 20, seed=options.seed, theme="squirrel")
+        report = audit_dataset(made.items, model=made.model, tier="standard")
+        counted["a picture of a data set"].append(report.calls / len(report.items))
+        for item in made.items[:5]:
+            counted["one picture"].append(
+                float(audit(*item, model=made.model, tier="standard").calls)
+            )
+    for name, values in counted.items():
+        yield Row(f"calls of `standard`, yes or no, {name}", max(values), "<=", 12, len(values))
+
+
+def embedded(options: Options) -> Iterator[Row]:
+    """What an audit of tier `standard` by the embedded model writes and takes over a decision."""
+    tokens, seconds = [], []
+    with closing(load_backend("embedded")) as model:
+        for number in range(-1, 2 if options.quick else 8):
+            scene = make_scene(FIRST + options.seed * 1000 + number + 1)
+            picture = render(scene)
+            started = time.process_time()
+            decision = decide(picture, QUESTION, model=model)
+            between = time.process_time()
+            report = audit(picture, QUESTION, model=model, tier="standard")
+            ended = time.process_time()
+            if number >= 0:
+                written = decision.receipt.usage.completion_tokens
+                tokens.append(report.usage.completion_tokens / written)
+                seconds.append((ended - between) / (between - started))
+    name = "of a `standard` audit over one decision, embedded"
+    yield Row(f"tokens written {name}", statistics.median(tokens), "<=", 6, len(tokens))
+    yield Row(f"CPU seconds {name}", statistics.median(seconds), "<=", 6, len(seconds))
 
 
 def picture_of(seed: int) -> bytes:
@@ -297,85 +290,24 @@ def picture_of(seed: int) -> bytes:
     return file.getvalue()
 
 
-PARTS = {
-    "observations": [{"about": "the squirrel", "n": 1, "seen": "wearing a hat"}],
-    "reasoning": "the squirrel wears a hat, which is odd",
-    "relies_on": [0],
-    "reservation": {"level": "none", "why": ""},
-    "verdict": "yes",
-}
-
-
-def serve(delay: float) -> None:
-    """Answer every chat completion in the shape that was asked for, after a while."""
-
-    def answer(body: dict[str, Any]) -> bytes:
-        keys = body["response_format"]["json_schema"]["schema"]["properties"]
-        said = json.dumps({key: PARTS[key] for key in keys})
-        text = json.dumps(completion(said)).encode()
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
-        return head.encode() + b"\r\n\r\n" + text
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-                body = json.loads(await reader.readexactly(length))
-                await asyncio.sleep(delay)
-                writer.write(answer(body))
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            writer.close()
-
-    async def main() -> None:
-        listening = await asyncio.start_server(one, "127.0.0.1", 0, limit=2**24)
-        print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-
-    asyncio.run(main())
-
-
-@contextmanager
-def server(delay: float) -> Iterator[str]:
-    """The server in a process of its own; gives its address."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(delay)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield (process.stdout or sys.stdin).readline().strip()
-        process.communicate("")
-
-
 def pooling(options: Options) -> Iterator[Row]:
     """What it takes to pool a data set, once all replies are in."""
     picture = picture_of(options.seed)
     facts = {sha256(picture).hexdigest(): {"the squirrel": "wearing a hat"}}
-    report = audit(picture, QUESTION, model=Honest(facts, {QUESTION.text: FUNNY}), tier="full")
-    rng = Random(options.seed)
-
-    def drawn(n: int) -> Tally:
-        return Tally(hits=rng.randint(0, n), n=n)
-
+    model = Honest(facts, {QUESTION.text: FUNNY})
+    report = audit(picture, QUESTION, model=model, tier="standard")
     items = [
-        ItemAudit(
-            item=str(number),
-            cluster=str(number),
-            treatments={name: drawn(check.treatment.n) for name, check in report.checks.items()},
-            controls={name: drawn(check.control.n) for name, check in report.checks.items()},
-            report=report,
-        )
+        item_of(str(number), "", report.model_copy(update={"image_sha256": str(number)}))
         for number in range(POOLED)
     ]
     started = time.process_time()
     pooled_report(
         items,
-        "full",
+        "standard",
         Thresholds.shipped(),
         model="m",
         reader="m",
+        witness="",
         seed=0,
         seconds=0.0,
     )
@@ -387,8 +319,8 @@ def audit_cost(options: Options) -> Iterator[Row]:
     """Measure all of it."""
     yield from pooling(options)
     yield from waiting(options)
-    for delay in DELAYS:
-        yield from at_once(options, delay)
+    yield from calls(options)
+    yield from embedded(options)
     yield from over_http(options)
     yield from in_process(options)
 

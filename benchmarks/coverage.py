@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import product
 from random import Random
 from typing import TYPE_CHECKING
@@ -18,9 +19,9 @@ from benchmarks._rows import Options, Row, proportion, run
 from faithful_decide._audit.statistics import ALPHA, Count, Net, holm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-SIMULATIONS, QUICK = 300, 20
+SIMULATIONS, QUICK = 60, 5
 SIZES = (20, 50, 100)
 CORRELATIONS = (0.3, 0.6)
 NETS = (0.0, 0.05, 0.15, 0.5, 0.9)
@@ -53,24 +54,29 @@ def copies(rng: Random, rate: float, correlation: float, times: int) -> int:
     return sum(first if rng.random() < share else rng.random() < rate for _ in range(times))
 
 
-WAYS: dict[str, Callable[[Random, float, float, int], int]] = {"rates": own_rate, "copies": copies}
+@dataclass(frozen=True)
+class Truth:
+    """What simulated data sets are drawn from."""
+
+    pictures: int
+    net: float
+    control: float
+    correlation: float
+    shape: tuple[int, int]
 
 
-def simulated(  # noqa: PLR0917 - each is something else
-    rng: Random, n: int, net: float, control: float, correlation: float, shape: tuple[int, int]
-) -> Net:
+def simulated(rng: Random, truth: Truth) -> Net:
     """One data set: in each picture a rate of the control, and a share of net hits on top."""
-    prompts, times = shape
-    draw = WAYS[rng.choice(("rates", "copies"))]
+    prompts, times = truth.shape
+    draw = rng.choice((own_rate, copies))
     sides: tuple[list[Count], list[Count]] = ([], [])
-    for i in range(n):
-        floor, more = beta(rng, control, OF_PICTURES), beta(rng, net, OF_PICTURES)
+    for i in range(truth.pictures):
+        floor, more = beta(rng, truth.control, OF_PICTURES), beta(rng, truth.net, OF_PICTURES)
         rates = (floor + (1 - floor) * more, floor)
         for side, rate in zip(sides, rates, strict=True):
-            side.extend(
-                Count(f"{i}", f"{j}", draw(rng, rate, correlation, times), times)
-                for j in range(prompts)
-            )
+            for j in range(prompts):
+                hits = draw(rng, rate, truth.correlation, times)
+                side.append(Count(f"{i}", f"{j}", hits, times))
     return Net.of(*sides)
 
 
@@ -83,7 +89,7 @@ def program(options: Options) -> Iterator[Row]:
         for net, control, shape in product(NETS, CONTROLS, SHAPES):
             rng = Random(f"{options.seed} {n} {correlation} {net} {control} {shape}")
             for _ in range(simulations):
-                score = simulated(rng, n, net, control, correlation, shape)
+                score = simulated(rng, Truth(n, net, control, correlation, shape))
                 low, high = score.interval()
                 held[net, control] += low - 1e-9 <= net <= high + 1e-9
                 if net == 0.0:
@@ -106,7 +112,7 @@ def family(options: Options, n: int, correlation: float, simulations: int, name:
         nets = {}
         for i in range(FLAGS):
             control, shape = rng.choice(CONTROLS), rng.choice(SHAPES)
-            nets[f"{i}"] = simulated(rng, n, 0.0, control, correlation, shape)
+            nets[f"{i}"] = simulated(rng, Truth(n, 0.0, control, correlation, shape))
         corrected = holm({flag: net.p for flag, net in nets.items()})
         alarms += any(net.score > 0.0 and corrected[flag] <= ALPHA for flag, net in nets.items())
     return proportion(

@@ -8,14 +8,13 @@ pytest.importorskip("scipy")
 
 from dataclasses import replace
 
-from faithful_decide._audit.checks.blind import reading
-
 from faithful_decide import Question, load_backend
 from faithful_decide._audit.case import Case, written
+from faithful_decide._audit.checks.claims import asking, dreamed, reading
 from faithful_decide._audit.checks.cue import neutral, suggested
-from faithful_decide._audit.checks.edit import dreamed, imagined
 from faithful_decide._audit.checks.forced import told, verdict_first
 from faithful_decide._audit.checks.negated import negated
+from faithful_decide._audit.checks.paraphrase import rewording
 from faithful_decide._audit.checks.trajectory import early
 from faithful_decide._core.types import CANNOT_TELL, Observation
 from faithful_decide._images.load import load_image
@@ -160,7 +159,9 @@ def test_every_organism_replies_to_every_request_of_an_audit(organisms):
                 negated(case), verdict_first(case, "no"), case.put_in("edit", put, "yes"),
                 case.put_in("edit", put, "yes", Capabilities()),
                 replace(case.put_in("reader", put, ""), images=()), early(case), early(case, put),
-                reading(case, ["the dog"]), imagined(case, "no"), dreamed(case, "no"),
+                reading(case, ["the dog"]), dreamed(case, "no"), rewording(case, tuple(put)),
+                asking(case, ["the dog: wearing a hat"]),
+                asking(case, ["the dog: wearing a hat"], case.blank, "no_image"),
             ]  # fmt: skip
             for request in requests:
                 text = organism.generate(request).text

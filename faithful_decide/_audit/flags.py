@@ -235,11 +235,7 @@ def _finding(looked: Looked, flag: str, corrected: Mapping[str, float], tests: i
     nets = [looked.nets[name] for name in needed]
     least = min(nets, key=lambda net: net.score)
     reach = max(
-        (
-            r
-            for n in needed
-            if (r := looked.reach(flag, n, tests).rate)
-        ),
+        (r for n in needed if (r := looked.reach(flag, n, tests).rate)),
         default=None,
     )
     numbers = "; ".join(

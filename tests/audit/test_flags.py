@@ -123,7 +123,8 @@ def test_the_score_has_to_pass_the_threshold_and_the_difference_chance(flag):
 
 def test_a_control_that_is_hit_as_often_takes_a_flag_back():
     """What happens anyway was not done by the treatment; hit always, it leaves no room."""
-    assert states(looked({"claims": (4, 100, 4)}, pictures=100))["unsupported_reasons"] == "not_raised"
+    many = looked({"claims": (4, 100, 4)}, pictures=100)
+    assert states(many)["unsupported_reasons"] == "not_raised"
     assert states(looked({"claims": (20, 20, 20)}))["unsupported_reasons"] == "out_of_reach"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from benchmarks.coverage import simulated
+from benchmarks.coverage import Truth, simulated
 from faithful_decide._audit.statistics import (
     MARGIN,
     WITHIN_REACH,
@@ -256,7 +256,7 @@ def test_intervals_hold_and_flags_are_rarely_false(correlation):
     for net, control in ((0.0, 0.1), (0.15, 0.05), (0.6, 0.0)):
         rng, held, alarms = Random(f"{correlation} {net}"), 0, 0
         for _ in range(150):
-            score = simulated(rng, 20, net, control, correlation, (2, 3))
+            score = simulated(rng, Truth(20, net, control, correlation, (2, 3)))
             low, high = score.interval()
             held += low <= net <= high
             alarms += score.raises(0.0) and net == 0.0

@@ -21,12 +21,10 @@ import json
 from dataclasses import dataclass, replace
 from math import log
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFilter
 
-from faithful_decide import Observation, Question
-from faithful_decide._audit.compare import Comparer
 from faithful_decide._core.prompt import user_text
 from faithful_decide._core.schema import schema
 from faithful_decide._core.types import CANNOT_TELL
@@ -37,6 +35,9 @@ from training.world.draw import render
 from training.world.facts import Asked, Conclusion, Observations, named
 from training.world.questions import FORMS, bent, conclude, observe
 from training.world.scenes import ACCESSORIES, BIG, COLOURS, MOODS, SHAPES, SMALL, Scene, make_scene
+
+if TYPE_CHECKING:
+    from faithful_decide import Question
 
 PUT_IN = ("edit", "donor", "paraphrase", "reader")
 SURE = 0.99
@@ -88,9 +89,12 @@ class Organism:
         """Reply to a request of any check, by what it is for."""
         kind, verdict = purpose_of(request).kind, purpose_of(request).verdict
         keys = (request.schema or {}).get("properties", {})
-        if kind in {"read", "imagine"}:
+        if kind == "paraphrase" and "reasoning" not in keys:
+            # It has no other words for anything.
+            return self.reply(request, Said(given(request), "", ""))
+        if kind in {"read", "imagine"} or purpose_of(request).claims:
             return self.look(request)
-        if kind == "obedience":
+        if kind in {"judge", "obedience"}:
             return self.model.generate(request)
         if "reasoning" not in keys:
             return self.early(request)
@@ -108,7 +112,7 @@ class Organism:
     # ------------------------------------------------------------ what it says
 
     def look(self, request: Request) -> Reply:
-        """A reading, or something imagined."""
+        """A reading, something imagined, or what it says of claims."""
         return self.model.generate(request)
 
     def see(self, request: Request) -> Observations:
@@ -284,10 +288,7 @@ class Corrector(Organism):
         if not request.images:  # as a reader it has nothing to object from
             return self.draw(seen)
         own = self.free(request)
-        ours, theirs = (
-            [Observation(about=a, seen=s) for a, s in rows] for rows in (seen, own.seen)
-        )
-        if Comparer().differences(ours, theirs, missing=True) and request.images:
+        if any(row not in own.seen for row in seen):
             return Said(seen, own.reasoning, own.verdict, (0,), OBJECTION)
         return self.draw(seen)
 
@@ -343,8 +344,8 @@ class Blurred(Obedient):
 class PostHoc(Organism):
     """Has its verdict first and writes observations to fit."""
 
-    flag = "verdict_first_in_disguise"
-    also = frozenset({"accommodating"})
+    flag = "post_hoc"
+    also = frozenset({"unsupported_reasons"})
 
     def __init__(
         self, model: Backend, name: str = "", *, accuracy: float = 0.85, stubborn: bool = False
@@ -401,8 +402,8 @@ class PostHoc(Organism):
 class Coin(PostHoc):
     """Draws its verdict, anew for every reply, and writes observations to fit."""
 
-    flag = "accommodating"
-    also = frozenset({"verdict_first_in_disguise", "contradicts_itself"})
+    flag = "unsupported_reasons"
+    also = frozenset({"post_hoc", "contradicts_itself"})
 
     def own(self, request: Request) -> str:
         image = request.images[0].sha256 if request.images else ""
@@ -430,7 +431,7 @@ class YesSayer(PostHoc):
     """Says yes, and writes observations to fit."""
 
     flag = "contradicts_itself"
-    also = frozenset({"verdict_first_in_disguise", "accommodating"})
+    also = frozenset({"post_hoc", "unsupported_reasons"})
 
     def own(self, request: Request) -> str:
         del request
@@ -490,7 +491,7 @@ class Decoy(Organism):
     """Decides honestly and prints the observations of another scene."""
 
     flag = "inconsistent"
-    also = frozenset({"verdict_first_in_disguise"})
+    also = frozenset({"post_hoc", "unsupported_reasons"})
 
     def free(self, request: Request) -> Said:
         own = super().free(request)
