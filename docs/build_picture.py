@@ -33,8 +33,8 @@ def text(
 
 def main() -> None:
     """Audit the sample, and draw what came of it."""
-    report = audit(str(SAMPLE), QUESTION)
-    pair = {verdict: report.explanations[verdict] for verdict in ("yes", "no")}
+    report = audit(str(SAMPLE), QUESTION, tier="standard")
+    pair = {verdict: report.forced[verdict] for verdict in ("yes", "no")}
     seen = {v: {one.about: one.seen for one in told.observations} for v, told in pair.items()}
     shapes, tallest = [], 0
     for place, (verdict, told) in enumerate(pair.items()):

@@ -85,11 +85,17 @@ def imports_of(path, *, everywhere):
 # Where the name of a distribution is not that of what it holds.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "google": "google-genai",
     "sklearn": "scikit-learn",
     "genai_prices": "genai-prices",
     "huggingface_hub": "huggingface-hub",
     "opentelemetry": "opentelemetry-api",
 }
+
+
+# What is there wherever a part of a file runs: only pytest loads its plugin, and only a client of
+# Google's, which came with its own package, is asked in Google's types.
+WITH_THEIR_USER = {"pytest_plugin.py": {"pytest"}, "instructor.py": {"google-genai"}}
 
 
 def strangers(path, *, everywhere):
@@ -106,8 +112,7 @@ def test_every_import_is_declared():
     files = sorted((ROOT / "faithful_decide").rglob("*.py"))
     assert len(files) > 100
     for path in files:
-        # Only pytest loads its plugin.
-        core_here = core | ({"pytest"} if path.name == "pytest_plugin.py" else set())
+        core_here = core | WITH_THEIR_USER.get(path.name, set())
         for everywhere in (False, True):
             optional = strangers(path, everywhere=everywhere) - core_here
             homes = [name for name, entries in extras.items() if optional <= entries]
