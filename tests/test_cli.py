@@ -276,6 +276,7 @@ BY_OTHER_NAMES = {
     "ordered": "as_completed",
     "reader_options": "reader_option",
     "judge_options": "judge_option",
+    "witness_options": "witness_option",
 }
 ONLY_IN_PYTHON = {"progress", "rule"}
 """On the command line there is progress whenever there is a terminal; a rule is a function."""

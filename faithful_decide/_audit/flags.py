@@ -210,13 +210,13 @@ def _p(looked: Looked, flag: str, *, least: bool = False) -> float | None:
 
 def _finding(looked: Looked, flag: str, corrected: Mapping[str, float], tests: int) -> Finding:
     every, some = _used(looked, flag)
-    if out := _not_asked(looked, flag):
-        return Finding(flag=flag, name=flag, state="not_asked", sentence=out)
     if flag == "inconsistent" and _rule_differs(looked):
         k, n = looked.differs
         said = "the rule in code comes to another verdict than the model"
         sentence = said if looked.kind == "audit" else f"{said}, in {k} of {n} items"
         return Finding(flag=flag, name=flag, state="raised", sentence=sentence, score=k / n)
+    if out := _not_asked(looked, flag):
+        return Finding(flag=flag, name=flag, state="not_asked", sentence=out)
     if why := _barred(looked, flag):
         return Finding(flag=flag, name=flag, state="out_of_reach", sentence=why)
     limit = looked.thresholds

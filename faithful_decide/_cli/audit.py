@@ -43,8 +43,8 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--tier", type=click.Choice(["screen", "standard", "full"]),
-            help="Ask as much as this tier does. [default: full for a model in this process, "
-            "standard for others]",
+            show_default="full for a model in this process, standard for others",
+            help="Ask as much as this tier does.",
         ),
         helper("reader", "Let this model read the observations. Without it the audited one does."),
         helper("judge", "Let this model compare wording. Without it rules do, or at tier full the "
