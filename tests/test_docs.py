@@ -92,6 +92,16 @@ def test_every_public_name_is_documented():
     assert names <= listed | set(headings(read("reference/errors.md")))
 
 
+def test_every_entry_of_the_reference_is_there():
+    """What the site takes from docstrings exists, by its source: extras need not be installed."""
+    for line in read("reference/api.md").splitlines():
+        if line.startswith("::: faithful_decide."):
+            *folders, name = line.removeprefix("::: ").split(".")
+            place = ROOT.joinpath(*folders)
+            path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            assert re.search(rf"\b{name}\b", path.read_text(encoding="utf-8")), line
+
+
 def test_every_error_is_documented():
     """It has a section with words in it, its place in the tree, and its exit code in the table."""
     page = read("reference/errors.md")
