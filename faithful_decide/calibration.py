@@ -17,6 +17,7 @@ labelled: drawn from the same pictures, by the same model and the same question.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -27,7 +28,7 @@ from faithful_decide._core.types import CANNOT_TELL, Decision
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from faithful_decide._batch.row import Row
 
@@ -256,51 +257,82 @@ def certify(
     Raises:
         UsageError: The error or the confidence is not between 0 and 1, or a row cannot be used.
     """
-    for name, value in (("error", error), ("confidence", confidence)):
-        if not 0 < value < 1:
-            msg = f"{name} must be between 0 and 1, not {value!r}"
-            raise UsageError(msg, hint="pass error=0.05 and confidence=0.95, or leave them out")
+    error, confidence = _share("error", error), _share("confidence", confidence)
+    if not isinstance(rows, Iterable):
+        raise _no_row(rows)
     pairs = sorted((pair for row in rows if (pair := _judged(row, label))), reverse=True)
     n, risk = len(pairs), (1 - confidence) / len(STARTS)
-    found, budget = None, 0.0
+    reached: tuple[float, int, int, float] | None = None
+    budget, accepted, wrong = 0.0, 0, 0
     for threshold in THRESHOLDS:
+        while accepted < n and not is_for_review(pairs[accepted][0], threshold):
+            wrong += not pairs[accepted][1]
+            accepted += 1
         budget += risk * (threshold in STARTS)
-        accepted, wrong = _counted(pairs, threshold)
         if budget and _cdf(accepted, wrong, error) <= budget:
-            bound = _most(accepted, wrong, budget)
-            found = Certificate(threshold, error, confidence, n, accepted, wrong, bound)
+            reached = threshold, accepted, wrong, budget
         else:
             budget = 0.0
-    if found is not None:
-        return found
-    least = math.ceil(math.log(risk) / math.log1p(-error))
+    if reached is not None:
+        threshold, accepted, wrong, budget = reached
+        bound = _most(accepted, wrong, budget)
+        return Certificate(threshold, error, confidence, n, accepted, wrong, bound)
+    least = math.ceil(min(math.log(risk) / math.log1p(-error), 2.0**53))
     why = f"at no threshold are few enough of the {n} labelled decisions wrong"
     if n < least:
         why = f"there are {n} labelled decisions, and {least} are the least, even if all are right"
     return Certificate(None, error, confidence, n, why=why)
 
 
-def _judged(row: Row | tuple[Any, Any], label: str) -> tuple[float, bool] | None:
+def _share(name: str, value: object) -> float:
+    """A share between none and all, as a number of Python."""
+    share = float(value) if isinstance(value, _NUMBER) else 0.0
+    if not 0 < share < 1:  # refuses nan too
+        msg = f"{name} must be between 0 and 1, not {value!r}"
+        raise UsageError(msg, hint="pass error=0.05 and confidence=0.95, or leave them out")
+    return share
+
+
+def _judged(row: object, label: str) -> tuple[float, bool] | None:
     """The probability of a verdict, and whether it is right; None for what is not counted."""
-    said: Any = row[0] if isinstance(row, tuple) else row.decision
-    truth: Any = row[1] if isinstance(row, tuple) else row.columns.get(label)
-    if isinstance(said, Decision):
-        if truth is None or truth == "" or said.verdict == CANNOT_TELL:
-            return None
-        right = said.verdict == str(truth)
-        return None if said.probability is None else (said.probability, right)
-    if said is None or isinstance(said, Exception):
+    pair: Any = row
+    if not isinstance(row, tuple):
+        columns = getattr(row, "columns", None)
+        if not hasattr(row, "decision") or not isinstance(columns, Mapping):
+            raise _no_row(row)
+        pair = row.decision, columns.get(label)
+    if len(pair) != 2:  # noqa: PLR2004 - a pair
+        raise _no_row(row)
+    said, truth = pair
+    if said is None or isinstance(said, Exception) or _is_missing(truth):
         return None
+    if isinstance(said, Decision):
+        if not isinstance(truth, str):
+            msg = f"the label {truth!r} is no verdict"
+            raise UsageError(msg, hint="pass the right verdict as a text, such as 'yes'")
+        if said.verdict == CANNOT_TELL or said.probability is None:
+            return None
+        return said.probability, said.verdict == truth
     if isinstance(said, bool) or not isinstance(said, _NUMBER) or not 0 <= said <= 1:
         msg = f"{said!r} is not a probability"
         raise UsageError(msg, hint="pass rows of a batch, or pairs of a decision and its label")
+    if isinstance(truth, str) or truth not in {True, False}:
+        msg = f"{truth!r} does not say whether a verdict was right"
+        raise UsageError(msg, hint="pass true or false beside a probability")
     return float(said), bool(truth)
 
 
-def _counted(pairs: Sequence[tuple[float, bool]], threshold: float) -> tuple[int, int]:
-    """How many reach a threshold, and how many of them are wrong."""
-    reached = [right for probability, right in pairs if not is_for_review(probability, threshold)]
-    return len(reached), reached.count(False)
+def _is_missing(label: Any) -> bool:  # noqa: ANN401 - a cell of any table
+    """Whether there is no label: none, an empty one, or what tables write for it."""
+    try:
+        return label is None or bool(label == "") or bool(label != label)  # noqa: PLR0124 - nan
+    except (TypeError, ValueError):  # pandas.NA is neither
+        return True
+
+
+def _no_row(row: object) -> UsageError:
+    msg = f"{row!r:.60} is neither a row of a batch nor a pair"
+    return UsageError(msg, hint="pass rows of a batch, or pairs of a decision and its label")
 
 
 def _cdf(n: int, hits: int, share: float) -> float:

@@ -8,7 +8,7 @@ from math import comb
 
 import pytest
 
-from faithful_decide import UsageError, decide
+from faithful_decide import UsageError, calibration, decide
 from faithful_decide.calibration import _cdf, calibration_svg, certify, reliability
 from faithful_decide.testing import ScriptedBackend, reply_text
 
@@ -143,7 +143,10 @@ def test_votes_of_all_reach_one():
 
 @pytest.mark.parametrize(
     "wrong", [{"error": 0}, {"error": 1.5}, {"confidence": 1}, {"rows": [(2.0, True)]},
-              {"rows": [("yes", "yes")]}],
+              {"rows": [("yes", "yes")]}, {"error": "0.05"}, {"error": None}, {"error": math.nan},
+              {"rows": [(math.nan, True)]}, {"rows": [(0.9, "False")]}, {"rows": [(0.9, 2)]},
+              {"rows": [(0.9,)]}, {"rows": [[0.9, True]]}, {"rows": [None]}, {"rows": 5},
+              {"rows": {"a": 1}}],
 )  # fmt: skip
 def test_what_is_no_probability_is_refused(wrong):
     with pytest.raises(UsageError):
@@ -158,6 +161,29 @@ def test_decisions_are_held_against_their_labels(png):
     plain = decide(png, "Is it?", model=ScriptedBackend([reply_text("yes")]))
     pairs = [(sure, "yes"), (torn, "no"), (sure, ""), (plain, "yes"), (UsageError("no"), "yes")]
     assert certify(pairs).n == 1 + (torn.verdict != "cannot_tell")
+
+
+def test_a_label_is_a_verdict_or_none(png):
+    """What tables write for nothing is none, beside a probability as well; true is no verdict."""
+    sure = decide(png, "Is it?", model=ScriptedBackend([reply_text("yes")] * 2), samples=2)
+    nothing = [(said, label) for said in (sure, 0.9) for label in (None, "", math.nan)]
+    assert certify(nothing).n == 0
+    with pytest.raises(UsageError, match="True is no verdict"):
+        certify([(sure, True)])
+
+
+def test_shares_next_to_nothing_and_to_all_are_shares():
+    assert "are the least" in certify([(1.0, True)] * 9, error=5e-324).why
+    assert certify([(1.0, True)] * 9, error=1 - 1e-16).accepted == 9
+    assert certify([(1.0, True)] * 9, confidence=1 - 1e-16).threshold is None
+
+
+def test_a_bound_is_computed_once(monkeypatch):
+    """It takes as long as there are wrong verdicts; of many labels, minutes for each threshold."""
+    bounds = []
+    monkeypatch.setattr(calibration, "_most", lambda *given: bounds.append(given) or 0.04)
+    assert certify([(n % 100 / 100, n % 41 > 0) for n in range(20_000)]).threshold == 0
+    assert len(bounds) == 1
 
 
 def test_the_test_is_exact():

@@ -10,6 +10,7 @@ from faithful_decide import (
     ContractError,
     Decider,
     Decision,
+    ImageError,
     Question,
     QuestionError,
     audit,
@@ -70,6 +71,25 @@ def test_a_question_that_cannot_be_asked_is_refused():
     for arguments in NO_QUESTION:
         with case(*arguments), pytest.raises(QuestionError):
             Question(*arguments)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"abstain": "no"}, {"abstain": 0}, {"regions": "no"}, {"context": "word " * 10_000},
+     {"verdicts": {f"label {n}": "x" * 2000 for n in range(1000)}}],
+    ids=lambda more: next(iter(more)),
+)  # fmt: skip
+def test_a_switch_is_true_or_false_and_words_have_an_end(more):
+    """Else "no" would be true; and a prompt of two megabytes is nobody's wish."""
+    with pytest.raises(QuestionError) as caught:
+        Question("Is it?", **more)
+    assert caught.value.hint
+
+
+def test_a_list_of_images_has_an_end(png):
+    """Which is found before they are all read."""
+    with pytest.raises(ImageError, match="100,000 images"):
+        decide([png] * 100_000, "Is it?", model=ScriptedBackend([]))
 
 
 INVISIBLE = (

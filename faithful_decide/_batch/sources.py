@@ -589,7 +589,7 @@ def _several(
     if isinstance(given, str):
         try:
             given = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
     if not isinstance(given, list) or not given:
         return _spoilt(name, 'no list of images, such as ["a.jpg", "b.jpg"]', columns)

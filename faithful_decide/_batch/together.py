@@ -1,8 +1,9 @@
 """Images that belong together, found by their names: `*_before.jpg` and `*_after.jpg`.
 
 Each pattern has one `*`. Images that match them with the same in its place are one item, called by
-that, with its images in the order of the patterns. What has not all of its images becomes an item
-with an error, and what matches no pattern is counted as left out.
+that, with its images in the order of the patterns. A name that matches several belongs to the one
+that says most of it, so `*_mask.png` may stand beside `*.png`. What has not all of its images, or
+one of them twice, becomes an item with an error; what matches no pattern is counted as left out.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ def grouped(
     """Put items together by their names, each as soon as it is whole."""
     waiting: dict[str, dict[int, Item]] = {}
     for item in items:
-        named = ((n, pattern.name_in(item.id)) for n, pattern in enumerate(patterns))
-        number, name = next((pair for pair in named if pair[1]), (0, ""))
+        named = ((pattern.name_in(item.id), n) for n, pattern in enumerate(patterns))
+        # The shorter what the `*` stands for, the more of the name is in the pattern.
+        matches = sorted((pair for pair in named if pair[0]), key=lambda pair: len(pair[0]))
+        name, number = matches[0] if matches else ("", 0)
         if not name:
             if isinstance(item.image, FaithfulDecideError):
                 yield item
@@ -60,6 +63,10 @@ def grouped(
                 left_out[LEFT_OUT] += 1
             continue
         parts = waiting.setdefault(name, {})
+        if number in parts:
+            msg = f"{item.id} comes again before the others of {name}"
+            yield Item(item.id, ImageError(msg, hint="take one of them out"), item.columns)
+            continue
         parts[number] = item
         if len(parts) == len(patterns):
             del waiting[name]

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from faithful_decide._asking.options import table
+from faithful_decide._core.escaped import variable_shown
 from faithful_decide._core.nearest import nearest
 from faithful_decide.errors import FaithfulDecideError, QuestionError, UsageError
 
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+_MOST_CONTEXT = 2**20
+"""Characters to read of a file; far fewer are refused as too many for a context."""
 
 
 class Command(click.Command):
@@ -158,7 +161,8 @@ def _context(given: str) -> str:
     named = " " not in given.strip() and Path(given).suffix.lower() in {".txt", ".md"}
     try:
         if named or Path(given).is_file():
-            given = Path(given).read_text(encoding="utf-8")
+            with Path(given).open(encoding="utf-8") as file:
+                given = file.read(_MOST_CONTEXT)
     except (OSError, UnicodeError, ValueError) as error:
         if named:
             msg = f"the context cannot be read from {given}: {error}"
@@ -286,7 +290,7 @@ def _value(key: str, text: str, annotation: object) -> Any:  # noqa: ANN401 - of
     taken = {part.partition("[")[0].strip() for part in re.split(r"\|(?![^\[]*\])", written)}
     try:
         value = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     kind = _KINDS[type(value)]
     if kind in taken or (kind == "int" and "float" in taken):
@@ -306,7 +310,7 @@ def secret(flag: str, text: str) -> str:
     hint = f"name a variable or a file that holds it: {flag}env:NAME or {flag}file:PATH"
     if source == "env" and place:
         if not (value := os.environ.get(place)):
-            msg = f"there is no key in the environment variable {place}"
+            msg = f"there is no key in the environment variable {variable_shown(place)}"
             raise UsageError(msg, hint="set it, or name another one")
         return value
     if source == "file" and place:

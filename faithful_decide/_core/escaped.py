@@ -13,7 +13,7 @@ import json
 import re
 import unicodedata
 
-__all__ = ["visible"]
+__all__ = ["variable_shown", "visible"]
 
 _HIDDEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
@@ -22,6 +22,17 @@ _UNSEEN = frozenset({"\u3164", "\uffa0", *map(chr, range(0xE0100, 0xE01F0))})
 _NONE = 0xFFFE
 """The last two numbers of every plane are no characters."""
 _SUSPECT = re.compile(r"[^\x20-\x7e\xa1-\xac\xae-\u0377]")
+
+
+_VARIABLE = re.compile(
+    r"[A-Z]{1,16}|[A-Z][A-Z0-9]{0,31}(_[A-Z0-9]{1,31})+|[a-z]{1,16}(_[a-z]{1,16})*"
+)
+"""Names of variables as people write them, and keys are not."""
+
+
+def variable_shown(name: str) -> str:
+    """A variable in a message, by its name unless a key may have been put in its place."""
+    return repr(name) if _VARIABLE.fullmatch(name) else "that was named"
 
 
 def visible(text: str, *, keep: str = "\n\t") -> str:

@@ -116,6 +116,7 @@ class Question:
                 too long, or of no verdict; or findings come without a rule.
         """
         _check_text(self.text)
+        _check_switch("abstain", self.abstain, "pass abstain=False to leave out cannot_tell")
         given: object = self.verdicts
         verdicts = _ordered(given)
         if CANNOT_TELL in verdicts:
@@ -125,10 +126,7 @@ class Question:
         definitions = _definitions(given, self.definitions, self.labels)
         object.__setattr__(self, "definitions", definitions)
         _check_context(self.context)
-        regions: object = self.regions
-        if not isinstance(regions, bool):
-            msg = f"regions is true or false, not {regions!r}"
-            raise QuestionError(msg, hint="pass regions=True to be told where things are")
+        _check_switch("regions", self.regions, "pass regions=True to be told where things are")
         _check_rule(self.findings, self.rule)
 
     def _without_cannot_tell(self, verdicts: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,6 +158,15 @@ def _check_text(text: object) -> None:
 CONTEXT_CHARACTERS = 16_000
 """The longest context: some 2 500 words, far more than any policy that a verdict turns on."""
 DEFINITION_CHARACTERS = 2_000
+DEFINITIONS_CHARACTERS = 100_000
+"""Of all definitions together: a thousand labels with a line for each."""
+
+
+def _check_switch(name: str, value: object, hint: str) -> None:
+    # "no" would be true.
+    if not isinstance(value, bool):
+        msg = f"{name} is true or false, not {value!r}"
+        raise QuestionError(msg, hint=hint)
 
 
 def _check_context(context: object) -> None:
@@ -183,6 +190,9 @@ def _definitions(verdicts: object, given: object, labels: tuple[str, ...]) -> di
             raise QuestionError(msg, hint=f"define some of: {', '.join(labels)}")
         what = f"the definition of {verdict!r}"
         _check_words(definition, what, DEFINITION_CHARACTERS, "say what the verdict stands for")
+    if (size := sum(map(len, given.values()))) > DEFINITIONS_CHARACTERS:
+        msg = f"the definitions have {size:,} characters, {DEFINITIONS_CHARACTERS:,} are the most"
+        raise QuestionError(msg, hint="shorten them, or define fewer of the verdicts")
     return {label: given[label] for label in labels if label in given}
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSource", "ImageSources", "SourceImage", "load_image", "load_images", "one_image"]
 
+MOST_IMAGES = 100
+"""Of one question: more than any model takes, and no more than can be held in memory."""
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 
 
@@ -107,6 +109,9 @@ def load_images(source: ImageSources, *, allow_urls: bool = False) -> tuple[Sour
         if not source:
             msg = "the list of images is empty"
             raise ImageError(msg, hint="pass an image, or a list of one or more")
+        if len(source) > MOST_IMAGES:
+            msg = f"there are {len(source):,} images in the list, and {MOST_IMAGES} are the most"
+            raise ImageError(msg, hint="ask about each image apart, with decide_many")
         return tuple(load_image(image, allow_urls=allow_urls) for image in source)
     return (load_image(cast("ImageSource", source), allow_urls=allow_urls),)
 

@@ -37,7 +37,7 @@ _THINKS = re.compile(
 def checked_effort(effort: str | None) -> Effort | None:
     """The effort that a caller asks for, or a UsageError that lists those there are."""
     words: dict[str, Effort] = {word: word for word in get_args(Effort)}
-    if effort is None or effort in words:
+    if effort is None or (isinstance(effort, str) and effort in words):
         return None if effort is None else words[effort]
     msg = f"effort is one of {', '.join(words)}, not {effort!r}"
     raise UsageError(msg, hint='pass effort="low", or leave it out')

@@ -166,7 +166,8 @@ class OpenAIBackend:
                 "structured_outputs",
             }:
                 self._preset = replace(self._preset, shape="regex")
-        self._learned = Learned(self._name, server.url, self._preset.wire)
+        # With another effort a model may take what it refuses with this one, or want more room.
+        self._learned = Learned(self._name, self.identity)
         self._connection = Connection(
             server,
             key,
@@ -280,6 +281,7 @@ class OpenAIBackend:
         preset = self._learned.of(self._preset)
         path = self._wire.path_for(self._model)
         spent: list[Usage] = []
+        tried = [preset]
         why = ""
         for left in reversed(range(_TRIES)):
             body = self._wire.body(request, self._model, preset)
@@ -295,7 +297,7 @@ class OpenAIBackend:
             else:
                 said = answer.content
                 now = after_refusal(outcome, said, preset, request, self._model) if left else None
-                if now is None:
+                if now is None or now in tried:
                     error = self._connection.refused(outcome, answer)
                     if isinstance(error, TransientError):
                         # It was taken as it is now, and will be when the server has time again.
@@ -303,6 +305,7 @@ class OpenAIBackend:
                     raise error
                 why = self._connection.clean(outcome.words, 200)
             preset = now
+            tried.append(now)
         raise AssertionError  # the last of the tries returns or raises
 
     def _noted(

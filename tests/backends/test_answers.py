@@ -152,6 +152,19 @@ def test_numbers_that_json_does_not_know(number, picture):
     assert (decision.verdict, requests) == (truth(8), 1)
 
 
+def test_numbers_without_an_end_cost_nothing_but_themselves(picture):
+    """Neither a weight nor a count that no float and no table can hold."""
+    huge = 10**400
+    token = {"token": GOOD, "logprob": -huge, "top_logprobs": []}
+    made = completion(GOOD)
+    made["choices"][0]["logprobs"] = {"content": [token]}
+    made["usage"] = {"prompt_tokens": huge, "completion_tokens": 7}
+    decision, requests = told(picture, json.dumps(made).encode())
+    usage = decision.receipt.usage
+    assert (decision.verdict, requests) == (truth(8), 1)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (None, 7)
+
+
 # ------------------------------------------------------------------------------ other shapes
 
 

@@ -143,6 +143,39 @@ def test_a_refusal_that_goes_on_is_not_remembered(picture):
         assert not Learned._all
 
 
+def test_names_that_are_refused_in_turn_are_tried_once(picture):
+    """A limit that is wrong under either name is not sent back and forth."""
+
+    def refuses(body):
+        return unsupported(next(name for name in body if name.startswith("max_")))
+
+    with FamilyServer(Family("m", refuses)) as server, opened(server) as decider:
+        with pytest.raises(BackendError, match="max_"):
+            decider.decide(picture, QUESTION)
+        assert len(server.bodies) <= 3
+
+
+def test_a_refusal_in_any_language_is_understood(picture):
+    """By its status, and by the name of the parameter."""
+
+    def refuses(body):
+        return (400, {"error": "\u4e0d\u652f\u6301\u53c2\u6570 seed"}) if "seed" in body else None
+
+    with FamilyServer(Family("m", refuses)) as server, opened(server, seed=3) as decider:
+        assert "no seed was sent" in decider.decide(picture, QUESTION).receipt.notes
+        assert len(server.bodies) == 2
+
+
+def test_what_was_learned_leaves_room_for_more_effort(picture):
+    """A model has been learned with the effort that it was asked with, and no other."""
+    refuses = lambda body: unsupported("temperature") if "temperature" in body else None  # noqa: E731
+    with FamilyServer(Family("m", refuses)) as server:
+        for options in ({}, {"effort": "max"}):
+            with opened(server, **options) as decider:
+                decider.decide(picture, QUESTION)
+        assert server.bodies[-1]["max_tokens"] == 512 + 32_768
+
+
 def test_what_was_learned_outlives_a_busy_server(picture):
     """The request was taken as it was then; only the time was wrong."""
     busy = iter([(429, {"error": {"message": "slow down"}})])
@@ -244,6 +277,8 @@ def test_a_forced_start_gets_no_room():
         ({"effort": "low", "extra": {"reasoning_effort": "low"}}, UsageError),
         ({"api_key_env": "NO_SUCH_VARIABLE"}, AuthError),
         ({"api_key": "k", "api_key_env": "PATH"}, UsageError),
+        ({"api_key_env": 5}, UsageError),
+        ({"effort": ["low"]}, UsageError),
     ],
 )
 def test_options_that_cannot_be(options, error):
@@ -251,6 +286,21 @@ def test_options_that_cannot_be(options, error):
     with pytest.raises(error) as caught:
         load_backend("openai/m", base_url="http://127.0.0.1:9/v1", **options)
     assert caught.value.hint
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_shown(by_cli):
+    """Whoever passes the key where its name belongs does not find it in a log."""
+    with FamilyServer(Family("m")) as server:
+        for option in ("api_key_env=", "api_key=env:"):
+            for key in (
+                "sk-planted-0123456789",
+                "AKIA0123456789ABCDEF",
+                "0a1b2c3d4e5f0a1b2c3d4e5f",
+            ):
+                code, printed, said = by_cli(server, "-o", f"{option}{key}")
+                assert code
+                assert "no key in the environment variable" in said
+                assert key not in printed + said
 
 
 def test_a_key_for_any_gateway(by_cli, monkeypatch):

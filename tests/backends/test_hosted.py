@@ -288,7 +288,10 @@ YES = reply_text("yes")
 WHY = {"stop_details": {"type": "refusal", "category": "bio", "explanation": "not\nthis"}}
 TOOL = {"content": [{"type": "tool_use", "id": "t", "name": "n", "input": {}}]}
 CALL = {"content": {"parts": [{"functionCall": {"name": "f", "args": {}}}]}}
+REFUSED_PART = {"content": [{"type": "text", "text": YES}, {"type": "refusal", "refusal": "no"}]}
+SECOND = {"content": {"parts": [{"text": YES}]}, "finishReason": "STOP"}
 ENDS = [
+    ("anthropic", message("end_turn", **REFUSED_PART), RefusedError, "declined"),
     ("anthropic", message("refusal", **WHY), RefusedError, "bio: not this"),
     ("anthropic", message("refusal", YES[:40], **WHY), RefusedError, "bio"),
     ("anthropic", message("refusal"), RefusedError, "declined"),
@@ -334,6 +337,25 @@ def test_every_end_of_a_reply_has_its_error(kind, said, error, words, picture):
             decided(server, picture, any_model=True)
         assert type(caught.value) is error
         assert len(server.bodies) == 1
+
+
+def test_two_replies_are_none(picture):
+    """Nobody asked Google for a choice, and nobody chooses."""
+    status, said = generation("STOP", YES)
+    said["candidates"].append(SECOND)
+    with (
+        HostedServer("google", instead=(status, said)) as server,
+        pytest.raises(BackendError, match="no reply"),
+    ):
+        decided(server, picture, any_model=True)
+
+
+def test_a_signature_may_come_in_a_part_of_its_own(picture):
+    """Google sends the proof of what was thought behind the text."""
+    status, said = generation("STOP", YES)
+    said["candidates"][0]["content"]["parts"].append({"thoughtSignature": "c2ln"})
+    with HostedServer("google", instead=(status, said)) as server:
+        assert decided(server, picture, any_model=True).verdict == "yes"
 
 
 QUOTA = (

@@ -85,3 +85,34 @@ def test_a_table_has_a_column_of_lists(shots, kind):
     assert (whole.id, whole.image) == ("a", [str(shots / name) for name in LISTS])
     assert isinstance(empty.image, ImageError)
     assert isinstance(lacking.image, ImageError)
+
+
+def test_the_pattern_that_says_most_of_a_name_is_meant(tmp_path):
+    """A mask also matches the pattern of its picture."""
+    for name in ("a", "a_mask", "b", "b_mask", "c_mask"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    a, b, c = Source(tmp_path, together=("*.png", "*_mask.png"))
+    assert a.image == [str(tmp_path / "a.png"), str(tmp_path / "a_mask.png")]
+    assert b.image == [str(tmp_path / "b.png"), str(tmp_path / "b_mask.png")]
+    assert (c.id, str(c.image)) == ("c", "c lacks c.png")
+
+
+def test_an_image_that_comes_again_is_not_lost(tmp_path, png):
+    """An archive may have two members of one name."""
+    path = tmp_path / "shots.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("x_a.png", "x_a.png", "x_b.png", "y_a.png", "y_b.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(png)
+            archive.addfile(info, io.BytesIO(png))
+    again, x, y = Source(path, together=("*_a.png", "*_b.png"))
+    assert "x_a.png comes again" in str(again.image)
+    assert (x.image, y.image) == ([png, png], [png, png])
+
+
+def test_a_list_without_an_end_costs_its_line(tmp_path):
+    path = tmp_path / "shots.csv"
+    path.write_text(f'images\n"[""a.png""]"\n{"[" * 100_000}\n"[""b.png""]"\n')
+    first, spoilt, last = Source(path)
+    assert isinstance(spoilt.image, ImageError)
+    assert (len(first.image), len(last.image)) == (1, 1)

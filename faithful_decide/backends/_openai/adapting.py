@@ -41,6 +41,7 @@ __all__ = ["Learned", "after_cut", "after_refusal", "notes_on", "runs_on"]
 
 _REFUSED_STATUS = frozenset({0, 400, 404, 422, 500, 501})
 """A 404 is how a router says that nobody takes such a request; some servers fail with a 500."""
+_REFUSED_REQUEST = frozenset({400, 422})
 _NOT_TAKEN = re.compile(
     r"unsupported|not?( be)? support|n't support|unknown|unrecogni[sz]ed|unexpected|extra|permitted"
     r"|not allowed|unavailable|not available|deprecated|removed|forbidden|incompatible|invalid"
@@ -78,7 +79,7 @@ class Learned:
     _all: dict[tuple[str, ...], dict[str, Any]] = {}  # noqa: RUF012 - shared, and meant to be
 
     def __init__(self, *who: str) -> None:
-        """Know the model by its name, its address and the protocol it is asked in."""
+        """Know the model by its name, and by where and how it is asked."""
         self._who = who
 
     def of(self, preset: Preset) -> Preset:
@@ -105,7 +106,9 @@ def after_refusal(
     words, about = _named(content, said.words)
     if said.status not in _REFUSED_STATUS or _BAD_SCHEMA.search(words):
         return None
-    changes = _left_out(words, about, preset, model) if _NOT_TAKEN.search(words) else {}
+    # A request that is refused as such may be so in any language.
+    not_taken = said.status in _REFUSED_REQUEST or _NOT_TAKEN.search(words)
+    changes = _left_out(words, about, preset, model) if not_taken else {}
     if _TOO_FEW_ENDPOINTS.search(words):
         changes = {"temperature": False, "logprobs": "none", "seed": False}
     if preset.length_limit in about and not request.prefix:

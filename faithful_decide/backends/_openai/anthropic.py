@@ -80,9 +80,13 @@ def read_anthropic(data: object, _: Request, __: Preset) -> Reply | Said:
     content, reason = answer.get("content"), answer.get("stop_reason")
     if answer.get("error") or not isinstance(content, list):
         return said_in(data)
-    text, _refusal, whole = joined_parts(content)
+    text, refusal, whole = joined_parts(content)
     finish = finish_of(reason)
-    if finish == "stop" and any(_TOOLS.search(str(mapping(part).get("type"))) for part in content):
+    if refusal:
+        text, finish = text or refusal, "refusal"
+    elif finish == "stop" and any(
+        _TOOLS.search(str(mapping(part).get("type"))) for part in content
+    ):
         finish = "tool_call"
     elif finish == "stop" and not whole:
         finish, reason = "unknown", "a part that is no text"

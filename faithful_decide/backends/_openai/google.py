@@ -37,6 +37,8 @@ __all__ = ["GOOGLE", "google_body", "google_effort", "read_google"]
 _LEVELS: Mapping[Effort, str] = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM"}
 _BUDGETS: Mapping[Effort, int] = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192}
 _MOST = 24_576
+_OF_TEXT = frozenset({"text", "thought", "thoughtSignature"})
+"""What a part of a text may hold; a signature may come in a part of its own."""
 _TAKES_BUDGETS = re.compile(r"gemini-2\.")
 """Models that are told a number of tokens; those after them are told a level."""
 
@@ -82,6 +84,8 @@ def read_google(data: object, _: Request, __: Preset) -> Reply | Said:
         why = read_text(feedback.get("blockReasonMessage")) or feedback.get("blockReason")
         remark = f"the prompt was blocked: {one_line(str(why or 'no reason is given'), 120)}"
         return Reply("", "content_filter", model, usage=_usage(usage), remark=remark)
+    if len(candidates) > 1:  # nobody asked for a choice between replies
+        return said_in(data)
     candidate = mapping(candidates[0])
     content = mapping(candidate.get("content"))
     listed = content.get("parts")
@@ -91,7 +95,7 @@ def read_google(data: object, _: Request, __: Preset) -> Reply | Said:
     text = "".join(read_text(part.get("text")) or "" for part in spoken)
     reason = candidate.get("finishReason")
     finish = finish_of(reason)
-    if finish == "stop" and any("text" not in part for part in spoken if part):
+    if finish == "stop" and any(part.keys() - _OF_TEXT for part in spoken):
         finish = "tool_call"
     told = read_text(candidate.get("finishMessage"))
     return Reply(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from faithful_decide._core.escaped import variable_shown
 from faithful_decide.errors import AuthError, ContractError, UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,11 @@ class Key:
         if given is not None:
             msg = "a key is given, and the name of a variable that holds one"
             raise UsageError(msg, hint="pass api_key= or api_key_env=, and leave out the other")
+        if not isinstance(named, str):
+            msg = f"api_key_env is the name of a variable, not {type(named).__name__}"
+            raise UsageError(msg, hint='pass api_key_env="NAME_OF_A_VARIABLE"')
         if not (value := os.environ.get(named, "")):
-            msg = f"there is no key in the environment variable {named[:60]!r}"
+            msg = f"there is no key in the environment variable {variable_shown(named)}"
             raise AuthError(msg, hint="set it, or name another one in api_key_env")
         return cls(value, kind=kind)
 

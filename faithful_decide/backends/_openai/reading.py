@@ -49,6 +49,7 @@ _FINISH = {word: finish for finish, words in _ENDS.items() for word in words.spl
 _THOUGHT = re.compile(r"reasoning|thinking|thoughts?\b", re.IGNORECASE)
 _THINK = ("<think", "<thought", "<reasoning", "<|channel|>analysis", "[THINK]")
 _TEXT_PARTS = frozenset({"text", "output_text"})
+_MOST_TOKENS = 2**40
 
 
 def finish_of(reason: object) -> Finish:
@@ -164,7 +165,7 @@ def read_tokens(listed: object, text: str) -> tuple[Token, ...] | None:
         return None
     try:
         tokens = tuple(_token(entry) for entry in listed)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     at, data = 0, text.encode(errors="replace")
     for index, token in enumerate(tokens):
@@ -210,8 +211,8 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def read_count(value: object) -> int | None:
-    """Read a number of tokens; None if it is none."""
-    return value if type(value) is int and value >= 0 else None
+    """Read a number of tokens; None if it is none, or more than can have been read or written."""
+    return value if type(value) is int and 0 <= value < _MOST_TOKENS else None
 
 
 def read_text(value: object) -> str | None:
