@@ -245,9 +245,9 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             self.question,
             self._classes.verdicts,
             self.context,
-            self.regions,
-            abstain=self.abstain,
-            definitions=dict(self.definitions or {}),
+            _plain(self.regions),
+            abstain=_plain(self.abstain),
+            definitions=self.definitions or {},
         )
         self._check_policy()
         live = self._live()
@@ -478,6 +478,11 @@ class _Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped ba
 
     def predict_proba(self, X: Array) -> Array:  # noqa: N803
         return X
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a grid holds
+    """A value of a grid of parameters, which numpy has made its own."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _labels(y: Any) -> Array:  # noqa: ANN401 - whatever the caller holds

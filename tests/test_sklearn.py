@@ -744,6 +744,24 @@ def test_a_row_may_have_several_images(png):
     assert len(backend.requests) <= 3
 
 
+def test_a_row_that_lacks_one_of_its_images_costs_itself(png):
+    """Wherever it stands; and several may be arrays."""
+    array = np.zeros((20, 20, 3), np.uint8)
+    backend = ScriptedBackend(lambda r: reply_text("yes", images=len(r.images)))
+    classifier = VerdictClassifier(
+        "Is it?", model=backend, error_policy="abstain", abstain=np.True_
+    ).fit()
+    for spoilt in ([png, None], []):
+        assert list(classifier.predict([spoilt, [png]])) == ["cannot_tell", "yes"]
+    assert list(classifier.predict([[array, array + 1]])) == ["yes"]
+    assert len(backend.requests[-1].images) == 2
+
+
+def test_definitions_that_are_none_are_refused():
+    with pytest.raises(QuestionError, match="are a mapping"):
+        VerdictClassifier("Is it?", definitions=["a crack"], model=ScriptedBackend([])).fit()
+
+
 def test_definitions_and_context_are_asked(png):
     """As a question has them."""
     backend = ScriptedBackend(lambda _: reply_text("yes"))

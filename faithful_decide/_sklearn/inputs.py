@@ -103,7 +103,11 @@ def _in_table(table: Any) -> list[Any] | None:  # noqa: ANN401 - of any library
 
 def _are_images(rows: Iterable[Any]) -> bool:
     """Whether the first row that is there is an image; without any, there are none to be seen."""
-    first = next((row for row in rows if not is_missing(row)), None)
+    # A list that is empty, or lacks one of its images, is the error of its row as well.
+    there = (
+        row for row in rows if not (is_missing(row) or (type(row) in {list, tuple} and not row))
+    )
+    first = next(there, None)
     return first is None or _is_image(first, in_array=True)
 
 
@@ -122,7 +126,7 @@ def _is_image(value: object, *, in_array: bool) -> bool:
     if isinstance(value, Mapping) and {"bytes", "path"} & value.keys():
         return True
     if in_array and isinstance(value, (list, tuple)):  # several that belong together
-        return bool(value) and all(_is_image(part, in_array=False) for part in value)
+        return any(isinstance(p, np.ndarray) or _is_image(p, in_array=False) for p in value)
     # A PIL image has no common base with files, but both of them say where they come from.
     return type(value).__module__.startswith("PIL.") or callable(getattr(value, "read", None))
 

@@ -34,7 +34,7 @@ _THINKS = re.compile(
 """Families whose models think unless they are told not to, by their names."""
 
 
-def checked_effort(effort: str | None) -> Effort | None:
+def checked_effort(effort: object) -> Effort | None:
     """The effort that a caller asks for, or a UsageError that lists those there are."""
     words: dict[str, Effort] = {word: word for word in get_args(Effort)}
     if effort is None or (isinstance(effort, str) and effort in words):

@@ -167,7 +167,7 @@ class OpenAIBackend:
             }:
                 self._preset = replace(self._preset, shape="regex")
         # With another effort a model may take what it refuses with this one, or want more room.
-        self._learned = Learned(self._name, self.identity)
+        self._learned = Learned(self._name, self.identity, self._preset.wire)
         self._connection = Connection(
             server,
             key,
@@ -252,7 +252,7 @@ class OpenAIBackend:
             self._preset,
             self._model,
             name=self._name,
-            address=self._server.url,
+            learned=Learned(self._name, self.identity, "chat"),
             azure=self._kind == "azure",
         )
 

@@ -70,7 +70,7 @@ class Provider:
                 return None
             return 200, json.dumps(self.batches[name]).encode()
         if path.startswith("/v1/batches?"):
-            return 200, json.dumps({"data": list(self.batches.values())}).encode()
+            return 200, json.dumps({"data": [None, *self.batches.values()]}).encode()
         if path.startswith("/v1/batches/"):
             batch = self.batches[path.rpartition("/")[2]]
             batch["left"] -= 1
@@ -397,17 +397,25 @@ def test_half_the_price(run, provider, monkeypatch):
     assert float(run()[1].cost_usd) == pytest.approx(8 * 0.15 / 2)
 
 
-def test_a_batch_that_is_refused_says_why(run, provider):
+@pytest.mark.parametrize("shape", [lambda said: {"data": said}, lambda said: said], ids=range(2))
+def test_a_batch_that_is_refused_says_why(run, provider, shape):
     """As a whole, by the server."""
 
     def refuse(batch):
-        batch |= {"status": "failed", "errors": {"data": [{"message": "line 3 is too long"}]}}
+        batch |= {"status": "failed", "errors": shape([{"message": "line 3 is too long"}])}
 
     answer, provider.answer = provider.answer, refuse
     with pytest.raises(BackendError, match="line 3 is too long"):
         run()
     provider.answer = answer
     assert {row.verdict for row in run()[0]} == {"yes"}
+
+
+def test_what_was_learned_holds_in_batches_too():
+    """Where both speak one protocol, a model is not asked twice what it takes."""
+    backend = load_backend("openai/m", base_url="http://127.0.0.1:9/v1", api="chat", api_key="k")
+    assert backend._learned._who == backend.deferred()._learned._who
+    backend.close()
 
 
 def test_only_where_there_is_such_an_api(tmp_path):

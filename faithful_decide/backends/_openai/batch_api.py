@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from faithful_decide.backends._openai.adapting import Learned, after_refusal, notes_on
 from faithful_decide.backends._openai.chat import CHAT
 from faithful_decide.backends._openai.connection import OK, Answer
+from faithful_decide.backends._openai.reading import mapping
 from faithful_decide.backends._openai.status import said_in, said_in_bytes
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import Reply, Request
 from faithful_decide.errors import BackendError, FaithfulDecideError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from faithful_decide.backends._loop import Loop
     from faithful_decide.backends._openai.connection import Connection
@@ -75,13 +76,13 @@ class Deferred:
         model: str,
         *,
         name: str,
-        address: str,
+        learned: Learned,
         azure: bool,
     ) -> None:
         """Use the connection of a backend, on the loop where that runs."""
         self._connection, self._loop = connection, loop
         self._row, self._model, self._name = replace(preset, wires=("chat",)), model, name
-        self._learned = Learned(name, address, "chat")
+        self._learned = learned
         self._endpoint = _AZURES_ENDPOINT if azure else _ENDPOINT
 
     def line(self, name: str, request: Request) -> bytes:
@@ -122,7 +123,8 @@ class Deferred:
         """The batch of a file, begun perhaps before this process was killed."""
         listed = self._object(self._connection.get(f"/batches?limit={_LOOKED_AT}")).get("data")
         batches = listed if isinstance(listed, list) else []
-        return next((self._name_in(b) for b in batches if b.get("input_file_id") == file), None)
+        ours = (b for b in map(mapping, batches) if b.get("input_file_id") == file)
+        return next(map(self._name_in, ours), None)
 
     def ended(self, batch: str) -> tuple[str, ...] | None:
         """The files that hold what came of a batch, or None if it is not over.
@@ -135,7 +137,8 @@ class Deferred:
         named = (state.get("output_file_id"), state.get("error_file_id"))
         files = tuple(str(file) for file in named if file)
         if state["status"] == "failed" and not files:
-            why = self._connection.clean(said_in((state.get("errors") or {}).get("data")).words)
+            errors = state.get("errors")
+            why = self._connection.clean(said_in(mapping(errors).get("data", errors)).words)
             msg = f"{self._name} refused the batch {batch}: {why or 'no reason given'}"
             raise BackendError(msg, hint="mend what it names, and run again")
         return files
@@ -195,7 +198,7 @@ class Deferred:
         said = said_in_bytes(answer.content, status=answer.status)
         raise self._connection.refused(said, answer, _NO_API)
 
-    def _name_in(self, made: dict[str, Any]) -> str:
+    def _name_in(self, made: Mapping[str, Any]) -> str:
         if not isinstance(made.get("id"), str):
             msg = f"{self._name} did not say what it calls what it was sent"
             raise BackendError(msg, hint=_NO_API)

@@ -46,7 +46,7 @@ class Key:
         self._in_errors = re.compile("|".join([*(whole or alone), _LIKE_A_KEY]))
 
     @classmethod
-    def find(cls, given: str | None, variable: str, *, kind: str, named: str | None = None) -> Key:
+    def find(cls, given: str | None, variable: str, *, kind: str, named: object = None) -> Key:
         """The key that was given, or that of the variable a caller named, or of the usual one."""
         if named is None:
             usual = os.environ.get(variable, "") or os.environ.get(_ALSO.get(variable, ""), "")
