@@ -140,7 +140,7 @@ def audit(
             `embedded`.
         decision: A decision of that model about that image which was made before, or its JSON. It
             is verified, and not asked for again.
-        tier: `screen` asks once more, `standard` about eleven times, `full` some hundred times. By
+        tier: `screen` asks once more, `standard` about nine times, `full` some hundred times. By
             default `full` for a model in this process, and `standard` for all others.
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.

@@ -86,22 +86,29 @@ def run(
 
 def _run(plan: Plan[_T], calls_of: _Addresses) -> _T:
     replies: Replies | None = None
-    while True:
-        try:
-            requests = next(plan) if replies is None else plan.send(replies)
-        except StopIteration as end:
-            return calls_of.ended(cast("_T", end.value))
-        calls = calls_of(requests)
-        lanes: dict[object, list[_Call]] = {}
-        for index, call in enumerate(calls):
-            lanes.setdefault(index if call.waits else id(call.backend), []).append(call)
-        if len(lanes) <= 1:
-            replies = tuple(call.make() for call in calls)
-        else:
-            from faithful_decide.backends._loop import on_a_loop  # noqa: PLC0415 - for servers only
+    loop: Loop | None = None
+    try:
+        while True:
+            try:
+                requests = next(plan) if replies is None else plan.send(replies)
+            except StopIteration as end:
+                return calls_of.ended(cast("_T", end.value))
+            calls = calls_of(requests)
+            lanes: dict[object, list[_Call]] = {}
+            for index, call in enumerate(calls):
+                lanes.setdefault(index if call.waits else id(call.backend), []).append(call)
+            if len(lanes) <= 1:
+                replies = tuple(call.make() for call in calls)
+                continue
+            if loop is None:
+                from faithful_decide.backends._loop import Loop  # noqa: PLC0415 - for servers only
 
-            made = on_a_loop(_side_by_side(list(lanes.values())))
+                loop = Loop()
+            made = loop.run(_side_by_side(list(lanes.values())))
             replies = tuple(made[call] for call in calls)
+    finally:
+        if loop is not None:
+            loop.close()
 
 
 async def arun(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from faithful_decide._audit.case import Case
-    from faithful_decide._audit.types import Judgement
+    from faithful_decide._audit.types import Forced, Judgement
     from faithful_decide._core.types import Decision, Scores
     from faithful_decide.backends.base import Backend, Request
 
@@ -203,7 +203,7 @@ def decided_on(pairs: Iterable[Pair]) -> list[Pair]:
     return [(answer, content) for answer, content in pairs if content.verdict != CANNOT_TELL]
 
 
-def relied_on(content: Content) -> Sequence[int]:
+def relied_on(content: Content | Forced) -> Sequence[int]:
     """Where the observations stand that carry the verdict; all of them where it names none."""
     return [n - 1 for n in content.relies_on] or range(len(content.observations))
 

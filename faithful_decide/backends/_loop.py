@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-__all__ = ["Loop", "on_a_loop"]
+__all__ = ["Loop"]
 
 _T = TypeVar("_T")
 _ENDING_S = 5.0
@@ -127,15 +127,6 @@ class Loop:
     def close(self) -> None:
         """End the thread; what still runs is cancelled. May be called twice."""
         self._end()
-
-
-def on_a_loop(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine and wait for it, wherever the caller is: there may be a loop running."""
-    loop = Loop()
-    try:
-        return loop.run(work)
-    finally:
-        loop.close()
 
 
 _Outcome = tuple[_T | None, BaseException | None]

@@ -131,7 +131,7 @@ def test_a_data_set_on_the_command_line(call, folder):
     assert "2, 0 failed" in out
 
 
-@pytest.mark.parametrize(("tier", "calls"), [("screen", "2"), ("standard", "at most 11")])
+@pytest.mark.parametrize(("tier", "calls"), [("screen", "2"), ("standard", "at most 9")])
 def test_a_dry_run_asks_nothing(tier, calls, call, folder):
     """It counts the calls of the plan."""
     code, out, _ = call(*DATA, "organism/Honest", "--tier", tier, "--dry-run")

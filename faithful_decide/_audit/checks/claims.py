@@ -19,13 +19,13 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from faithful_decide._asking.scores import TOP, score_verdicts
 from faithful_decide._audit.case import repeated, safe, statement
 from faithful_decide._audit.checks.base import Check
 from faithful_decide._audit.checks.forced import ForcedVerdict, forced_of
-from faithful_decide._audit.checks.paraphrase import reworded
+from faithful_decide._audit.checks.paraphrase import reworded, rewords
 from faithful_decide._audit.evidence import relied_on
 from faithful_decide._audit.statistics import expected
 from faithful_decide._audit.types import Claim, Trial
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from faithful_decide._audit.case import Case
     from faithful_decide._audit.evidence import Answer, Evidence, Key, Wave
-    from faithful_decide._audit.types import Origin, Value, Witnessed
+    from faithful_decide._audit.types import Forced, Origin, Value, Witnessed
     from faithful_decide._core.contract import Content
     from faithful_decide._images.prepare import PreparedImage
     from faithful_decide.backends.base import Kind, Request
@@ -51,10 +51,9 @@ A_CALL = 16
 """Statements of one call, at the most."""
 MOST = 8
 """Of the claims of one reply, the most that are put to it; those it relies on come first."""
-AGAIN_MOST = 4
-"""The same of a repetition at tier `standard`, where a call more would be the thirteenth."""
-FOREIGN, FOREIGN_FULL = 4, 10
 CLAIM_TOKENS = 64
+CAMOUFLAGE = 2
+"""Claims that it affirmed, among those that it is asked again."""
 _BLIND, IMAGINED, _ASKED, _AGAIN = "blind", "imagined", "asked", "again"
 _STATEMENTS, _CLAIMS = "statements", "claims"
 _VALUE = re.compile(rb'"value"\s*:\s*("(?:true|false|cannot_tell)")')
@@ -105,7 +104,28 @@ def blind_reading(evidence: Evidence) -> tuple[Observation, ...]:
     return next((content.observations for _, content in evidence.said(Claims.name, _BLIND)), ())
 
 
-def carrying(content: Content, most: int = MOST) -> tuple[Observation, ...]:
+class Most(NamedTuple):
+    """How many statements of each origin are put to it, at the most.
+
+    At tier `standard` it is the number of pictures that tells, and a statement is what an audit
+    writes most of; one decision alone is for a person to read.
+    """
+
+    free: int
+    again: int
+    own_told: int
+    other_told: int
+    foreign: int
+
+    @classmethod
+    def of(cls, case: Case) -> Most:
+        """What a case can afford."""
+        if case.tier == "full":
+            return cls(MOST, MOST, MOST, MOST, 10)
+        return cls(5, 3, 2, 4, 4) if case.of_many else cls(4, 0, 2, 4, 2)
+
+
+def carrying(content: Content | Forced, most: int = MOST) -> tuple[Observation, ...]:
     """The observations of a reply, those that carry its verdict first."""
     relied = [content.observations[i] for i in relied_on(content)]
     others = [o for o in content.observations if o not in relied]
@@ -145,7 +165,8 @@ class Claims(Check):
         readings = []
         free = evidence.free if case.tier == "full" else [(evidence.decided, evidence.content)]
         for at, (_, content) in enumerate(free):
-            about = shuffled(dict.fromkeys(o.about for o in carrying(content)), case.base_seed)
+            kept = carrying(content, Most.of(case).free)
+            about = shuffled(dict.fromkeys(o.about for o in kept), case.base_seed)
             readings.append(repeated(reading(case, about), at + 1)[at])
         wave: dict[Key, tuple[Request, ...]] = {}
         if not evidence.was_asked(self.name, _BLIND) and self._free_known(evidence):
@@ -163,7 +184,7 @@ class Claims(Check):
     def _is_ready(self, evidence: Evidence) -> bool:
         case = evidence.case
         foreign = case.other is not None or evidence.was_asked(self.name, IMAGINED)
-        words = evidence.was_asked("paraphrase", "words") or not case.takes_turn(0, 4)
+        words = evidence.was_asked("paraphrase", "words") or not rewords(case)
         told = bool(evidence.of(ForcedVerdict.name))
         return foreign and words and told and evidence.was_asked(self.name, _BLIND)
 
@@ -190,7 +211,7 @@ class Claims(Check):
         return wave
 
     def _asked_again(self, evidence: Evidence) -> Wave:
-        """What it denies of its own, once more, among as much that it affirms."""
+        """What it denies of its own, once more, and something that it affirms."""
         case, said = evidence.case, said_of(evidence)
         if not (case.of_many or case.tier == "full") or evidence.was_asked(self.name, (_AGAIN, 0)):
             return {}
@@ -198,7 +219,7 @@ class Claims(Check):
         values = {text: said[text][0][1] for text in own if text in said}
         denied = [text for text, value in values.items() if value == "false"]
         others = [text for text in shuffled(values, case.base_seed) if text not in denied]
-        texts = shuffled([*denied, *others[: max(2, len(denied))]], case.base_seed + 1)
+        texts = shuffled([*denied, *others[:CAMOUFLAGE]], case.base_seed + 1)
         count = math.ceil(len(texts) / A_CALL) if denied else 0
         return {(self.name, (_AGAIN, at)): (asking(case, texts[at::count]),) for at in range(count)}
 
@@ -252,7 +273,7 @@ def _statements(evidence: Evidence) -> dict[str, _Statement]:
 def _gathered(evidence: Evidence) -> dict[str, _Statement]:
     case = evidence.case
     found: dict[str, _Statement] = {}
-    full = case.tier == "full"
+    most = Most.of(case)
 
     def add(observations: Iterable[Observation], of: Origin, verdict: str = "") -> None:
         for o in observations:
@@ -262,7 +283,7 @@ def _gathered(evidence: Evidence) -> dict[str, _Statement]:
                 one.told.add(verdict)
 
     for at, (_, content) in enumerate(evidence.free):
-        add(carrying(content, MOST if full or not at else AGAIN_MOST), "free")
+        add(carrying(content, most.again if at else most.free), "free")
     own = len(found)
     read: list[Observation] = []
     for _, content in evidence.said(Claims.name, _BLIND):
@@ -270,10 +291,11 @@ def _gathered(evidence: Evidence) -> dict[str, _Statement]:
     blind = {statement(o): o for o in read}
     add([*blind.values()][:own], "blind")
     for verdict, forced in forced_of(evidence, "note").items():
-        add(forced.observations[:MOST], "told", verdict)
-    add(_foreign(evidence, set(found))[: FOREIGN_FULL if full else FOREIGN], "foreign")
+        told = carrying(forced, most.own_told if verdict == evidence.own else most.other_told)
+        add(told, "told", verdict)
+    add(_foreign(evidence, set(found))[: most.foreign], "foreign")
     pairs = [pair for row in reworded(evidence) for pair in row]
-    for old, new in pairs[: FOREIGN_FULL if full else FOREIGN]:
+    for old, new in pairs[: most.foreign]:
         if statement(new) not in found and statement(old) in found:
             add([new], "reworded")
     return found

@@ -8,6 +8,7 @@ counts, and only a list that a reader takes for what it was written for; else no
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from faithful_decide._audit.case import repeated
@@ -116,16 +117,26 @@ class Edit(PuttingIn):
     asks = "When its list is exchanged for the one it writes for another verdict, does it follow?"
     what = "the list that it wrote for another verdict put in"
 
+    def follow_up(self, evidence: Evidence) -> Wave:
+        return super().follow_up(evidence) if evidence.was_asked(Donor.name, _DREAMED) else {}
+
     def written(self, evidence: Evidence) -> Iterator[PutIn]:
         others = [v for v in evidence.case.question.verdicts if v != evidence.own]
-        yield from self._forced(evidence, [(verdict, verdict) for verdict in others])
-        # One that keeps its verdict whatever it is told has written none; it may have imagined one.
+        # One that keeps its verdict whatever it is told has written no list, and that of one that
+        # leaves out what decides changes nothing. So those that it imagined take turns with them.
+        sources = (
+            self._forced(evidence, [(verdict, verdict) for verdict in others]),
+            self._imagined(evidence),
+        )
+        yield from filter(None, chain.from_iterable(zip_longest(*sources)))
+        yield from self._forced(evidence, [(verdict, ("first", verdict)) for verdict in others])
+
+    def _imagined(self, evidence: Evidence) -> Iterator[PutIn]:
         for key in ((Claims.name, IMAGINED), (Donor.name, _DREAMED)):
             for answer, content in evidence.said(*key):
                 purpose = answer.request.purpose
                 if purpose is not None and purpose.verdict != evidence.own:
                     yield PutIn(content.observations, purpose.verdict)
-        yield from self._forced(evidence, [(verdict, ("first", verdict)) for verdict in others])
 
     def _forced(
         self, evidence: Evidence, variants: Iterable[tuple[str, Hashable]]

@@ -112,7 +112,9 @@ class NoImage(Elsewhere):
     where = "of a grey picture"
 
     def unable(self, case: Case) -> str:
-        return "" if case.takes_turn(0, 2) else EVERY_SECOND
+        if case.tier == "full" or case.of_many:
+            return "" if case.takes_turn(0, 2) else EVERY_SECOND
+        return "at this tier it is asked in data sets"
 
     def image(self, evidence: Evidence) -> PreparedImage | None:
         return evidence.case.blank

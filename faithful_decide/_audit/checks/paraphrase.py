@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from faithful_decide._audit.case import repeated, safe
+from faithful_decide._audit.case import repeated, safe, written
 from faithful_decide._audit.checks.base import LARGE, Check
 from faithful_decide._audit.evidence import objected
 from faithful_decide._audit.types import Trial
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from faithful_decide._core.types import Observation
     from faithful_decide.backends.base import Request
 
-__all__ = ["Paraphrase", "kept_list", "put_in_own", "reworded"]
+__all__ = ["Paraphrase", "kept_list", "put_in_own", "reworded", "rewords"]
 
 EVERY_FOURTH = "at this tier every fourth item of a data set is asked"
+LONGER = 64
 _WORDS, _PUT_IN = "words", "put in"
+
+
+def rewords(case: Case) -> bool:
+    """Whether its observations are put in other words: of a data set those of every fourth item."""
+    return case.tier == "full" or (case.of_many and case.takes_turn(0, 4))
 
 
 def rewording(case: Case, observations: tuple[Observation, ...]) -> Request:
@@ -37,7 +43,9 @@ def rewording(case: Case, observations: tuple[Observation, ...]) -> Request:
         shape=schema.observations_schema(),
         observations=plain,
     )
-    return replace(request, images=())
+    # A token is a character or more; other words may be longer, and need not go on and on.
+    most = LONGER + len(written(plain))
+    return replace(request, images=(), max_tokens=min(case.max_tokens, most))
 
 
 def reworded(evidence: Evidence) -> Iterator[list[tuple[Observation, Observation]]]:
@@ -88,7 +96,9 @@ class Paraphrase(Check):
     tiers = LARGE
 
     def unable(self, case: Case) -> str:
-        return EVERY_FOURTH * (not case.takes_turn(0, 4))
+        if rewords(case):
+            return ""
+        return EVERY_FOURTH if case.of_many else "one decision at tier `standard` is not reworded"
 
     def follow_up(self, evidence: Evidence) -> Wave:
         case, own = evidence.case, evidence.content.observations
