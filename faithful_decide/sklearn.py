@@ -336,10 +336,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Returns:
             True for each that is for a person.
 
-        Raises:
-            UsageError: As in `predict`, or `review` is no probability.
-            BackendError: As in `predict`.
-            ReplyError: As in `predict`.
+        Errors are those of `predict`, and a UsageError where `review` is no probability.
         """
         outcomes = self.decide(X)
         limit = self.review.limit if isinstance(self.review, Certificate) else self.review
