@@ -91,7 +91,7 @@ def cases(backend: Backend, seed: int, count: int, *, per_scene: int = 1) -> lis
         The cases, those of one scene one after the other.
     """
     rng = Random(seed)
-    forms = [form for form in WEIGHTS if form not in {"unknown", "reading"}]
+    forms = [form for form in WEIGHTS if form not in {"unknown", "reading", "claims"}]
     made: list[Case] = []
     number = FIRST + seed * 10_000
     while len(made) < count:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._asking.plans import watch
+from faithful_decide._batch.row import encodable
 from faithful_decide._core.types import Decision
 from faithful_decide._public import public
 from faithful_decide._version import __version__
@@ -110,7 +111,7 @@ def _replied(reply: Reply) -> dict[str, Any]:
     usage = reply.usage
     return _given(
         {
-            "gen_ai.response.model": reply.model or None,
+            "gen_ai.response.model": encodable(reply.model) or None,
             "gen_ai.response.finish_reasons": (reply.finish,),
             "gen_ai.usage.input_tokens": usage.prompt_tokens,
             "gen_ai.usage.output_tokens": usage.completion_tokens,
@@ -119,11 +120,12 @@ def _replied(reply: Reply) -> dict[str, Any]:
 
 
 def _explained(decision: Decision) -> dict[str, Any]:
-    observations = [{"about": o.about, "seen": o.seen} for o in decision.observations]
+    observations = [o.model_dump(exclude_none=True) for o in decision.observations]
     return {
         "faithful_decide.question": decision.question.text,
         "faithful_decide.observations": json.dumps(observations, ensure_ascii=False),
         "faithful_decide.reasoning": decision.reasoning,
+        "faithful_decide.relies_on": decision.relies_on,
         "faithful_decide.verdict": decision.verdict,
         "faithful_decide.order": decision.receipt.order,
     }

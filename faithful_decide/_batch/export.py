@@ -145,7 +145,7 @@ def _row(values: tuple[int, Mapping[str, Any]] | Damage) -> Row | Damage:
     try:
         more = json.loads(columns.get(MORE) or "{}")
         return from_flat({**{n: v for n, v in columns.items() if n != MORE}, **more})
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         return Damage(str(error), number)
 
 

@@ -17,7 +17,7 @@ from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends.base import Backend, Hidden, Request
-from faithful_decide.errors import UnsupportedError, UsageError
+from faithful_decide.errors import ContractError, UnsupportedError, UsageError
 
 QUESTION = Question("Does this image show anything funny?")
 REPLY = (
@@ -34,6 +34,9 @@ def unlike(reply):
 
 class BackendContract:
     """Tests of one backend; `backend` is a fixture of the subclass, `fresh` makes another."""
+
+    counts = True
+    """Whether its grammar counts what was observed, so that nothing else can be relied on."""
 
     @pytest.fixture
     def request_(self, backend, picture):
@@ -96,7 +99,11 @@ class BackendContract:
         assert reply.text.startswith(prefix)
         assert not reply.text.startswith(prefix + prefix)
         if reply.finish == "stop":
-            verify(reply, QUESTION.labels)
+            try:
+                verify(reply, QUESTION.labels)
+            except ContractError as error:
+                if self.counts or "relies_on" not in str(error):
+                    raise
 
     def test_forced_verdict_prefix_leads_to_a_verdict(self, backend, request_):
         """After everything but the verdict, only a verdict can follow."""

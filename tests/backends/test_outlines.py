@@ -56,6 +56,8 @@ def fresh(converted):
 class TestOutlines(BackendContract):
     """The embedded weights through Outlines keep the contract of backends."""
 
+    counts = False
+
 
 @pytest.fixture
 def request_(backend, picture):
@@ -91,7 +93,7 @@ WRITTEN = (
     '{"observations": [{"about": "the red circle", "n": 1, "seen": "%s"}], "reasoning": "%s", '
     '"relies_on": [1], "verdict": "'
 )
-THERE = WRITTEN % ("30% across, 35% down", "a red circle is there")
+THERE = WRITTEN % ("30% across, 35% down, 20% large", "a red circle is there")
 ABSENT = WRITTEN % ("not there", "no red circle is there")
 
 
@@ -126,7 +128,7 @@ def test_the_verdict_hangs_on_what_was_written(odds):
     """Which it follows, whatever the picture shows; hidden, neither text moves it."""
     assert odds(THERE)[0] > 3
     assert odds(ABSENT)[0] < -3
-    assert odds(ABSENT, hides(ABSENT))[0] - odds(ABSENT)[0] > 3
+    assert abs(odds(THERE, hides(THERE))[0] - odds(ABSENT, hides(ABSENT))[0]) < 3
 
 
 def test_nothing_of_what_is_hidden_comes_through(odds, backend):
@@ -179,7 +181,7 @@ def test_hidden_samples_read_their_beginning_once(odds):
         (Hidden(0, len(THERE)), {}),
         (Hidden(5, 4), {}),
         (Hidden(-1, 4), {}),
-        (Hidden(1, 9, "image"), {"image": None}),
+        (Hidden(1, 9, "image"), {"images": ()}),
     ],
 )
 def test_what_cannot_be_hidden(odds, hidden, changes):
