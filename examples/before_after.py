@@ -20,7 +20,8 @@ def main(folder: Path) -> None:
     """Draw two pictures, and compare what is said of them."""
     folder.mkdir(parents=True, exist_ok=True)
     before, after = folder / "before.png", folder / "after.png"
-    scene = next(s for s in map(make_scene, count()) if not s.funny and s.things[0].kind in ANIMALS)
+    scenes = (s for s in map(make_scene, count()) if len(s.things) == 2 and not s.funny)
+    scene = next(s for s in scenes if s.things[0].kind in ANIMALS)
     dressed = replace(scene.things[0], wears="top hat")
     draw(scene).save(before)
     draw(replace(scene, things=(dressed, *scene.things[1:]))).save(after)

@@ -20,7 +20,7 @@ POLICY = Question(
     },
     context="A shadow of the product itself is fine.",
 )
-BARE = Question("Does anything in this image wear a hat?")
+BARE = Question("Does this image show anything funny?")
 
 
 def main(folder: Path) -> None:
