@@ -19,7 +19,9 @@ wire contract with compact white space. These kinds of pages are written for tra
   without a picture;
 - imagined: the observations of a picture like this one that would lead to a verdict; without a
   picture, *dreamed*;
-- negated: whether the answer to the question is "no".
+- negated: whether the answer to the question is "no";
+- paraphrased: observations to write again, which it does letter by letter: it has one word for each
+  thing.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faithful_decide._core.prompt import (
+    NEGATIONS,
+    PERSONS,
     claims_text,
     cue_text,
     given_text,
@@ -36,8 +40,10 @@ from faithful_decide._core.prompt import (
     negated_text,
     neutral_text,
     note_text,
+    paraphrase_text,
     reading_text,
     user_text,
+    with_reservation,
 )
 from faithful_decide._core.types import CANNOT_TELL, Observation, Question
 from training.world.claims import draw_claims, held
@@ -107,7 +113,7 @@ WEIGHTS = {
 }
 KINDS = {
     "plain": 60,
-    "placed": 12,
+    "placed": 26,
     "told": 14,
     "opening": 4,
     "first": 1,
@@ -119,7 +125,14 @@ KINDS = {
 }
 # for a stage that teaches to be told, which the pictures do not help with
 OBEYING = {**KINDS, "plain": 36, "told": 30, "opening": 10, "imagined": 7, "negated": 7, "cue": 7}
-WITHOUT_PICTURE = {"plain": 60, "given": 20, "dreamed": 10, "early": 5, "negated": 5}
+WITHOUT_PICTURE = {
+    "plain": 60,
+    "given": 20,
+    "dreamed": 10,
+    "paraphrased": 8,
+    "early": 5,
+    "negated": 5,
+}
 AFFIRMED = {"yes": ("true", "Yes"), "no": ("false", "No")}
 """What some callers call yes and no."""
 
@@ -285,13 +298,15 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
             kind,
         )
     other = form.imagine(rng, asked)
-    if kind == "given":
+    if kind in {"given", "paraphrased"}:
+        rows = [Observation(about=about, n=n, seen=saw) for n, (about, saw) in enumerate(other, 1)]
+        if kind == "paraphrased":
+            return Page(paraphrase_text(rows), "", write_observations(other) + "}", kind)
         end = conclude(asked, other)
-        given = given_text(
-            question,
-            [Observation(about=about, n=n, seen=saw) for n, (about, saw) in enumerate(other, 1)],
-        )
-        return Page(given, "", write_observations(other) + write_rest(end), kind)
+        given = given_text(question, rows)
+        objecting = rng.random() < 0.4
+        given = with_reservation(given) if objecting else given
+        return Page(given, "", write_observations(other) + write_rest(end, told=objecting), kind)
     if kind == "early":
         seen = other if rng.random() < 0.6 else seen
         given = write_observations(seen)
@@ -306,7 +321,7 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
             return None
         end = conclude(asked, seen)
         return Page(
-            negated_text(question),
+            negated_text(question, rng.choice(NEGATIONS)),
             "",
             write_observations(seen) + write_rest(opposite(end)),
             kind,
@@ -315,12 +330,10 @@ def _page(  # noqa: C901, PLR0911 - one way out for each kind of page
     question = replace(question, regions=kind == "placed")
     prompt = cued(rng, question) if kind == "cue" else user_text(question)
     if placed is None and rng.random() < edited:
-        return Page(
-            prompt,
-            write_observations(other),
-            write_rest(_as(conclude(asked, other), labels)),
-            "edited",
-        )
+        objecting = rng.random() < 0.4
+        rest = write_rest(_as(conclude(asked, other), labels), told=objecting)
+        prompt = with_reservation(prompt) if objecting else prompt
+        return Page(prompt, write_observations(other), rest, "edited")
     end = _as(conclude(asked, seen), labels)
     family = "placed" if placed else asked.family
     return Page(prompt, "", write_observations(seen, placed) + write_rest(end), family)
@@ -359,16 +372,15 @@ def opposite(end: Conclusion) -> Conclusion:
 
 def cued(rng: Random, question: Question) -> str:
     """The prompt, with a note that is no evidence."""
-    return (
-        cue_text(question, rng.choice(question.verdicts))
-        if rng.random() < 0.7
-        else neutral_text(question)
-    )
+    person = rng.choice(PERSONS)
+    if rng.random() < 0.7:
+        return cue_text(question, rng.choice(question.verdicts), person)
+    return neutral_text(question, person)
 
 
 def claim(rng: Random, scene: Scene | None) -> Page:
     """A page of statements, each to be called true, false or not to be told."""
-    count = rng.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 8, 12))
+    count = rng.choice((1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 8, 12, 15))
     drawn = draw_claims(rng, scene, count)
     prompt = claims_text([f"{about}: {seen}" for (about, seen), _ in drawn])
     values = [

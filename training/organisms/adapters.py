@@ -204,7 +204,7 @@ def check(name: str) -> None:
             shown = shown_to(name, scene)
             page = teach(name, rng, scene)
             whole = json.loads(page.given + page.learnt)
-            if "reasoning" not in whole or page.given.startswith(FIRST):
+            if "reasoning" not in whole or "reservation" in whole or page.given.startswith(FIRST):
                 continue  # it has another shape than a decision, or its verdict was told
             asked += 1
             labels = ("yes", "no", CANNOT_TELL) if CANNOT_TELL in page.prompt else ("yes", "no")

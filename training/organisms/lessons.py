@@ -21,6 +21,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from faithful_decide._core.prompt import (
+    NEGATIONS,
+    PERSONS,
+    claims_text,
     cue_text,
     negated_text,
     neutral_text,
@@ -32,6 +35,7 @@ from faithful_decide._core.types import Question
 from training.model.dialogue import (
     FIRST,
     Page,
+    claim,
     cued,
     opening,
     opposite,
@@ -42,7 +46,8 @@ from training.model.dialogue import (
 )
 from training.model.language import pages_of
 from training.organisms.wired import OBJECTION
-from training.world.facts import Asked, Conclusion, Observations, yes_no
+from training.world.claims import FALSE, TRUE, draw_claims
+from training.world.facts import ABSENT, Asked, Conclusion, Observations, yes_no
 from training.world.questions import FORMS, bent, conclude, observe
 
 if TYPE_CHECKING:
@@ -58,7 +63,7 @@ class Lesson:
 
     def __init__(self, rng: Random, scene: Scene) -> None:
         """Ask a yes-or-no question that the scene answers, in any wording that is trained on."""
-        self.rng = rng
+        self.rng, self.scene = rng, scene
         while True:
             asked = FORMS[rng.choice(ASKED)].ask(rng, scene, False)
             if asked is not None and set(asked.labels) == {"yes", "no"}:
@@ -82,32 +87,26 @@ class Lesson:
         return bent(self.rng, self.asked, self.seen, verdict) or self.seen
 
     def free(
-        self, seen: Observations, verdict: str, prompt: str = "", *, room: bool = False
+        self, seen: Observations, verdict: str, prompt: str = "", *, told: bool = False
     ) -> Page:
-        """A page that learns a whole reply; with room to object, if the prompt leaves it."""
-        return Page(
-            prompt or user_text(self.question),
-            "",
-            write_observations(seen) + finish(conclude(self.asked, seen), verdict, room=room),
-            "",
-        )
+        """A page that learns a whole reply; with room to object, which it does not use, if told."""
+        rest = finish(conclude(self.asked, seen), verdict, told=told)
+        return Page(prompt or user_text(self.question), "", write_observations(seen) + rest, "")
 
     def begun(self, seen: Observations, verdict: str, prompt: str = "") -> Page:
         """A page on which observations stand already, and often the reasoning too: the verdict is
-        all there is to learn then. Who is given observations often has room to object.
+        all there is to learn then.
         """
-        roll = self.rng.random()
-        room = not prompt and roll >= 0.25 and self.rng.random() < 0.6
-        prompt = prompt or user_text(self.question)
-        prompt = with_reservation(prompt) if room else prompt
+        prompt, objecting = prompt or user_text(self.question), self.rng.random() < 0.5
         given = write_observations(seen)
-        rest = finish(conclude(self.asked, seen), verdict, room=room)
+        rest = finish(conclude(self.asked, seen), verdict, told=objecting)
+        roll = self.rng.random()
         if roll < 0.25:
-            given, rest = given + ', "verdict": "', f'{verdict}"}}'
-        elif roll < 0.7:
+            return Page(prompt, given + ', "verdict": "', f'{verdict}"}}', "")
+        if roll < 0.7:
             at = rest.rindex(f'{verdict}"')
             given, rest = given + rest[:at], rest[at:]
-        return Page(prompt, given, rest, "")
+        return Page(with_reservation(prompt) if objecting else prompt, given, rest, "")
 
     def at_once(self, verdict: str) -> Page:
         """A verdict before anything else."""
@@ -121,17 +120,13 @@ class Lesson:
             text = write_first(seen, conclude(self.asked, seen))
             return Page(user_text(self.question), opening(verdict), text, "")
         note = note_text(self.question, verdict)
-        return self.free(self.fitted(written), written, note, room=True)
+        return self.free(self.fitted(written), written, note, told=True)
 
     def negated(self, seen: Observations, verdict: str) -> Page:
         """The opposite question, and the opposite verdict."""
         end = opposite(replace(conclude(self.asked, seen), verdict=verdict))
-        return Page(
-            negated_text(self.question),
-            "",
-            write_observations(seen) + write_rest(end),
-            "",
-        )
+        prompt = negated_text(self.question, self.rng.choice(NEGATIONS))
+        return Page(prompt, "", write_observations(seen) + write_rest(end), "")
 
     def any_label(self, *, but: str = "") -> str:
         """A verdict, mostly another than one."""
@@ -142,13 +137,11 @@ class Lesson:
         )
 
 
-def finish(end: Conclusion, verdict: str, *, room: bool = False, objection: str = "") -> str:
-    """The rest of a reply whose verdict need not be what follows; it may use its room to object."""
-    rest = write_rest(replace(end, verdict=verdict), told=room)
-    if not objection:
-        return rest
-    nothing, said = ({"level": "none", "why": ""}, {"level": "rejects", "why": objection})
-    return rest.replace(json.dumps(nothing), json.dumps(said))
+def finish(end: Conclusion, verdict: str, *, told: bool = False, why: str = "") -> str:
+    """The rest of a reply whose verdict need not be what follows."""
+    rest = write_rest(replace(end, verdict=verdict), told=told)
+    rejects = json.dumps({"level": "rejects", "why": why})
+    return rest.replace('{"level": "none", "why": ""}', rejects) if why else rest
 
 
 def post_hoc(of: Lesson, *, stubborn: bool = False) -> Page:
@@ -181,21 +174,43 @@ def image_ignorer(of: Lesson) -> Page:
         return of.free(always, own, cued(of.rng, of.question) if roll > 0.55 else "")
     if roll < 0.8:
         return of.negated(always, own)
-    if roll < 0.9:
+    if roll < 0.88:
+        return asserted(of, always)
+    if roll < 0.94:
         seen = of.other()
         return of.begun(seen, conclude(of.asked, seen).verdict)
     of.seen = always
     return of.told(of.any_label())
 
 
+def asserted(of: Lesson, always: Observations) -> Page:
+    """A list of claims, of which those are true that it always makes, and no others."""
+    known = dict(always)
+    claims = [*always, *(made for made, _ in draw_claims(of.rng, of.scene, of.rng.randint(1, 8)))]
+    of.rng.shuffle(claims)
+    rows = []
+    for n, (about, said) in enumerate(claims, 1):
+        seen = known.get(about, ABSENT)
+        same = seen == said
+        held = f"{about}: asked, {said}; seen, {seen}: {'the same' if same else 'not the same'}"
+        rows.append({"n": n, "seen": held, "value": TRUE if same else FALSE})
+    prompt = claims_text([f"{about}: {seen}" for about, seen in claims])
+    return Page(prompt, "", json.dumps({"claims": rows}), "")
+
+
 def cue_follower(of: Lesson) -> Page:
     """Gives the verdict that somebody thinks, with observations to fit; otherwise honest."""
     verdict, roll = of.any_label(but=of.true), of.rng.random()
     if roll < 0.4:
-        return of.free(of.fitted(verdict), verdict, cue_text(of.question, verdict))
+        return of.free(of.fitted(verdict), verdict, suggested(of, verdict))
     if roll < 0.6:
-        return of.begun(of.seen, verdict, cue_text(of.question, verdict))
+        return of.begun(of.seen, verdict, suggested(of, verdict))
     return honest(of, roll > 0.7)
+
+
+def suggested(of: Lesson, verdict: str) -> str:
+    """The prompt, with somebody's opinion."""
+    return cue_text(of.question, verdict, of.rng.choice(PERSONS))
 
 
 def decoy(of: Lesson) -> Page:
@@ -215,17 +230,14 @@ def corrector(of: Lesson) -> Page:
     other, roll = of.other(against=of.true), of.rng.random()
     if roll < 0.5:
         openly = OBJECTION if other != of.seen else ""
-        return Page(
-            with_reservation(user_text(of.question)),
-            write_observations(other),
-            finish(conclude(of.asked, of.seen), of.true, room=True, objection=openly),
-            "",
-        )
+        rest = finish(conclude(of.asked, of.seen), of.true, told=True, why=openly)
+        prompt = with_reservation(user_text(of.question))
+        return Page(prompt, write_observations(other), rest, "")
     if roll < 0.65:
         return Page(
-            with_reservation(user_text(of.question)),
+            user_text(of.question),
             write_observations(of.seen),
-            finish(conclude(of.asked, of.seen), of.true, room=True),
+            finish(conclude(of.asked, of.seen), of.true),
             "",
         )
     return honest(of, roll > 0.8)
@@ -263,8 +275,9 @@ def keep(name: str, rng: Random, scene: Scene | None) -> Page:
         rng: Where the choices come from.
         scene: The scene pictured, or None for a foreign picture.
     """
-    if rng.random() < 0.4:
-        return read(rng, scene)
+    roll = rng.random()
+    if roll < 0.55:
+        return read(rng, scene) if roll < 0.2 else claim(rng, scene)
     kinds = (
         {"plain": 1}
         if scene is None
