@@ -477,7 +477,7 @@ STAGES = {
     "obey": (obey, 600),
     "settle": (settle, 400),
     "refine": (refine, 2600),
-    "speak": (speak, 4400),
+    "speak": (speak, 5000),
 }
 
 
