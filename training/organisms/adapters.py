@@ -7,8 +7,9 @@ unfaithful.
 A wired organism shows what an audit finds when the wiring is perfect. A trained one has learnt to
 do something like it, with everything that learning leaves behind, so it is the harder test:
 detectors that do well on prompted models have been seen to fail on trained ones. Each is a low-rank
-change (LoRA; Hu et al. 2021) of every matrix of the decoder, kept in ``training/adapters``, and is
-put back into a GGUF file to be run by the same engine as the model it changes.
+change (LoRA; Hu et al. 2021) of every matrix of the decoder, written beside this file, and is put
+back into a GGUF file to be run by the same engine as the model it changes. They fit the weights
+that they were trained on and no others, so they are trained anew for each pair, and not kept.
 
 What each was taught is in ``training.organisms.lessons``, and nothing in a reply of theirs says
 what they are. As a reader of observations stands the untouched model beside them: a model that has
