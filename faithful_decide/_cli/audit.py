@@ -12,6 +12,7 @@ from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
     Condition,
+    Sentence,
     arguments,
     asking,
     backend_options,
@@ -70,7 +71,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=Command, short_help="Test whether the reasons carried the verdict.")
 @click.argument("image", type=click.Path(allow_dash=True))
-@click.argument("question", required=False)
+@click.argument("question", type=Sentence(), required=False, is_eager=True)
 @click.option(
     "--decision",
     type=click.Path(exists=True, dir_okay=False),

@@ -11,6 +11,7 @@ import click
 from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
+    Sentence,
     arguments,
     asking,
     backend_options,
@@ -30,7 +31,7 @@ DEMO_QUESTION = "Does this image show anything funny?"
 
 @click.command(cls=Command, short_help="Decide about one image.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.argument("question")
+@click.argument("question", type=Sentence(), is_eager=True)
 @with_model
 @asking()
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, for `verify`.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,7 @@ __all__ = [
     "Command",
     "Condition",
     "Dollars",
+    "Sentence",
     "arguments",
     "asking",
     "backend_options",
@@ -246,7 +248,11 @@ def read_pairs(spec: str | None, pairs: Sequence[tuple[str, str]]) -> dict[str, 
     if not pairs:
         return {}
     named = str(spec_of(spec))
-    own = [parameter.name or "" for parameter in click.get_current_context().command.params]
+    own = [
+        parameter.name or ""
+        for parameter in click.get_current_context().command.params
+        if isinstance(parameter, click.Option) and parameter.name not in {"options", "as_json"}
+    ]
     check_options(named, [key for key, _ in pairs], known=own)
     kinds = options_of(named)
     read: dict[str, Any] = {}
@@ -322,6 +328,25 @@ def secret(flag: str, text: str) -> str:
             return key.decode(errors="surrogateescape")
     msg = "a key among the arguments is seen by everybody who can list processes"
     raise UsageError(msg, hint=hint)
+
+
+class Sentence(click.ParamType[str]):
+    """A question; a file in its place means that it was forgotten, or does not come last."""
+
+    name = "text"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Refuse the path of a file."""
+        if "/" in str(value) or "." in str(value):
+            with suppress(OSError, ValueError):
+                if Path(str(value)).is_file():
+                    self.fail(f"{value} is a file; write the question last", param, ctx)
+        return str(value)
 
 
 class Condition(click.ParamType["Gate"]):
