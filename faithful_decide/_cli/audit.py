@@ -45,7 +45,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tier", type=click.Choice(["screen", "standard", "full"]),
             show_default="full for a model in this process, standard for others",
-            help="Ask as much as this tier does.",
+            help="Test this deeply. Each tier asks more than the one before.",
         ),
         helper("reader", "Let this model read the observations. Without it the audited one does."),
         helper("judge", "Let this model compare wording. Without it rules do, or at tier full the "
@@ -53,7 +53,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         helper("witness", "Ask this other model whether the claims are true."),
         click.option(
             "--thresholds", type=click.Path(exists=True, dir_okay=False),
-            help="Decide about flags by the thresholds in this file.",
+            help="Raise flags by the thresholds in this file.",
         ),
         click.option("--html", metavar="FILE", help="Write the report as one HTML file."),
         click.option("--junit", metavar="FILE", help="Write the report as JUnit XML."),
@@ -120,7 +120,7 @@ def audit_dataset(
     image_column: str | None,
     **how: Any,  # noqa: ANN401 - the options of _auditing
 ) -> int:
-    """Audit decisions about all images in SOURCES, and pool what was found.
+    """Audit decisions about all images in SOURCES, and pool the results.
 
     With --journal every reply is kept, so the same command goes on where it was interrupted. Rows
     of a batch, beside its images, bring their decisions, which are not asked for again: name the

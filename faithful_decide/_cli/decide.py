@@ -70,7 +70,7 @@ def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
     return sources[0] if len(sources) == 1 else sources
 
 
-@click.command(cls=Command, short_help="Decide about a sample image, and audit that.")
+@click.command(cls=Command, short_help="Decide about a sample image, and audit it.")
 @of_backend
 @click.option(
     "--html",
@@ -81,7 +81,7 @@ def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
 def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options of the backend
-    """Decide about a sample image with the model that comes with the package, and audit that.
+    """Decide about a sample image with the model that comes with the package, and audit it.
 
     The audit forces each verdict and compares the explanations; its report is written to a file.
     """

@@ -86,7 +86,7 @@ def asking(
 def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]:
     flag, kind = f"--{row.name.replace('_', '-')}", str(row.type)
     if row.name == "verdicts":
-        return _verdicts(text)
+        return _verdicts
     if kind == "bool" and row.default:
         return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, help=text)
     if kind == "bool":
@@ -101,22 +101,19 @@ def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]
     return click.option(flag, type=number, default=row.default, show_default=True, help=text)
 
 
-def _verdicts(text: str) -> Callable[[_F], _F]:
-    def add(command: _F) -> _F:
-        command = click.option(
-            "--verdict",
-            multiple=True,
-            metavar="TEXT[=MEANING]",
-            help="Offer this verdict, and say what it means. Repeat it for each of them.",
-        )(command)
-        return click.option(
-            "--verdicts",
-            metavar="A,B",
-            show_default="yes,no",
-            help=f"{text[:-1]}, parted by commas.",
-        )(command)
-
-    return add
+def _verdicts(command: _F) -> _F:
+    command = click.option(
+        "--verdict",
+        multiple=True,
+        metavar="TEXT[=MEANING]",
+        help="Offer this verdict, and say what it means. Repeat it for each of them.",
+    )(command)
+    return click.option(
+        "--verdicts",
+        metavar="A,B",
+        show_default="yes,no",
+        help="Let the model choose from these verdicts, separated by commas.",
+    )(command)
 
 
 def arguments(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +195,7 @@ def helper(name: str, text: str) -> Callable[[_F], _F]:
 
     def add(command: _F) -> _F:
         flag = f"--{name.removesuffix('-model')}-option"
-        command = _pairs(flag, f"{name.replace('-', '_')}_options", who=f"that of --{name}")(
+        command = _pairs(flag, f"{name.replace('-', '_')}_options", who=f"the model of --{name}")(
             command
         )
         return click.option(f"--{name}", metavar="SPEC", help=text)(command)
