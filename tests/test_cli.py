@@ -599,3 +599,11 @@ def test_samples_tells_where_they_are_and_what_next(call, tmp_path, monkeypatch)
     assert "pass --force" in err
     assert call("samples", folder, "--n", 1, "--force")[0] == 0
     assert call("samples", folder, "--n", 0)[0] == 2
+
+
+@pytest.mark.parametrize("words", [("decide",), ("decide", "Is it?"), ("audit", "Is it?")])
+def test_a_file_is_no_question(words, call, image):
+    """Whoever forgets the question, or writes it first, is told where it goes."""
+    code, out, err = call(*words, image)
+    assert (code, out) == (2, "")
+    assert "write the question last" in err

@@ -48,6 +48,7 @@ def test_an_obedient_server():
         "image": "yes",
     }
     assert report.requests == 4
+    assert [line.split()[:2] for line in str(report).splitlines()] == [*map(list, holds.items())]
 
 
 @pytest.mark.parametrize(

@@ -264,9 +264,12 @@ class Batch:
         job = Job(self.backend, how, concurrency, ordered, how.allow_urls, max_cost)
         if audit is None:
             return job
-        if audit != "screen" or how.samples > 1:
-            msg = "a batch is audited by a screen of decisions of one sample each"
-            raise UsageError(msg, hint='pass audit="screen" and samples=1')
+        if audit != "screen":
+            msg = f"a batch cannot be audited by {audit!r}"
+            raise UsageError(msg, hint='pass audit="screen", or use audit_dataset')
+        if how.samples > 1:
+            msg = "the screen of a batch audits decisions of one sample each"
+            raise UsageError(msg, hint="pass samples=1, or leave out audit=")
         return replace(job, beyond=screening(how))
 
     def rows(

@@ -26,6 +26,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from faithful_decide._asking.options import named_in
 from faithful_decide._asking.plans import run
 from faithful_decide._asking.retrying import patient
 from faithful_decide._asking.scores import TOP
@@ -40,7 +41,7 @@ from faithful_decide.backends._openai.adapting import runs_on
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
 from faithful_decide.backends.probe_report import Check, ProbeReport, remember
-from faithful_decide.backends.registry import load_backend, split_spec
+from faithful_decide.backends.registry import check_options, load_backend, split_spec
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -91,6 +92,7 @@ def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> Pr
     """
     if not isinstance(model, str):
         return _probe(model, timeout)
+    check_options(model, options, named_in(probe))
     if server := split_spec(model)[0] in PRESETS:
         # What was found last time must not decide what is looked at this time.
         options = {"probed": False, **options}

@@ -51,15 +51,15 @@ class Options:
         metadata=_row("Let the model choose from these verdicts; a mapping also defines them."),
     )
     context: str = field(
-        default="", metadata=_row("What has to be known to decide, such as a rule or a policy.")
+        default="", metadata=_row("Give the model this to know, such as a rule or a policy.")
     )
     regions: bool = field(
-        default=False, metadata=_row("Say of each observation where in the image it is.")
+        default=False, metadata=_row("Have each observation say where in the image it is.")
     )
     abstain: bool = field(default=True, metadata=_row("Let the model also say cannot_tell."))
     samples: int = field(
         default=1,
-        metadata=_row("Reason this many times independently; the majority decides.", least=1),
+        metadata=_row("Draw this many independent replies; the majority decides.", least=1),
     )
     seed: int | None = field(
         default=None,
@@ -81,7 +81,7 @@ class Options:
     )
     journal: Journal | str | os.PathLike[str] | None = field(
         default=None,
-        metadata=_row("Keep every reply in this file, and ask for none of them twice."),
+        metadata=_row("Keep every reply in this file, and pay for none twice."),
     )
 
     def __post_init__(self) -> None:

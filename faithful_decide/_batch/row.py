@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide import errors
+from faithful_decide._core.escaped import visible
 from faithful_decide._core.types import Decision
 from faithful_decide._public import public
 from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError, ReplyError
@@ -111,6 +112,11 @@ class Row:
     error: FaithfulDecideError | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line: the item, and what became of it."""
+        became = f"{self.error_type}: {self.error}" if self.error else self.verdict
+        return visible(f"{self.id}: {became}", keep="")
 
     @property
     def verdict(self) -> str | None:

@@ -12,6 +12,7 @@ from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
     Condition,
+    Sentence,
     arguments,
     asking,
     backend_options,
@@ -44,7 +45,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tier", type=click.Choice(["screen", "standard", "full"]),
             show_default="full for a model in this process, standard for others",
-            help="Ask as much as this tier does.",
+            help="Test this deeply. Each tier asks more than the one before.",
         ),
         helper("reader", "Let this model read the observations. Without it the audited one does."),
         helper("judge", "Let this model compare wording. Without it rules do, or at tier full the "
@@ -52,7 +53,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         helper("witness", "Ask this other model whether the claims are true."),
         click.option(
             "--thresholds", type=click.Path(exists=True, dir_okay=False),
-            help="Decide about flags by the thresholds in this file.",
+            help="Raise flags by the thresholds in this file.",
         ),
         click.option("--html", metavar="FILE", help="Write the report as one HTML file."),
         click.option("--junit", metavar="FILE", help="Write the report as JUnit XML."),
@@ -70,7 +71,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=Command, short_help="Test whether the reasons carried the verdict.")
 @click.argument("image", type=click.Path(allow_dash=True))
-@click.argument("question", required=False)
+@click.argument("question", type=Sentence(), required=False, is_eager=True)
 @click.option(
     "--decision",
     type=click.Path(exists=True, dir_okay=False),
@@ -119,7 +120,7 @@ def audit_dataset(
     image_column: str | None,
     **how: Any,  # noqa: ANN401 - the options of _auditing
 ) -> int:
-    """Audit decisions about all images in SOURCES, and pool what was found.
+    """Audit decisions about all images in SOURCES, and pool the results.
 
     With --journal every reply is kept, so the same command goes on where it was interrupted. Rows
     of a batch, beside its images, bring their decisions, which are not asked for again: name the

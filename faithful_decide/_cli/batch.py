@@ -57,7 +57,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--limit", type=click.IntRange(0), help="Take no more items than this."),
         click.option(
             "--max-cost", metavar="USD", type=Dollars(),
-            help="Begin no further item once this much was spent.",
+            help="Start no further item once this much was spent.",
         ),
         click.option(
             "--image-column", metavar="NAME", help="Take images from this column of a table."
@@ -68,7 +68,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--label", default="label", show_default=True, metavar="NAME",
-            help="Hold verdicts against the right ones in this column.",
+            help="Compare verdicts with the right ones in this column.",
         ),
         click.option(
             "--dry-run", is_flag=True, help="Ask nothing, and estimate calls, tokens and cost."
@@ -103,10 +103,10 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     "--review",
     type=click.FloatRange(0, 1),
     metavar="THRESHOLD",
-    help="Mark verdicts that are less probable than this: they are for a person. See `certify`.",
+    help="Mark verdicts less probable than this, for review by a person. See `certify`.",
 )
-@click.option("--queue", metavar="FILE", help="Write what is for a person to this .jsonl file.")
-@click.option("--html", metavar="FILE", help="Write what became of them as one HTML file.")
+@click.option("--queue", metavar="FILE", help="Write the rows for review to this .jsonl file.")
+@click.option("--html", metavar="FILE", help="Write the results as one HTML file.")
 def batch(
     sources: tuple[str, ...],
     *,
@@ -177,34 +177,34 @@ def batch(
     return FAILED if opened.progress.errors else 0
 
 
-@click.command(cls=Command, short_help="Find the probability from which verdicts can stand.")
+@click.command(cls=Command, short_help="Find the probability above which verdicts need no review.")
 @click.argument("rows", metavar="FILE")
 @click.option(
     "--error",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.05,
     show_default=True,
-    help="Allow this share of wrong verdicts among those that stand.",
+    help="Allow this share of wrong verdicts among those not reviewed.",
 )
 @click.option(
     "--confidence",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
-    help="Be so sure that it is not more.",
+    help="Be this sure that it is not more.",
 )
 @click.option(
     "--label",
     default="label",
     show_default=True,
     metavar="NAME",
-    help="Hold verdicts against the right ones in this column.",
+    help="Compare verdicts with the right ones in this column.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")  # fmt: skip
 def certify(rows: str, *, error: float, confidence: float, label: str, as_json: bool) -> int:
-    """Find the probability from which verdicts can stand, in FILE: labelled rows of a batch.
+    """Find the probability above which verdicts need no review, from labelled rows in FILE.
 
-    Those below it are for a person: pass it to `batch --review`.
+    Pass it to `batch --review`, which marks the verdicts below it for a person.
 
     Example: faithful-decide certify labelled.jsonl --error 0.02
     """

@@ -11,6 +11,7 @@ import click
 from faithful_decide._cli.files import check_written
 from faithful_decide._cli.options import (
     Command,
+    Sentence,
     arguments,
     asking,
     backend_options,
@@ -30,7 +31,7 @@ DEMO_QUESTION = "Does this image show anything funny?"
 
 @click.command(cls=Command, short_help="Decide about one image.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.argument("question")
+@click.argument("question", type=Sentence(), is_eager=True)
 @with_model
 @asking()
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, for `verify`.")
@@ -69,7 +70,7 @@ def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
     return sources[0] if len(sources) == 1 else sources
 
 
-@click.command(cls=Command, short_help="Decide about a sample image, and audit that.")
+@click.command(cls=Command, short_help="Decide about a sample image, and audit it.")
 @of_backend
 @click.option(
     "--html",
@@ -80,7 +81,7 @@ def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON.")
 def demo(*, html: str, as_json: bool, **how: Any) -> None:  # noqa: ANN401 - the options of the backend
-    """Decide about a sample image with the model that comes with the package, and audit that.
+    """Decide about a sample image with the model that comes with the package, and audit it.
 
     The audit forces each verdict and compares the explanations; its report is written to a file.
     """

@@ -104,10 +104,14 @@ def run() -> int:
 def main() -> None:
     """Ask a vision-language model a closed question about an image.
 
-    The model writes what it sees, then its reasoning, then the verdict. For tab completion, add to
-    ~/.bashrc: eval "$(_FAITHFUL_DECIDE_COMPLETE=bash_source faithful-decide)"
-    (zsh_source and fish_source likewise).
-    """
+    The model writes what it sees, then its reasoning, then the verdict.
+
+    Example: faithful-decide decide photo.jpg "Is there a dog in this image?" --model openai/NAME
+
+    \b
+    For tab completion, add this to ~/.bashrc (or use zsh_source or fish_source):
+    eval "$(_FAITHFUL_DECIDE_COMPLETE=bash_source faithful-decide)"
+    """  # noqa: D301 - a backspace keeps click from wrapping what is to be copied
 
 
 _COMMANDS: tuple[Any, ...] = (

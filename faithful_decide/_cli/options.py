@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "Command",
     "Condition",
     "Dollars",
+    "Sentence",
     "arguments",
     "asking",
     "backend_options",
@@ -87,7 +89,7 @@ def asking(
 def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]:
     flag, kind = f"--{row.name.replace('_', '-')}", str(row.type)
     if row.name == "verdicts":
-        return _verdicts(text)
+        return _verdicts
     if kind == "bool" and row.default:
         return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, help=text)
     if kind == "bool":
@@ -102,22 +104,19 @@ def _made(row: Field[Any], text: str, journal: str | None) -> Callable[[_F], _F]
     return click.option(flag, type=number, default=row.default, show_default=True, help=text)
 
 
-def _verdicts(text: str) -> Callable[[_F], _F]:
-    def add(command: _F) -> _F:
-        command = click.option(
-            "--verdict",
-            multiple=True,
-            metavar="TEXT[=MEANING]",
-            help="Offer this verdict, and say what it means. Repeat it for each of them.",
-        )(command)
-        return click.option(
-            "--verdicts",
-            metavar="A,B",
-            show_default="yes,no",
-            help=f"{text[:-1]}, parted by commas.",
-        )(command)
-
-    return add
+def _verdicts(command: _F) -> _F:
+    command = click.option(
+        "--verdict",
+        multiple=True,
+        metavar="TEXT[=MEANING]",
+        help="Offer this verdict, and say what it means. Repeat it for each of them.",
+    )(command)
+    return click.option(
+        "--verdicts",
+        metavar="A,B",
+        show_default="yes,no",
+        help="Let the model choose from these verdicts, separated by commas.",
+    )(command)
 
 
 def arguments(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +199,7 @@ def helper(name: str, text: str) -> Callable[[_F], _F]:
 
     def add(command: _F) -> _F:
         flag = f"--{name.removesuffix('-model')}-option"
-        command = _pairs(flag, f"{name.replace('-', '_')}_options", who=f"that of --{name}")(
+        command = _pairs(flag, f"{name.replace('-', '_')}_options", who=f"the model of --{name}")(
             command
         )
         return click.option(f"--{name}", metavar="SPEC", help=text)(command)
@@ -250,7 +249,11 @@ def read_pairs(spec: str | None, pairs: Sequence[tuple[str, str]]) -> dict[str, 
     if not pairs:
         return {}
     named = str(spec_of(spec))
-    own = [parameter.name or "" for parameter in click.get_current_context().command.params]
+    own = [
+        parameter.name or ""
+        for parameter in click.get_current_context().command.params
+        if isinstance(parameter, click.Option) and parameter.name not in {"options", "as_json"}
+    ]
     check_options(named, [key for key, _ in pairs], known=own)
     kinds = options_of(named)
     read: dict[str, Any] = {}
@@ -326,6 +329,25 @@ def secret(flag: str, text: str) -> str:
             return key.decode(errors="surrogateescape")
     msg = "a key among the arguments is seen by everybody who can list processes"
     raise UsageError(msg, hint=hint)
+
+
+class Sentence(click.ParamType[str]):
+    """A question; a file in its place means that it was forgotten, or does not come last."""
+
+    name = "text"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Refuse the path of a file."""
+        if "/" in str(value) or "." in str(value):
+            with suppress(OSError, ValueError):
+                if Path(str(value)).is_file():
+                    self.fail(f"{value} is a file; write the question last", param, ctx)
+        return str(value)
 
 
 class Condition(click.ParamType["Gate"]):

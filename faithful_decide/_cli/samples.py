@@ -22,7 +22,7 @@ __all__ = ["samples"]
 )
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files too.")
 def samples(folder: str, *, n: int, seed: int, force: bool) -> None:
-    """Write drawn pictures with labels into DIR: PNG files, and metadata.csv with what is right.
+    """Write drawn pictures with labels into DIR: PNG files, and metadata.csv with the labels.
 
     Half of them show something funny, as the embedded model understands it, such as a cat in a top
     hat. DIR is made if it is not there; earlier samples in it are replaced.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from faithful_decide._core.escaped import visible
 from faithful_decide._core.files import written_whole
 from faithful_decide._core.types import Frozen
 from faithful_decide._public import public
@@ -46,6 +47,13 @@ class ProbeReport(Frozen):
     fingerprint: str | None = None
     requests: int
     checks: dict[str, Check]
+
+    def __str__(self) -> str:
+        """One line for each check."""
+        rows = self.checks.items()
+        return "\n".join(
+            visible(f"{name:<10}  {check.holds:<7}  {check.seen}", keep="") for name, check in rows
+        )
 
 
 def remember(report: ProbeReport, *, who: str) -> None:

@@ -79,15 +79,6 @@ _GROUP = "faithful_decide.backends"
 _KIND = re.compile(r"[a-z][a-z0-9_.-]*")
 _MEMBERS = ("name", "identity", "capabilities", "generate", "close")
 _ADOPTED = {"instructor": "InstructorBackend", "outlines": "OutlinesBackend"}
-_HOSTS = {
-    "openai": r"gpt-\d|chatgpt|o\d",
-    "anthropic": r"claude",
-    "google": r"gemini",
-    "mistral": r"mistral-|ministral-|pixtral-|magistral-",
-    "xai": r"grok",
-}
-"""How the names of a host's models begin."""
-
 _registered: dict[str, Loader] = {}
 
 
@@ -185,12 +176,30 @@ def check_options(spec: str, options: Iterable[str], known: Iterable[str] = ()) 
                 from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
 
                 msg = f"there is no option {name!r} for the backend {kind!r}"
-                raise UnsupportedError(msg, hint=unknown(name, [*known, *sorted(own)]))
+                hint = unknown(name, [*known, *sorted(own)])
+                if not hint.startswith("did") and (others := _kinds_with(name)):
+                    hint = f"{others}; {kind} has: {', '.join(sorted(own))}"
+                raise UnsupportedError(msg, hint=hint)
     try:
         inspect.signature(loader).bind("", **dict.fromkeys(options))
     except TypeError as error:
         msg = f"the backend {kind!r} cannot be loaded like this: {error}"
         raise UnsupportedError(msg, hint="pass what is missing as an option") from None
+
+
+def _kinds_with(name: str) -> str:
+    """Say which kinds of the package have an option like this."""
+    from faithful_decide._core.nearest import nearest  # noqa: PLC0415 - after a mistake
+
+    shown = {
+        "vllm": "a server, such as vllm/NAME",
+        "gguf": "gguf/PATH",
+        "outlines": "outlines/NAME",
+    }
+    for kind, text in shown.items():
+        if meant := nearest(name, options_of(kind)):
+            return f"{meant[0]} is an option of {text}"
+    return ""
 
 
 def _loader(spec: str) -> Loader:
@@ -217,29 +226,11 @@ def _declared() -> dict[str, Any]:
 
 
 def _hint(spec: str) -> str:
-    """What a spec without a known kind may have been meant to be."""
-    listed = f"the kinds are: {', '.join(kinds())}"
-    meant = _meant(spec.strip())
-    return f"write {meant}; {listed}" if meant else f"write KIND/NAME; {listed}"
+    """What a spec without a known kind may have been meant to be, else what there is."""
+    from faithful_decide.backends._nearest_spec import nearest_spec  # noqa: PLC0415 - after a mistake
 
-
-def _meant(spec: str) -> str:
-    from faithful_decide._core.nearest import nearest  # noqa: PLC0415 - after a mistake
-
-    kind, separator, rest = split_spec(spec)
-    if spec.lower().endswith(".gguf"):
-        return f"gguf:{spec}"
-    if kind == "hf":
-        return f"gguf/{spec}"
-    name = rest if kind.lower() in {*_HOSTS, "gemini", "claude"} else "" if separator else spec
-    for host, beginning in _HOSTS.items():
-        if re.match(beginning, name, re.IGNORECASE):
-            return f"{host if host in kinds() else f'instructor/{host}'}/{name}"
-    if close := nearest(kind, kinds()):
-        return f"{close[0]}/{rest}" if rest else close[0]
-    if separator == "/" and rest:
-        return f"outlines/{spec} for a model in this process, vllm/{spec} for one behind a server"
-    return ""
+    meant = nearest_spec(spec.strip(), kinds())
+    return f"write {meant or 'KIND/NAME'}; the kinds are: {', '.join(kinds())}"
 
 
 def adopt(value: object) -> Backend | None:

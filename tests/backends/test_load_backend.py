@@ -65,6 +65,24 @@ def test_an_unknown_kind_names_the_known_ones(spec):
         ("lm-studio/x", "lmstudio/x"),
         ("models/small.gguf", "gguf:models/small.gguf"),
         ("Qwen/Qwen3-VL-8B-Instruct", "vllm/Qwen/Qwen3-VL-8B-Instruct"),
+        ("llava:13b", "ollama/llava:13b"),
+        ("qwen2.5vl:7b", "ollama/qwen2.5vl:7b"),
+        ("llama3.2-vision", "ollama/llama3.2-vision"),
+        ("SmolVLM-500M-Instruct", "gguf/hf:OWNER/SmolVLM-500M-Instruct-GGUF"),
+        ("ggml-org/SmolVLM-500M-Instruct-GGUF", "gguf/hf:ggml-org/SmolVLM-500M-Instruct-GGUF"),
+        ("hf/ggml-org/SmolVLM-500M-GGUF", "gguf/hf:ggml-org/SmolVLM-500M-GGUF"),
+        ("vertex_ai/gemini-3-pro", "google/gemini-3-pro"),
+        ("models/gemini-3-pro", "google/gemini-3-pro"),
+        ("google-gla:gemini-3-pro", "google/gemini-3-pro"),
+        ("claude/sonnet", "anthropic/sonnet"),
+        ("azure_openai/x", "azure/x"),
+        ("llama.cpp/x", "llamacpp-server/x"),
+        ("hosted_vllm/x", "vllm/x"),
+        ("transformers/Qwen/x", "outlines/Qwen/x"),
+        ("groq/llama-4", "instructor/groq/llama-4"),
+        ("anthropic.claude-sonnet-4-6-v1:0", "instructor/bedrock/anthropic.claude-sonnet-4-6-v1:0"),
+        ("pixtral-12b", "instructor/mistral/pixtral-12b"),
+        ("x-ai/grok-4", "openrouter/x-ai/grok-4"),
     ],
 )
 def test_the_spec_that_was_meant_is_named(spec, meant):
@@ -93,6 +111,15 @@ def test_the_option_that_was_meant_is_named(given, meant):
     with pytest.raises(UnsupportedError) as caught:
         load_backend("embedded", **{given: 1})
     assert caught.value.hint == f"did you mean {meant}="
+
+
+@pytest.mark.parametrize("option", ["temprature", "api_key", "base_url", "n_ctx"])
+def test_an_option_of_another_kind_is_said_to_be_one(option):
+    """Whoever forgot `model=` learns what the option belongs to."""
+    with pytest.raises(UnsupportedError) as caught:
+        load_backend("embedded", **{option: "x"})
+    assert " is an option of " in caught.value.hint
+    assert caught.value.hint.endswith("embedded has: n_threads, reuse")
 
 
 def test_every_kind_of_server_has_a_row():

@@ -68,6 +68,14 @@ def test_rows_come_in_the_order_of_the_items(many, kind, concurrency):
     assert {row.verdict for row in rows} == {"yes"}
 
 
+def test_a_row_is_printed_on_one_line(png):
+    """Whoever loops over rows prints them; what a model or a path says cannot break the line."""
+    model = ScriptedBackend(lambda _: reply_text("yes"))
+    decided, failed = decide_many([png, Item("a\nb.png", "no.png")], QUESTION, model=model)
+    assert str(decided) == f"{decided.id}: yes"
+    assert str(failed) == "a\\nb.png: ImageError: there is no file 'no.png'"
+
+
 def test_rows_as_they_are_done(many):
     """One that waits for all others does not keep them back."""
     import asyncio
