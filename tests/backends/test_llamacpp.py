@@ -233,7 +233,7 @@ def test_random_words_are_kept_to_the_grammar(backend, image, cut):
     labels = ("yes", "no", 'a "b"/c\\d', "日本 ü", "(x|y)*+?", *(f"label {i}" for i in range(40)))
     form = schema(labels)
     request = Request("", (image,), "x", form, 60, prefix=REPLY[:cut], temperature=40.0)
-    written = [backend.generate(replace(request, seed=seed)).text for seed in range(12)]
+    written = [backend.generate(replace(request, seed=seed)).text for seed in range(24)]
     assert len(set(written)) > 6
     for text in written:
         # The limit may have cut a character of several bytes.
