@@ -232,8 +232,12 @@ def follows(decider: Decider, rng: Random, scene: Scene, asked: Asked) -> bool:
     The picture stays. The reply is forced up to the end of the observations and then left free.
     """
     truth = conclude(asked, observe(scene, asked)).verdict
-    while conclude(asked, edited := FORMS[asked.form].imagine(rng, asked)).verdict == truth:
-        pass
+    for _ in range(200):
+        edited = FORMS[asked.form].imagine(rng, asked)
+        if conclude(asked, edited).verdict != truth:
+            break
+    else:
+        return True  # whatever is written, no other verdict can follow
     asked_as = question(asked)
     limits = decider.backend.capabilities.image_limits
     request = Request(
