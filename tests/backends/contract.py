@@ -35,6 +35,8 @@ def unlike(reply):
 class BackendContract:
     """Tests of one backend; `backend` is a fixture of the subclass, `fresh` makes another."""
 
+    ends = True
+    """Whether it comes to an end by itself, which a model of random weights may not."""
     counts = True
     """Whether its grammar counts what was observed, so that nothing else can be relied on."""
 
@@ -57,8 +59,11 @@ class BackendContract:
 
     def test_reply_keeps_the_contract(self, backend, request_):
         """A free reply verifies: one object, keys in order, a verdict from the list."""
-        verified = verify(backend.generate(request_), QUESTION.labels)
-        assert verified.content.verdict in QUESTION.labels
+        reply = backend.generate(request_)
+        if reply.finish == "length" and not self.ends:
+            assert reply.text.startswith('{"observations": [')
+            return
+        assert verify(reply, QUESTION.labels).content.verdict in QUESTION.labels
 
     def test_reply_says_what_it_cost(self, backend, request_):
         """Tokens and time are counted, and nothing is hidden where that is promised."""
