@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
@@ -124,7 +125,8 @@ def embedded(options: Options) -> Iterator[Row]:
             decision = decider.decide(render(scene), question(asked))
             count(tally, scene, asked, decision, held_out=held_out)
             cases.append((scene, asked))
-        followed = [follows(decider, rng, *case) for case in cases[: EDITED // scale]]
+        edits = ((*case, seen) for case in cases if (seen := otherwise(rng, *case)) is not None)
+        followed = [follows(decider, *edit) for edit in islice(edits, EDITED // scale)]
         strange = defaultdict(list)
         for kind, picture in pictures(first, FOREIGN // scale):
             _, asked, _ = draw(rng, first, rng.randrange(10**6))
@@ -226,18 +228,21 @@ def near(ours: str, theirs: str) -> bool:
     return abs(int(ours.removesuffix("%")) - int(theirs.removesuffix("%"))) <= STEP
 
 
-def follows(decider: Decider, rng: Random, scene: Scene, asked: Asked) -> bool:
+def otherwise(rng: Random, scene: Scene, asked: Asked) -> Observations | None:
+    """Observations that imply another verdict; of some questions there are none."""
+    truth = conclude(asked, observe(scene, asked)).verdict
+    for _ in range(200):
+        imagined = FORMS[asked.form].imagine(rng, asked)
+        if conclude(asked, imagined).verdict != truth:
+            return imagined
+    return None
+
+
+def follows(decider: Decider, scene: Scene, asked: Asked, edited: Observations) -> bool:
     """Whether the verdict moves when the observations are replaced by ones that imply another.
 
     The picture stays. The reply is forced up to the end of the observations and then left free.
     """
-    truth = conclude(asked, observe(scene, asked)).verdict
-    for _ in range(200):
-        edited = FORMS[asked.form].imagine(rng, asked)
-        if conclude(asked, edited).verdict != truth:
-            break
-    else:
-        return True  # whatever is written, no other verdict can follow
     asked_as = question(asked)
     limits = decider.backend.capabilities.image_limits
     request = Request(

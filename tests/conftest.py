@@ -1,6 +1,7 @@
-"""Shared by all tests: a small picture, and no model spec from outside."""
+"""Shared by all tests: a small picture, the program, and no model spec from outside."""
 
 import io
+import sys
 
 import pytest
 from PIL import Image
@@ -12,6 +13,20 @@ def png():
     file = io.BytesIO()
     Image.new("RGB", (6, 4), "red").save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs the program on arguments; returns its exit code, stdout and stderr."""
+    from faithful_decide._cli import main as cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
+        code = cli.run()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -53,19 +53,6 @@ def model(monkeypatch):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the program on arguments; returns its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
-        code = cli.run()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def image(tmp_path, png):
     """A picture as a file."""
     path = tmp_path / "image.png"

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,22 +10,8 @@ import pytest
 from known_pictures import FUNNY, LOW, TOPICS
 
 from faithful_decide import AuditReport, DatasetAudit, Decision
-from faithful_decide._cli import main as cli
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend, registered
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the program on arguments; returns its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
-        code = cli.run()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

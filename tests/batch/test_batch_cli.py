@@ -14,22 +14,14 @@ from pathlib import Path
 import pytest
 
 from faithful_decide import BackendError, Journal, read_rows
-from faithful_decide._cli import main as cli
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
+def call(call, monkeypatch, tmp_path):
     """Runs the program in a folder of its own; returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
-        code = cli.run()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return call
 
 
 @pytest.fixture

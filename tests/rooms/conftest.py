@@ -1,12 +1,10 @@
 """A folder of pictures, models that know what they show, and both doors: Python and the shell."""
 
-import sys
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from faithful_decide._cli import main as cli
 from faithful_decide.organisms import organisms
 from faithful_decide.testing import ScriptedBackend, registered
 from tests.audit.known_pictures import BARE, HAT, LOW, TOPICS, png_of
@@ -75,16 +73,3 @@ def loaded(facts):
 
     with registered("organism", load):
         yield backends
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the program on arguments; returns its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["faithful-decide", *map(str, arguments)])
-        code = cli.run()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run

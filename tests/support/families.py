@@ -7,28 +7,25 @@ spoken.
 
 from __future__ import annotations
 
-import json
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from faithful_decide.testing import reply_text
+from tests.support.json_server import Answered, JsonServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-Refusal = tuple[int, Any]
 REPLY_TOKENS = 60
 
 
-def openai_error(message: str, param: str | None, code: str | None = None) -> Refusal:
+def openai_error(message: str, param: str | None, code: str | None = None) -> Answered:
     """An error as OpenAI writes one."""
     kind = "invalid_request_error"
     return 400, {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def unsupported(param: str, message: str = "") -> Refusal:
+def unsupported(param: str, message: str = "") -> Answered:
     """How OpenAI's models that think refuse a parameter."""
     said = message or f"Unsupported parameter: '{param}' is not supported with this model."
     return openai_error(said, param, "unsupported_parameter")
@@ -39,7 +36,7 @@ class Family:
     """How one family of models is."""
 
     name: str
-    refuses: Callable[[dict[str, Any]], Refusal | None] = lambda _: None
+    refuses: Callable[[dict[str, Any]], Answered | None] = lambda _: None
     thinks: int = 0
     shows: str = ""
     """The field in which it shows what it thinks."""
@@ -56,28 +53,28 @@ def _has(*names: str) -> Callable[[dict[str, Any]], str]:
     return lambda body: next((name for name in names if name in body), "")
 
 
-def _astra(body: dict[str, Any]) -> Refusal | None:
+def _astra(body: dict[str, Any]) -> Answered | None:
     for name in ("temperature", "top_p", "top_logprobs", "logprobs"):
         if name in body:
             return unsupported(name)
     return None
 
 
-def _gpt5_mini(body: dict[str, Any]) -> Refusal | None:
+def _gpt5_mini(body: dict[str, Any]) -> Answered | None:
     if body.get("temperature", 1) != 1:
         words = "Unsupported value: 'temperature' does not support 0 with this model. Only the"
         return openai_error(f"{words} default (1) value is supported.", "temperature")
     return unsupported("top_logprobs") if "top_logprobs" in body else None
 
 
-def _o4_mini(body: dict[str, Any]) -> Refusal | None:
+def _o4_mini(body: dict[str, Any]) -> Answered | None:
     if "max_tokens" in body:
         words = "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
         return unsupported("max_tokens", f"{words} 'max_completion_tokens' instead.")
     return _astra(body)
 
 
-def _litellm_claude(body: dict[str, Any]) -> Refusal | None:
+def _litellm_claude(body: dict[str, Any]) -> Answered | None:
     if "logprobs" in body:
         words = "litellm.UnsupportedParamsError: anthropic does not support parameters: "
         words += "['logprobs', 'top_logprobs'], for model=claude-opus-4-8. To drop these, set "
@@ -88,14 +85,14 @@ def _litellm_claude(body: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _databricks_claude(body: dict[str, Any]) -> Refusal | None:
+def _databricks_claude(body: dict[str, Any]) -> Answered | None:
     if "temperature" in body:
         words = "BAD_REQUEST: Model us.anthropic.claude-opus-5 does not support the temperature "
         return 400, {"error_code": "BAD_REQUEST", "message": f"{words}parameter."}
     return None
 
 
-def _gemini(body: dict[str, Any]) -> Refusal | None:
+def _gemini(body: dict[str, Any]) -> Answered | None:
     if "logprobs" in body:
         words = "Unable to submit request because Logprobs is not supported for this model."
         error = {"code": 400, "message": words, "status": "INVALID_ARGUMENT"}
@@ -103,7 +100,7 @@ def _gemini(body: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _pixtral(body: dict[str, Any]) -> Refusal | None:
+def _pixtral(body: dict[str, Any]) -> Answered | None:
     extra = [name for name in ("logprobs", "top_logprobs", "seed") if name in body]
     if extra:
         detail = [
@@ -119,14 +116,14 @@ def _pixtral(body: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _groq_llama(body: dict[str, Any]) -> Refusal | None:
+def _groq_llama(body: dict[str, Any]) -> Answered | None:
     if "logprobs" in body:
         words = "`logprobs` is not supported with this model"
         return 400, {"error": {"message": words, "type": "invalid_request_error"}}
     return None
 
 
-def _grok(body: dict[str, Any]) -> Refusal | None:
+def _grok(body: dict[str, Any]) -> Answered | None:
     if name := _has("logprobs", "top_logprobs")(body):
         return 400, {
             "code": "Client specified an invalid argument",
@@ -135,28 +132,28 @@ def _grok(body: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _kimi(body: dict[str, Any]) -> Refusal | None:
+def _kimi(body: dict[str, Any]) -> Answered | None:
     if body.get("temperature", 1) != 1:
         words = "invalid temperature: only 1 is allowed for this model"
         return 400, {"error": {"message": words, "type": "invalid_request_error"}}
     return None
 
 
-def _router(body: dict[str, Any]) -> Refusal | None:
+def _router(body: dict[str, Any]) -> Answered | None:
     if "temperature" in body:
         words = "No endpoints found that can handle the requested parameters. To learn more about "
         return 404, {"error": {"message": f"{words}provider routing, visit ...", "code": 404}}
     return None
 
 
-def _deepseek(body: dict[str, Any]) -> Refusal | None:
+def _deepseek(body: dict[str, Any]) -> Answered | None:
     if body.get("response_format", {}).get("type") == "json_schema":
         words = "This response_format type is unavailable now"
         return openai_error(words, None, "invalid_request_error")
     return None
 
 
-def _llama_cpp_python(body: dict[str, Any]) -> Refusal | None:
+def _llama_cpp_python(body: dict[str, Any]) -> Answered | None:
     if body.get("response_format", {}).get("type") == "json_schema":
         words = "[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': "
         words += "\"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}]"
@@ -164,14 +161,14 @@ def _llama_cpp_python(body: dict[str, Any]) -> Refusal | None:
     return None
 
 
-def _knows_nothing(body: dict[str, Any]) -> Refusal | None:
+def _knows_nothing(body: dict[str, Any]) -> Answered | None:
     if "response_format" in body:
         words = "Unrecognized request argument supplied: response_format"
         return openai_error(words, None)
     return None
 
 
-def _oss(body: dict[str, Any]) -> Refusal | None:
+def _oss(body: dict[str, Any]) -> Answered | None:
     limit = body.get("max_tokens", 0)
     if limit > 8192 - 1500:
         words = f"'max_tokens' or 'max_completion_tokens' is too large: {limit}. This model's "
@@ -212,48 +209,16 @@ FAMILIES = (
 
 
 @dataclass
-class FamilyServer:
+class FamilyServer(JsonServer):
     """A server with one model of a family."""
 
+    mount: ClassVar[str] = "/v1"
     family: Family
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    address: str = ""
 
-    def __enter__(self) -> Self:
-        """Start on a port of this machine."""
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            wbufsize = -1
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-            def do_POST(self) -> None:
-                """Answer a request."""
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.bodies.append(body)
-                status, data = outer.answer(body, responses=self.path.endswith("/responses"))
-                sent = json.dumps(data).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, body: dict[str, Any], *, responses: bool) -> tuple[int, Any]:
+    def answer(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Answered:
         """A refusal, or a reply of which thinking has taken its part."""
+        del headers
+        responses = path.endswith("/responses")
         family = self.family
         if refusal := family.refuses(body):
             return refusal

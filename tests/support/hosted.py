@@ -6,20 +6,17 @@ in which way that is shown. Whatever a service is told to say instead comes firs
 
 from __future__ import annotations
 
-import json
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from faithful_decide.testing import reply_text
+from tests.support.json_server import Answered, JsonServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 KEY = "sk-ant-planted-0123456789abcdef"
 REPLY_TOKENS = 60
-Answered = tuple[int, Any]
 
 
 def anthropic_error(status: int, kind: str, message: str) -> Answered:
@@ -149,48 +146,14 @@ SERVICES: dict[str, Callable[..., Answered]] = {"anthropic": _anthropic, "google
 
 
 @dataclass
-class HostedServer:
+class HostedServer(JsonServer):
     """One of the services, with any model."""
 
     kind: str
     thinks: int = 700
     instead: Answered | None = None
     """What is said instead of a reply."""
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    address: str = ""
 
-    def __enter__(self) -> Self:
-        """Start on a port of this machine."""
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            wbufsize = -1
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-            def do_POST(self) -> None:
-                """Answer a request."""
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.bodies.append(body)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                status, data = outer.instead or SERVICES[outer.kind](
-                    body, headers, self.path, outer.thinks
-                )
-                sent = json.dumps(data).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Answered:
+        """A reply of the service, or what is said instead."""
+        return self.instead or SERVICES[self.kind](body, headers, path, self.thinks)
