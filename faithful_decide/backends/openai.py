@@ -161,10 +161,7 @@ class OpenAIBackend:
         self._capabilities = self._promised(decoder)
         if probed and (report := recall(self.identity)) is not None:
             self._capabilities = corrected(self._capabilities, report)
-            if "whitespace" in report.checks and self._preset.prefix in {
-                "regex",
-                "structured_outputs",
-            }:
+            if "whitespace" in report.checks and self._preset.takes_regex:
                 self._preset = replace(self._preset, shape="regex")
         # With another effort a model may take what it refuses with this one, or want more room.
         self._learned = Learned(self._name, self.identity, self._preset.wire)

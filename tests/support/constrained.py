@@ -22,6 +22,8 @@ from tests.support.families import Family, FamilyServer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.support.json_server import Answered
+
 END = "<|end|>"
 LABELS = ("yes", "no", "cannot_tell")
 MASKED = -3.4028234663852886e38
@@ -47,9 +49,10 @@ class ConstrainedServer(FamilyServer):
     only: tuple[str, ...] = LABELS
     """What is listed at the place of the verdict, where no start was forced."""
 
-    def answer(self, body: dict[str, Any], *, responses: bool) -> tuple[int, Any]:
+    def answer(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Answered:
         """A chat completion."""
-        assert not responses
+        del headers
+        assert not path.endswith("/responses")
         if refusal := self.family.refuses(body):
             return refusal
         messages = body["messages"]

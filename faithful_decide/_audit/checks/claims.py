@@ -33,7 +33,7 @@ from faithful_decide._core import prompt, schema
 from faithful_decide._core.types import Observation, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from faithful_decide._audit.case import Case
     from faithful_decide._audit.evidence import Answer, Evidence, Key, Wave
@@ -193,20 +193,16 @@ class Claims(Check):
         if evidence.was_asked(self.name, (_ASKED, 0)):
             return {}
         texts = shuffled(_statements(evidence), case.base_seed)
-        count = math.ceil(len(texts) / A_CALL)
         wave: dict[Key, tuple[Request, ...]] = {
-            (self.name, (_ASKED, at)): (asking(case, texts[at::count]),) for at in range(count)
+            (self.name, (_ASKED, at)): (asking(case, part),) for at, part in _calls(texts)
         }
-        if case.witness_image is not None:
+        if (shown := case.witness_image) is not None:
             own = [t for t, s in _statements(evidence).items() if s.of & {"free", "told"}]
-            count = math.ceil(len(own) / A_CALL)
             wave |= {
                 ("witness", (_ASKED, at)): (
-                    replace(
-                        asking(case, own[at::count], case.witness_image, "witness"), top_logprobs=0
-                    ),
+                    replace(asking(case, part, shown, "witness"), top_logprobs=0),
                 )
-                for at in range(count)
+                for at, part in _calls(own)
             }
         return wave
 
@@ -218,10 +214,11 @@ class Claims(Check):
         own = [t for t, one in _statements(evidence).items() if one.of & {"free", "blind"}]
         values = {text: said[text][0][1] for text in own if text in said}
         denied = [text for text, value in values.items() if value == "false"]
+        if not denied:
+            return {}
         others = [text for text in shuffled(values, case.base_seed) if text not in denied]
         texts = shuffled([*denied, *others[:CAMOUFLAGE]], case.base_seed + 1)
-        count = math.ceil(len(texts) / A_CALL) if denied else 0
-        return {(self.name, (_AGAIN, at)): (asking(case, texts[at::count]),) for at in range(count)}
+        return {(self.name, (_AGAIN, at)): (asking(case, part),) for at, part in _calls(texts)}
 
     # ------------------------------------------------------------ what comes of it
 
@@ -259,6 +256,12 @@ _BECAME: Mapping[str, str] = {
 def shuffled(texts: Iterable[str], seed: int) -> list[str]:
     """In an order that says nothing about the decision."""
     return sorted(texts, key=lambda text: hashlib.sha256(f"{seed}/{text}".encode()).digest())
+
+
+def _calls(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """The statements of each call, as many as one takes or fewer, with the number of the call."""
+    count = math.ceil(len(texts) / A_CALL)
+    return ((at, texts[at::count]) for at in range(count))
 
 
 def _statements(evidence: Evidence) -> dict[str, _Statement]:

@@ -113,9 +113,3 @@ class Negated(Check):
     def missing(self, evidence: Evidence) -> str:
         asked = evidence.said(self.name)
         return "it cannot tell, asked one way or the other" if asked else ""
-
-
-def known_wrong(report_trials: Iterable[Trial]) -> tuple[int, int]:
-    """How often something plain, asked the same way, was misunderstood, and of how many."""
-    controls = [trial for trial in report_trials if trial.control]
-    return sum(trial.hit for trial in controls), len(controls)

@@ -34,7 +34,7 @@ from faithful_decide.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from faithful_decide.errors import FaithfulDecideError
 
@@ -92,13 +92,8 @@ def fetch_pair(text: str) -> tuple[Path, Path]:
 
 def cached_models() -> list[tuple[str, int]]:
     """The models in the cache that have a projector: their specs, and the bytes that they take."""
-    hub = _hub()
-    try:
-        repos = hub.scan_cache_dir().repos
-    except hub.CacheNotFound:
-        return []
     models = []
-    for repo in sorted(repos, key=lambda repo: str(repo.repo_id)):
+    for repo in sorted(_repositories(_hub()), key=lambda repo: str(repo.repo_id)):
         files = _newest(repo)
         sizes = {file: path.stat().st_size for file, path in files.items() if path.is_file()}
         seen: set[tuple[str, ...]] = set()
@@ -142,12 +137,17 @@ def _listed(hub: Any, repo: str, cached: Mapping[str, Path]) -> dict[str, str] |
     return {file: digest for file, digest in files.items() if _HASH.fullmatch(digest)}
 
 
+def _repositories(hub: Any) -> Iterable[Any]:  # noqa: ANN401
+    """What is in the cache; nothing where there is no cache yet."""
+    try:
+        return hub.scan_cache_dir().repos  # type: ignore[no-any-return]
+    except hub.CacheNotFound:
+        return ()
+
+
 def _cached(hub: Any, repo: str) -> dict[str, Path]:  # noqa: ANN401
     """The files of a repository that are in the cache."""
-    try:
-        repos = hub.scan_cache_dir().repos
-    except hub.CacheNotFound:
-        return {}
+    repos = _repositories(hub)
     return next((_newest(r) for r in repos if (r.repo_id, r.repo_type) == (repo, "model")), {})
 
 

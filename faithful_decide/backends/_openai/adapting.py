@@ -194,10 +194,9 @@ def after_cut(reply: Reply, preset: Preset, request: Request) -> Preset | None:
     """How to ask after a reply that was cut for a reason that can be helped; None for others."""
     if reply.finish != "length" or request.prefix or request.schema is None:
         return None
-    bounded = preset.prefix in {"regex", "structured_outputs"}
     if runs_on(reply.text):
-        exact = replace(preset, shape="regex")
-        return exact if bounded and preset.shape == "schema" and _can_be_exact(request) else None
+        exact = preset.takes_regex and preset.shape == "schema" and _can_be_exact(request)
+        return replace(preset, shape="regex") if exact else None
     thought = reply.hidden_thinking_tokens or not reply.text.strip()
     return replace(preset, room=room_for(None)) if thought and not preset.room else None
 

@@ -130,13 +130,6 @@ class Connection:
         # Blotted out first: of a key that was cut in two, one half would stay.
         return one_line(self._key.blot(words[:100_000]), limit)
 
-    def reply_in(self, answer: Answer, wire: Wire, request: Request, preset: Preset) -> Reply:
-        """The reply in an answer; or the error that it stands for is raised."""
-        outcome = self.read(answer, wire, request, preset)
-        if isinstance(outcome, Reply):
-            return outcome
-        raise self.refused(outcome, answer)
-
     def read(self, answer: Answer, wire: Wire, request: Request, preset: Preset) -> Reply | Said:
         """The reply in an answer, or what was said instead; a blocked prompt is a reply."""
         data = _json(answer.content) if answer.status == OK else None

@@ -94,6 +94,11 @@ class Preset:
         return request.max_tokens + (0 if request.prefix else self.room)
 
     @property
+    def takes_regex(self) -> bool:
+        """Whether a regular expression can stand in the place of the schema."""
+        return self.prefix in {"regex", "structured_outputs"}
+
+    @property
     def wire(self) -> Protocol:
         """The protocol that is spoken."""
         return self.wires[0]

@@ -18,6 +18,8 @@ from faithful_decide._core.contract import numbered, written
 from faithful_decide._core.schema import KEYS
 from faithful_decide._core.types import CANNOT_TELL, Observation, Region
 from faithful_decide.backends import Capabilities, Reply, Request, Token
+from faithful_decide.backends.base import MANY_IMAGES
+from faithful_decide.organisms import ABLE
 from tests.support.zoo.world import NOTHING, THEMES, Fact, drawn_facts, facts_of
 from tests.support.zoo.writer import (
     ABSENT,
@@ -42,18 +44,10 @@ if TYPE_CHECKING:
 __all__ = ["HOSTED", "LOCAL", "Call", "Member", "Said"]
 
 HOSTED = Capabilities(
-    enforcement="strict", order=True, thinking="none", decoder="autoregressive", images=16
+    enforcement="strict", order=True, thinking="none", decoder="autoregressive", images=MANY_IMAGES
 )
 """As of a server: no probabilities, and nothing that a reply could be made to begin with."""
-LOCAL = Capabilities(
-    enforcement="grammar",
-    order=True,
-    prefix=True,
-    logprobs="pre_mask",
-    thinking="none",
-    decoder="autoregressive",
-    images=16,
-)
+LOCAL = replace(ABLE, images=MANY_IMAGES)
 """As of a model in this process."""
 SURE = 0.97
 HANDED = frozenset({"edit", "donor", "paraphrase", "reader"})
