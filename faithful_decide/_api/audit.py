@@ -159,7 +159,7 @@ def audit(
             it; with a `journal` an audit that was interrupted goes on where it was.
 
     Returns:
-        The report. No flag means that nothing was found by what was asked, and no more.
+        The report. Where no flag is raised, the checks of this tier found nothing; that proves nothing.
 
     Raises:
         UsageError: The question, the picture, the model, the tier, the decision or the thresholds
