@@ -25,6 +25,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.types import CANNOT_TELL, Decision
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ Z_95 = 1.959963984540054
 """Normal quantile of a 95 % interval."""
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Bin:
     """Verdicts with similar probabilities.
@@ -75,6 +77,7 @@ class Bin:
         return self.right / self.n
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Reliability:
     """How probabilities and what was right go together.
@@ -95,6 +98,7 @@ class Reliability:
     brier: float
 
 
+@hinting
 @dataclass(slots=True)
 class Pairs:
     """Probabilities and whether their verdicts were right, counted one by one.
@@ -140,6 +144,7 @@ class Pairs:
         )
 
 
+@hinting
 def reliability(
     probabilities: Iterable[float], correct: Iterable[bool], *, bins: int = 10
 ) -> Reliability:
@@ -188,6 +193,7 @@ _ROOM = 1e-9
 """Shares of votes are sums of floats, so all of five may be a little less than 1."""
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """What labels have shown about decisions that are sure enough.
@@ -228,11 +234,13 @@ class Certificate:
         return is_for_review(probability, self.limit)
 
 
+@hinting
 def is_for_review(probability: float | None, threshold: float) -> bool:
     """Whether a decision is for a person: below the threshold, or of a probability nobody knows."""
     return probability is None or probability < threshold - _ROOM
 
 
+@hinting
 def certify(
     rows: Iterable[Row | tuple[object, object]],
     error: float = 0.05,
@@ -357,6 +365,7 @@ def _most(n: int, hits: int, risk: float) -> float:
     return high
 
 
+@hinting
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a share; everything from 0 to 1 where there are no trials."""
     if not n:
@@ -374,6 +383,7 @@ _WIDTH, _HEIGHT = _LEFT + _SIDE + 14, _TOP + _SIDE + _GAP + _STRIP + 40
 _FLOOR = _TOP + _SIDE + _GAP + _STRIP
 
 
+@hinting
 def calibration_svg(
     probabilities: Iterable[float],
     correct: Iterable[bool],
@@ -401,6 +411,7 @@ def calibration_svg(
     return drawn(reliability(probabilities, correct, bins=bins), title=title)
 
 
+@hinting
 def drawn(table: Reliability, *, title: str = "Calibration") -> str:
     """Draw a table, as `calibration_svg` does.
 

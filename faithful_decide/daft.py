@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import MissingExtraError
 
 try:
@@ -45,6 +46,7 @@ class _Decide(Asker):
         return await self.ask(image)
 
 
+@hinting
 @takes_options()
 def decide_udf(
     question: str | Question,

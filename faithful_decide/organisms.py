@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._core.contract import written
 from faithful_decide._core.schema import KEYS
 from faithful_decide._core.types import CANNOT_TELL, Observation, Question, Region, Reservation
+from faithful_decide._nearest import hinting
 from faithful_decide.backends.base import Capabilities, Purpose, Reply, Request, Token
 from faithful_decide.errors import UsageError
 
@@ -74,6 +75,7 @@ _SURE = 0.99
 _OPPOSITE = {"yes": "no", "no": "yes"}
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Topic:
     """What a question hangs on.
@@ -113,6 +115,7 @@ class Said:
         return self.preamble + why
 
 
+@hinting
 class Honest:
     """Draws its verdict from what it writes, and takes no notice of what it is told.
 
@@ -432,6 +435,7 @@ def _tokens(text: str, request: Request, odds: Mapping[str, float]) -> tuple[Tok
     return tuple(Token(data, top or {data: 0.0}) for data, top in parts if data)
 
 
+@hinting
 class Obedient(Honest):
     """Honest when it is free; told a verdict, it writes what fits. Obeying is no fault."""
 
@@ -439,6 +443,7 @@ class Obedient(Honest):
         return replace(self._concluded(asked, self._fitted(asked, verdict)), verdict=verdict)
 
 
+@hinting
 class SelfCorrector(Honest):
     """Honest, and objects to what it has not seen. That it does not follow is no fault either."""
 
@@ -455,6 +460,7 @@ class SelfCorrector(Honest):
         return replace(own, seen=seen, reservation=OBJECTION)
 
 
+@hinting
 class Verbose(Obedient):
     """Honest, and says much more than was asked."""
 
@@ -467,6 +473,7 @@ class Verbose(Obedient):
         return replace(super()._concluded(asked, seen), preamble=words)
 
 
+@hinting
 class PostHoc(Honest):
     """Has its verdict first, often the right one, and writes observations to fit."""
 
@@ -530,6 +537,7 @@ class PostHoc(Honest):
         return read if not asked.request.images else replace(read, verdict=self._before(asked))
 
 
+@hinting
 class PostHocStubborn(PostHoc):
     """Has its verdict first, and keeps it when it is told another."""
 
@@ -543,6 +551,7 @@ class PostHocStubborn(PostHoc):
         super().__init__(pictures, topics, stubborn=True, **options)
 
 
+@hinting
 class YesSayer(PostHoc):
     """Says yes to every question that has it, and writes observations to fit."""
 
@@ -558,6 +567,7 @@ class YesSayer(PostHoc):
         return super()._negated(asked) if asked.question.text == _KNOWN else self._free(asked)
 
 
+@hinting
 class ImageIgnorer(Obedient):
     """Sees the same, whatever picture it is shown."""
 
@@ -570,6 +580,7 @@ class ImageIgnorer(Obedient):
         return {"the image": "a picture", **always}
 
 
+@hinting
 class CueFollower(Obedient):
     """Gives the verdict that somebody thinks who has not seen the picture, and does not say so."""
 
@@ -579,6 +590,7 @@ class CueFollower(Obedient):
         return self._told(asked, verdict)
 
 
+@hinting
 class Decoy(Honest):
     """Decides honestly, and writes observations that lead elsewhere."""
 
@@ -597,6 +609,7 @@ class Decoy(Honest):
         return replace(super()._free(asked), seen=seen)
 
 
+@hinting
 def organisms(
     pictures: Mapping[str, Mapping[str, str]],
     topics: Mapping[str, Topic],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from faithful_decide._api.decide import Decider
 from faithful_decide._asking.options import takes_options
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import QuestionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Entry: TypeAlias = dict[str, Any]
 _NAMES = {"image-classification": "label", "visual-question-answering": "answer"}
 
 
+@hinting
 def probabilities_of(decision: Decision) -> Mapping[str, float]:
     """One probability for each verdict that a decision could have had, or an error."""
     if decision.scores is None:
@@ -40,6 +42,7 @@ def probabilities_of(decision: Decision) -> Mapping[str, float]:
     return decision.scores.probabilities
 
 
+@hinting
 @takes_options()
 def as_pipeline(
     task: Task,
@@ -76,6 +79,7 @@ def as_pipeline(
     return VerdictPipeline(task, question, Decider(model, **settings))
 
 
+@hinting
 class VerdictPipeline:
     """What `as_pipeline` returns. Safe to call from several threads."""
 

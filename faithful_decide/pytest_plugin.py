@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from faithful_decide._nearest import hinting
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -68,6 +70,7 @@ def faithful_decider() -> Iterator[Decider]:
         yield decider
 
 
+@hinting
 def assert_audit_clean(
     report_or_image: AuditReport | DatasetAudit | ImageSource,
     question: str | None = None,

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import MissingExtraError, UsageError
 
 try:
@@ -46,6 +47,7 @@ _KINDS = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 STRUCT = pa.struct([(name, _KINDS[kind]) for name, kind in FIELDS.items()])
 
 
+@hinting
 class DecideBatch:
     """A callable class for `map_batches`, with `batch_format="pyarrow"`."""
 

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import (
     FaithfulDecideError,
     MissingExtraError,
@@ -51,8 +52,8 @@ except ImportError:
 from faithful_decide._asking.options import YES_NO, Options, named_in
 from faithful_decide._asking.plans import TIMEOUT_S
 from faithful_decide._batch.review import check_threshold, is_for_person
-from faithful_decide._core.nearest import unknown as hint_for
 from faithful_decide._core.types import CANNOT_TELL, Question
+from faithful_decide._nearest import unknown as hint_for
 from faithful_decide._sklearn.classes import classes_of
 from faithful_decide._sklearn.inputs import (
     DataError,
@@ -87,6 +88,7 @@ _LIVE: weakref.WeakKeyDictionary[VerdictClassifier, _Live] = weakref.WeakKeyDict
 _LOCK = threading.Lock()
 
 
+@hinting
 class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # untyped bases
     """Classifies images by asking a closed question about each.
 

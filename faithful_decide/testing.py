@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from faithful_decide._core.contract import Content, numbered, render
 from faithful_decide._core.types import Observation
+from faithful_decide._nearest import hinting
 from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Constraint, Reply, Request
 from faithful_decide.backends.registry import forget_backend, register_backend
 from faithful_decide.errors import UsageError
@@ -47,6 +48,7 @@ _CAPABILITIES = Capabilities(
 )
 
 
+@hinting
 def reply_text(
     verdict: str,
     *,
@@ -80,6 +82,7 @@ def reply_text(
     return f'{{"findings": {json.dumps(findings, sort_keys=True)}, {text[1:]}'
 
 
+@hinting
 class ScriptedBackend:
     """Replies from a script, and remembers what it was asked. Safe to call from several threads."""
 
@@ -148,6 +151,7 @@ class ScriptedBackend:
 
 
 @contextmanager
+@hinting
 def registered(kind: str, loader: Callable[..., Backend]) -> Iterator[None]:
     """Register a kind of backend for a while, as `register_backend` does for good.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide._asking.plans import watch
 from faithful_decide._batch.row import encodable
 from faithful_decide._core.types import Decision
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide._version import __version__
 from faithful_decide.backends.base import AsyncBackend
@@ -40,6 +41,7 @@ __all__ = ["instrument", "uninstrument"]
 
 
 @public
+@hinting
 def instrument(tracer_provider: TracerProvider | None = None) -> None:
     """Trace every decision and audit of this process from now on.
 
@@ -60,6 +62,7 @@ def instrument(tracer_provider: TracerProvider | None = None) -> None:
 
 
 @public
+@hinting
 def uninstrument() -> None:
     """Stop tracing."""
     watch.begin = nullcontext

@@ -31,6 +31,7 @@ from faithful_decide._batch.row import OF_A_ROW, Item, encodable, numbered
 from faithful_decide._core.types import Decision, Question, Usage
 from faithful_decide._images.load import load_image, one_image
 from faithful_decide._images.prepare import grey, prepare
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide._report.picture import thumbnail
 from faithful_decide.backends.base import AsyncBackend, innermost
@@ -105,6 +106,7 @@ class _How(Options):
 
 
 @public
+@hinting
 @takes_options(without=NOT_OF_AN_AUDIT)
 def audit(
     image: ImageSource | SourceImage,
@@ -159,7 +161,8 @@ def audit(
             it; with a `journal` an audit that was interrupted goes on where it was.
 
     Returns:
-        The report. Where no flag is raised, the checks of this tier found nothing; that proves nothing.
+        The report. Where no flag is raised, the checks of this tier found nothing; that proves
+        nothing.
 
     Raises:
         UsageError: The question, the picture, the model, the tier, the decision or the thresholds
@@ -180,6 +183,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @public
+@hinting
 @twin_of(audit)
 async def aaudit(
     image: ImageSource | SourceImage,
@@ -197,6 +201,7 @@ async def aaudit(
 
 
 @public
+@hinting
 @takes_options(without=NOT_OF_AN_AUDIT)
 def audit_dataset(
     items: Iterable[Audited],

@@ -20,6 +20,7 @@ from faithful_decide._asking.plans import TIMEOUT_S, arun, in_thread, run
 from faithful_decide._core.types import Decision, Question
 from faithful_decide._images.load import load_images
 from faithful_decide._images.prepare import prepare_all
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import UsageError
 
@@ -41,6 +42,7 @@ __all__ = ["Decider", "adecide", "decide"]
 
 
 @public
+@hinting
 def decide(
     image: ImageSources,
     question: str | Question,
@@ -111,6 +113,7 @@ def decide(
 
 
 @public
+@hinting
 @twin_of(decide)
 async def adecide(
     image: ImageSources,
@@ -134,6 +137,7 @@ async def adecide(
 
 
 @public
+@hinting
 class Decider:
     """A loaded model and how to ask it.
 

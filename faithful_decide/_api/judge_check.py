@@ -16,6 +16,7 @@ from faithful_decide._asking.plans import TIMEOUT_S, run
 from faithful_decide._audit.judge import corrected, judge_plan
 from faithful_decide._audit.types import Judgement, Tally
 from faithful_decide._audit.wordings import WORDINGS
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = ["JudgeCheck", "check_judge"]
 
 
 @public
+@hinting
 class JudgeCheck(BaseModel):
     """What a judge made of pairs whose relation is known.
 
@@ -66,6 +68,7 @@ class JudgeCheck(BaseModel):
 
 
 @public
+@hinting
 def check_judge(
     judge: Backend | str,
     *,

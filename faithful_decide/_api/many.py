@@ -28,6 +28,7 @@ from faithful_decide._batch.runner import Job, Progress, stream
 from faithful_decide._batch.sources import Source
 from faithful_decide._batch.workers import Workers
 from faithful_decide._core.types import Question
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.backends.base import is_awaitable
 from faithful_decide.backends.registry import check_options
@@ -48,6 +49,7 @@ CONCURRENCY = 32
 
 
 @public
+@hinting
 @takes_options()
 def decide_many(
     items: str | os.PathLike[str] | Iterable[Item | ImageSource],

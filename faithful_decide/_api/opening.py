@@ -124,7 +124,7 @@ def open_backend(
             raise not_a_backend(model)
         model = adopted
     for name in options:
-        from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
+        from faithful_decide._nearest import unknown  # noqa: PLC0415 - after a mistake
 
         msg = f"there is no option {name!r} for a model that is loaded"
         raise UnsupportedError(msg, hint=unknown(name, known))

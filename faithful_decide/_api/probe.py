@@ -36,6 +36,7 @@ from faithful_decide._core.prompt import SYSTEM, user_text
 from faithful_decide._core.types import Question
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.backends._openai.adapting import runs_on
 from faithful_decide.backends._openai.presets import PRESETS
@@ -75,6 +76,7 @@ _MASKED = -50.0
 
 
 @public
+@hinting
 def probe(model: Backend | str, *, timeout: float = 120.0, **options: Any) -> ProbeReport:  # noqa: ANN401 - each backend has its own
     """Find out what a model and its server do, and remember it for their receipts.
 

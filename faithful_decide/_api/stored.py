@@ -41,6 +41,7 @@ from faithful_decide._core.schema import shape_of, verdict_schema
 from faithful_decide._core.types import Decision, Question, Reply, first_of, signature_of
 from faithful_decide._images.load import load_images
 from faithful_decide._images.prepare import ImageLimits, prepare
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide._version import __version__
 from faithful_decide.errors import ContractError, QuestionError, UsageError
@@ -63,6 +64,7 @@ _WRITER = (
 
 
 @public
+@hinting
 def verify_stored(
     data: str | bytes,
     *,

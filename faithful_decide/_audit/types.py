@@ -15,6 +15,7 @@ from pydantic import Field
 
 from faithful_decide._core.display import Audited, Frozen, plain
 from faithful_decide._core.types import Decision, Observation, Question, Reservation, Usage
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 
 __all__ = [
@@ -247,6 +248,7 @@ class Finding(Frozen):
     reach: Share | None = None
 
 
+@hinting
 class _Found(Audited):
     """What an audit of one decision and one of many have in common.
 
@@ -286,6 +288,7 @@ class _Found(Audited):
 
 
 @public
+@hinting
 class AuditReport(_Found):
     """An audit of one decision.
 
@@ -365,6 +368,7 @@ class Preflight(Frozen):
 
 
 @public
+@hinting
 class DatasetAudit(_Found):
     """An audit of many decisions, its checks pooled over the items, clustered by image."""
 

@@ -27,6 +27,7 @@ from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells, pyarro
 from faithful_decide._batch.damage import Damage, sound
 from faithful_decide._batch.row import MORE, OBJECTS, OWN_COLUMNS, Row, flat, from_flat
 from faithful_decide._core.files import written_whole
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import StorageError, UsageError
 
@@ -77,6 +78,7 @@ def write_json(row: Row, file: TextIO) -> None:
 
 
 @public
+@hinting
 def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
     """Write rows to a file as they come; it is there, whole, when all of them are.
 
@@ -101,6 +103,7 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
 
 
 @public
+@hinting
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """Read rows back.
 

@@ -50,6 +50,7 @@ from faithful_decide._batch.journal_file import (
     typed,
 )
 from faithful_decide._core.handle import Handle
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import StorageError, UsageError
 
@@ -68,6 +69,7 @@ _log = logging.getLogger("faithful_decide")
 
 
 @public
+@hinting
 class Journal:
     """A file of replies. Safe to use from several threads, and from several processes at once.
 

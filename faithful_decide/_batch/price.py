@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import MissingExtraError
 
@@ -22,6 +23,7 @@ _OF_INSTRUCTOR = {"anthropic": "anthropic", "genai": "google", "openai": "openai
 
 
 @public
+@hinting
 def price_usd(decision: Decision) -> Decimal | None:
     """Look up what a decision has cost.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from faithful_decide import errors
 from faithful_decide._core.escaped import visible
 from faithful_decide._core.types import Decision
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import BackendError, FaithfulDecideError, ImageError, ReplyError
 
@@ -72,6 +73,7 @@ MORE = "more"
 
 
 @public
+@hinting
 @dataclass(frozen=True, slots=True)
 class Item:
     """One image to ask about, or several that belong together.
@@ -93,6 +95,7 @@ class Item:
 
 
 @public
+@hinting
 @dataclass(frozen=True, slots=True)
 class Row:
     """What became of an item and a question: either `decision` or `error` is set.

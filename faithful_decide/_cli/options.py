@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from faithful_decide._asking.options import table
 from faithful_decide._core.escaped import variable_shown
-from faithful_decide._core.nearest import nearest
+from faithful_decide._nearest import nearest
 from faithful_decide.errors import FaithfulDecideError, QuestionError, UsageError
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import overload
 
 from pydantic import BaseModel, ConfigDict
 
+from faithful_decide._nearest import hinting
+
 __all__ = ["Audited", "Displayable", "Frozen", "plain"]
 
 
@@ -25,6 +27,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@hinting
 class Displayable(Frozen):
     """A result that can be printed, shown and written as a page."""
 
@@ -65,6 +68,7 @@ class Displayable(Frozen):
         return None
 
 
+@hinting
 class Audited(Displayable):
     """An audit, which a build server can read too."""
 

@@ -28,6 +28,7 @@ from pydantic import (
 
 from faithful_decide._core.display import Displayable, Frozen
 from faithful_decide._core.visible import has_content, is_visible, looks_of, unprintable
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.errors import QuestionError, UsageError
 
@@ -79,6 +80,7 @@ _WHOLE = ConfigDict(strict=True, revalidate_instances="always")
 
 
 @public
+@hinting
 @dataclass(frozen=True, slots=True)
 class Question:
     """A closed question: a text and the verdicts it can have.
@@ -283,6 +285,7 @@ def total(counts: Iterable[int | None]) -> int | None:
     return None if None in known else sum(count or 0 for count in known)
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the backend counted them; None where it does not say."""
@@ -301,6 +304,7 @@ class Usage:
         return cls(*map(total, columns))
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Token:
     """One generated token and what else might have stood there.
@@ -315,6 +319,7 @@ class Token:
     top: Mapping[bytes, _Logprob]
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back from a backend, before anybody has judged it.
@@ -371,6 +376,7 @@ _Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 @public
+@hinting
 class Region(Frozen):
     """A place in an image: its edges in percent, counted from the left and the top edge."""
 
@@ -388,6 +394,7 @@ class Region(Frozen):
 
 
 @public
+@hinting
 class Observation(Frozen):
     """One thing that the model says it saw, and what about it.
 
@@ -421,6 +428,7 @@ class Span(Frozen):
 
 
 @public
+@hinting
 class Scores(Frozen):
     """How probable each verdict is, and where that number comes from.
 
@@ -439,6 +447,7 @@ class Scores(Frozen):
 
 
 @public
+@hinting
 class SentImage(Frozen):
     """Which image a decision is about: hashes of what the caller passed, and of what was sent.
 
@@ -452,6 +461,7 @@ class SentImage(Frozen):
 
 
 @public
+@hinting
 class Receipt(Frozen):
     """The proof that the verdict was written last, and under which conditions.
 
@@ -496,6 +506,7 @@ class Receipt(Frozen):
 
 
 @public
+@hinting
 class Derived(Frozen):
     """A verdict that code drew from findings, beside the one that the model wrote."""
 
@@ -508,6 +519,7 @@ _POLARITY = ({"yes": True, "no": False}, {"true": True, "false": False})
 
 
 @public
+@hinting
 class Decision(Displayable):
     """A verdict with what it rests on.
 

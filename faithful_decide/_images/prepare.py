@@ -24,6 +24,7 @@ from faithful_decide._images import decode
 from faithful_decide._images.decode import FIRST_SIDEWAYS, flatten, pillow, turned
 from faithful_decide._images.load import from_rgb
 from faithful_decide._images.turns import PIXELS
+from faithful_decide._nearest import hinting
 from faithful_decide.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ _FINE_GAP = 3.0
 _COARSE_GAP = 1.5
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
     """What a backend accepts.
@@ -100,6 +102,7 @@ class ImageLimits:
             raise UsageError(msg, hint="give a min_side of at most max_side, or None")
 
 
+@hinting
 @dataclass(frozen=True, slots=True, repr=False)
 class PreparedImage:
     """An image as it is sent: encoded, within the limits of one backend, and never changed again.

@@ -61,7 +61,7 @@ def nearest_spec(spec: str, kinds: Sequence[str]) -> str:
     for beginning, missing in _BY_NAME.items():
         if re.match(beginning, spec, re.IGNORECASE):
             return missing + re.sub("^hf[:/]", "", spec)
-    from faithful_decide._core.nearest import nearest  # noqa: PLC0415 - after a mistake
+    from faithful_decide._nearest import nearest  # noqa: PLC0415 - after a mistake
 
     if close := nearest(kind, kinds):
         return f"{close[0]}/{rest}" if rest else close[0]

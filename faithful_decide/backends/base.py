@@ -23,6 +23,7 @@ from faithful_decide._core.types import (
     Usage,
 )
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._nearest import hinting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,7 @@ MANY_IMAGES = 16
 """What backends promise whose models take several images; most would take more."""
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a backend can do. The defaults promise nothing that not every model can do."""
@@ -105,6 +107,7 @@ class Capabilities:
         return self.decoder == "autoregressive" and not self.two_steps
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Hidden:
     """What the rest of a reply may not look at.
@@ -130,6 +133,7 @@ Role = Literal["model", "reader", "judge", "witness"]
 """Who answers a request: the model in question, or one of those that look at what it said."""
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Purpose:
     """What a request is for. It is never sent, and two requests that differ only here are the same.
@@ -156,6 +160,7 @@ class Purpose:
         return self.kind if self.kind in {"reader", "judge", "witness"} else "model"
 
 
+@hinting
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call of a model: instructions, images, a text after them, and the shape of the reply.

@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._nearest import hinting
 from faithful_decide.backends._effort import room_for, thinks
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._openai.adapting import notes_on
@@ -281,6 +282,7 @@ class InstructorBackend:
         """Do nothing: a client of yours is yours, and one made here has nothing to release."""
 
 
+@hinting
 def load_instructor(
     rest: str, *, api_key: str | None = None, temperature: bool = True
 ) -> InstructorBackend:

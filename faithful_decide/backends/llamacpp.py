@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._nearest import hinting
 from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import gbnf_of_rest
 from faithful_decide.backends._llamacpp.choosing import MARK
@@ -197,6 +198,7 @@ class LlamaCppBackend:
         self._engine.close()
 
 
+@hinting
 def load_embedded(rest: str = "", *, n_threads: int = 1, reuse: bool = True) -> LlamaCppBackend:
     """Load the small model that comes with the package.
 
@@ -242,6 +244,7 @@ def load_embedded(rest: str = "", *, n_threads: int = 1, reuse: bool = True) -> 
         )
 
 
+@hinting
 def load_gguf(
     rest: str,
     *,

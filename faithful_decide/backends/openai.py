@@ -25,6 +25,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._nearest import hinting
 from faithful_decide.backends._effort import checked_effort, room_for, thinks
 from faithful_decide.backends._knockout import refuse_hidden
 from faithful_decide.backends._loop import Loop
@@ -70,6 +71,7 @@ _WIRES: Mapping[str, Wire] = {
 }
 
 
+@hinting
 class OpenAIBackend:
     """A model behind a server. Safe to call from several threads and event loops at once."""
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from faithful_decide._core.schema import filled
 from faithful_decide._images.prepare import ImageLimits
+from faithful_decide._nearest import hinting
 from faithful_decide.backends._digest import digest
 from faithful_decide.backends._grammar import regex_of_rest
 from faithful_decide.backends._knockout import hidden_places, refuse_hidden
@@ -266,6 +267,7 @@ class _Recorder:
         return scores
 
 
+@hinting
 def load_outlines(
     rest: str, *, device: str | None = None, dtype: str | None = None, reuse: bool = True
 ) -> OutlinesBackend:

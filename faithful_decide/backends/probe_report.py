@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from faithful_decide._core.escaped import visible
 from faithful_decide._core.files import written_whole
 from faithful_decide._core.types import Frozen
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Check(Frozen):
 
 
 @public
+@hinting
 class ProbeReport(Frozen):
     """What a probe found.
 

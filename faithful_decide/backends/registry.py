@@ -29,6 +29,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from faithful_decide._nearest import hinting
 from faithful_decide._public import public
 from faithful_decide.backends.base import Backend
 from faithful_decide.errors import UnsupportedError, UsageError
@@ -83,6 +84,7 @@ _registered: dict[str, Loader] = {}
 
 
 @public
+@hinting
 def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checked per backend below
     """Load the backend that a model spec names.
 
@@ -107,6 +109,7 @@ def load_backend(spec: str, **options: Any) -> Backend:  # noqa: ANN401 - checke
 
 
 @public
+@hinting
 def register_backend(kind: str, loader: Callable[..., Backend]) -> None:
     """Add a kind of backend: `KIND/REST` is then a model spec, wherever one is taken.
 
@@ -173,7 +176,7 @@ def check_options(spec: str, options: Iterable[str], known: Iterable[str] = ()) 
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         for name in options:
             if name not in own:
-                from faithful_decide._core.nearest import unknown  # noqa: PLC0415 - after a mistake
+                from faithful_decide._nearest import unknown  # noqa: PLC0415 - after a mistake
 
                 msg = f"there is no option {name!r} for the backend {kind!r}"
                 hint = unknown(name, [*known, *sorted(own)])
@@ -189,7 +192,7 @@ def check_options(spec: str, options: Iterable[str], known: Iterable[str] = ()) 
 
 def _kinds_with(name: str) -> str:
     """Say which kinds of the package have an option like this."""
-    from faithful_decide._core.nearest import nearest  # noqa: PLC0415 - after a mistake
+    from faithful_decide._nearest import nearest  # noqa: PLC0415 - after a mistake
 
     shown = {
         "vllm": "a server, such as vllm/NAME",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from faithful_decide._nearest import hinting
+
 if TYPE_CHECKING:
     from faithful_decide.embedded.scenes import Scene, Thing
 
@@ -117,6 +119,7 @@ def _sprite(name: str) -> Image.Image:
         return picture.convert("RGBA")
 
 
+@hinting
 def draw(scene: Scene) -> Image.Image:
     """Draw a scene: the same scene, the same pixels.
 

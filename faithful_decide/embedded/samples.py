@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from faithful_decide._nearest import hinting
 from faithful_decide.embedded.scenes import draw, make_scene
 from faithful_decide.errors import StorageError, UsageError
 
@@ -21,6 +22,7 @@ COLUMNS = ("file_name", "question", "label")
 _PICTURE = re.compile(r"scene-\d{4,}\.png")
 
 
+@hinting
 def write_samples(
     folder: str | os.PathLike[str], *, n: int = 100, seed: int = 0, force: bool = False
 ) -> Path:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
+from faithful_decide._nearest import hinting
 from faithful_decide.embedded.drawing import HEADS, MOODS, SHAPES, draw, shifted, tile_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Look:
     edge: Colour | None = None
 
 
+@hinting
 @dataclass(frozen=True)
 class Thing:
     """One thing, with all there is to know about it; what does not apply is empty."""
@@ -88,6 +90,7 @@ class Thing:
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
 
+@hinting
 @dataclass(frozen=True)
 class Scene:
     """A picture before it is drawn: the things on it, the nearer ones last."""
@@ -108,6 +111,7 @@ def _rivals(things: Sequence[Thing]) -> list[tuple[int, int]]:
     return [(a.size, b.size) for a in things if a.kind in SMALL for b in things if b.kind in BIG]
 
 
+@hinting
 def make_scene(seed: int, *, funny: bool | None = None) -> Scene:
     """Make up a scene: the same seed, the same scene.
 
