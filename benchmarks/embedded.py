@@ -294,7 +294,7 @@ def answers(decider: Decider, picture: Image.Image, claims: list[Claim]) -> list
         system=SYSTEM,
         images=(prepare(load_image(picture), limits),),
         text=claims_text(texts),
-        schema=claims_schema(),
+        schema=claims_schema(len(texts)),
         max_tokens=1024,
         purpose=Purpose("claims", Question("Is it true?"), claims=texts),
     )

@@ -297,8 +297,10 @@ def test_claims_are_answered_one_by_one(spoil):
     claims = json.loads(json.dumps(GOOD_CLAIMS))
     good = json.dumps({"claims": claims})
     assert verify_claims(Reply(good, "stop"), 2) == (("red", "true"), ("x", "false"))
-    assert allows("grammar", claims_schema(), good)
-    for node in objects(claims_schema()):
+    assert allows("grammar", claims_schema(2), good)
+    for count in (1, 3):
+        assert not allows("grammar", claims_schema(count), good)
+    for node in objects(claims_schema(2)):
         assert list(node["properties"]) == sorted(node["properties"])
     spoil(claims)
     with pytest.raises(ContractError):

@@ -27,9 +27,11 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def standard(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not in the standard, for servers that refuse keywords they do not know."""
-    plain: dict[str, Any] = without("propertyOrdering", schema)
-    return plain
+    """Leave out what some servers do not know, for those that refuse what they do not know."""
+    plain: Any = schema
+    for key in ("propertyOrdering", "minItems", "maxItems"):
+        plain = without(key, plain)
+    return dict(plain)
 
 
 def without(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -5,7 +5,7 @@ sorting changes nothing, at any depth. Whatever is added has to keep that proper
 asks for adds keys: its findings, places with `regions`, numbers of images where there are several;
 and a request that tells the model its verdict leaves room to object (`reservation`).
 
-There are no bounds for servers: some grammar engines then forbid quotes inside a text. What our own
+No text has bounds for servers: some grammar engines then forbid quotes inside it. What our own
 grammar can promise besides is added by `filled`.
 """
 
@@ -62,7 +62,8 @@ SAYS_SOMETHING = "saysSomething"
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
 NUMBERED = "numbered"
-"""Another keyword of our own: the items are numbered by this key, 1, 2, 3, up to `maxItems`."""
+"""Another keyword of our own: the items are numbered by this key, 1, 2, 3, from `minItems` to
+`maxItems` of them."""
 REFERS = "refersTo"
 """And one more: the numbers are those of items in the numbered list under this key."""
 _MOST = 24
@@ -151,11 +152,15 @@ def explanation_schema(
     return _only(schema(labels, regions=regions, images=images, reservation=True), *FORCED_KEYS)
 
 
-def claims_schema() -> dict[str, Any]:
-    """Write the contract of a check of claims: what is seen of each, then whether it is true."""
+def claims_schema(count: int) -> dict[str, Any]:
+    """Write the contract of a check of claims: what is seen of each, then whether it is true.
+
+    One answer for each of so many claims, where what enforces it can count.
+    """
     value = {"type": "string", "enum": list(VALUES)}
     claim = object_schema({"n": _NUMBER, "seen": _TEXT, "value": value})
-    return object_schema({"claims": {"type": "array", "items": claim}})
+    bounds = {"minItems": count, "maxItems": count}
+    return object_schema({"claims": {"type": "array", "items": claim, **bounds}})
 
 
 def shape_of(question: Question, images: int = 1) -> Shape:
@@ -192,8 +197,8 @@ _BOUNDS: Mapping[str, Mapping[str, Any]] = {
 def _bounded(key: str, part: dict[str, Any]) -> dict[str, Any]:
     match key:
         case "observations" | "claims":
-            listed = {"minItems": 1, "maxItems": _MOST, NUMBERED: "n"}
-            return {**part, **listed, "items": _within(part["items"])}
+            bounds = {"minItems": 1, "maxItems": _MOST}
+            return {**bounds, **part, NUMBERED: "n", "items": _within(part["items"])}
         case "reasoning":
             return {**part, "minLength": MIN_REASONING, SAYS_SOMETHING: True}
         case "relies_on":

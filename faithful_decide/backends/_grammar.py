@@ -313,16 +313,16 @@ def _compile_array(items: _Node, rest: dict[str, Any], where: str) -> _Node:
 def _compile_numbered(
     rest: dict[str, Any], where: str, after: Callable[[int], _Node] = lambda _: _EMPTY
 ) -> _Node:
-    """A list of at least one item, each with its number in it, and what comes after so many."""
-    key, items, most = rest.pop(NUMBERED), rest.pop("items"), rest.pop("maxItems")
-    for silent in ("minItems", "type"):
-        rest.pop(silent, None)
+    """A list of some items, each with its number in it, and what comes after so many."""
+    key, items = rest.pop(NUMBERED), rest.pop("items")
+    least, most = rest.pop("minItems"), rest.pop("maxItems")
+    rest.pop("type", None)
     _check_nothing_left(rest, where)
     more: _Node = _NOTHING
     for number in range(most, 0, -1):
         properties = {**items["properties"], key: {"enum": [number]}}
         item = _compile({**items, "properties": properties}, f"the items of {where}")
-        end = _sequence(_Text("]"), after(number))
+        end = _sequence(_Text("]"), after(number)) if number >= least else _NOTHING
         more = _sequence(item, _choice(_sequence(_Text(", "), more), end))
     return _sequence(_Text("["), more)
 

@@ -90,7 +90,7 @@ def asking(
     request = case.request(
         kind,
         prompt.claims_text(statements),
-        shape=schema.claims_schema(),
+        shape=schema.claims_schema(len(statements)),
         claims=statements,
         image=image,
     )
