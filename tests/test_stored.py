@@ -1,6 +1,7 @@
 """A stored decision verifies if, and only if, it says what its raw reply says."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -8,6 +9,7 @@ from faithful_decide import (
     ContractError,
     Decision,
     OrderError,
+    Receipt,
     ReplyError,
     UsageError,
     decide,
@@ -217,3 +219,43 @@ def test_the_image_that_was_passed_is_not_verified_by_the_one_that_was_sent():
     unchecked = verify_stored(json.dumps(data), image=IMAGE, question=PLAIN).unchecked
     assert any("the image that it was made of" in part for part in unchecked)
     assert not any("made of" in p for p in verify_stored(STORED["plain"], image=IMAGE).unchecked)
+
+
+NAMED = {
+    "attempts": "attempts",
+    "backend": "the backend",
+    "constraint": "the schema was in force",
+    "enforcement": "the schema was in force",
+    "fingerprint": "fingerprint",
+    "hidden_thinking_tokens": "hidden thinking",
+    "image_notes": "notes",
+    "latency_s": "seconds",
+    "limits": "the limits of the images",
+    "model": "the model",
+    "notes": "notes",
+    "order": "the schema was in force",
+    "source_sha256": "pass image= to compare",
+    "usage": "tokens",
+    "version": "the version",
+}
+"""What can be changed unnoticed in a decision without a signature, and the words that say so."""
+
+
+def test_what_nothing_binds_is_named():
+    """Every part of a receipt is held to something, or said not to be."""
+    others = (None, 7, "x", "0" * 64, [], ["x"], {}, "verified", "strict", "schema", "unknown")
+    unnoticed = set()
+    for field in (*Receipt.model_fields, "source_sha256", "sent_sha256", "limits"):
+        for other in others:
+            data = json.loads(STORED["resized"])
+            place = data["receipt"]
+            place = place if field in place else place["images"][0]
+            if place[field] == other:
+                continue
+            place[field] = other
+            with suppress(ContractError):
+                verify_stored(json.dumps(data))
+                unnoticed.add(field)
+    assert unnoticed == set(NAMED)
+    said = " ".join(verify_stored(STORED["resized"]).unchecked)
+    assert not [words for words in NAMED.values() if words not in said]

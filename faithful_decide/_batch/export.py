@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["exporting", "read_rows", "write_json", "write_rows"]
+__all__ = ["exporting", "is_damage", "read_rows", "write_json", "write_rows"]
 
 _ROWS = 512
 """Rows that are written together, and whose columns a table has."""
@@ -139,6 +139,11 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
             yield from sound(map(_row, readers[place.suffix.lower()](place)), told, refusal)
         except ValueError as error:
             raise refusal(Damage(str(error), 0)) from None
+
+
+def is_damage(row: Row) -> bool:
+    """Whether a row that was read stands for one that could not be."""
+    return isinstance(row.error, StorageError) and not row.question
 
 
 def _row(values: tuple[int, Mapping[str, Any]] | Damage) -> Row | Damage:

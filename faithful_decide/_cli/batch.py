@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from faithful_decide._cli.terminal import data, document, say, table
 from faithful_decide.errors import FaithfulDecideError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from faithful_decide._api.many import Batch
     from faithful_decide._batch.compare import Comparison
@@ -204,7 +205,8 @@ def batch(
 def certify(rows: str, *, error: float, confidence: float, label: str, as_json: bool) -> int:
     """Find the probability above which verdicts need no review, from labelled rows in FILE.
 
-    Pass it to `batch --review`, which marks the verdicts below it for a person.
+    Pass it to `batch --review`, which marks the verdicts below it for a person. Exits with 1 if
+    there is no such probability, or if a row is damaged.
 
     Example: faithful-decide certify labelled.jsonl --error 0.02
     """
@@ -214,7 +216,9 @@ def certify(rows: str, *, error: float, confidence: float, label: str, as_json: 
     from faithful_decide._batch.export import read_rows  # noqa: PLC0415 - slow to load
     from faithful_decide.calibration import certify as found_by  # noqa: PLC0415 - slow to load
 
-    found = found_by(read_rows(rows), error, confidence, label=label)
+    left = _LeftOut(label)
+    found = found_by(left.noticed(read_rows(rows)), error, confidence, label=label)
+    left.tell()
     if as_json:
         document(dumps(asdict(found)))
     elif found.threshold is None:
@@ -229,7 +233,50 @@ def certify(rows: str, *, error: float, confidence: float, label: str, as_json: 
             ],
             10,
         )
-    return FAILED if found.threshold is None else 0
+    return FAILED if found.threshold is None or left.damaged else 0
+
+
+class _LeftOut:
+    """The rows that a certificate does not count, so that nobody takes them for counted."""
+
+    def __init__(self, label: str) -> None:
+        self._label, self._rows = label, 0
+        self._why: Counter[str] = Counter()
+        self.damaged: list[str] = []
+
+    def noticed(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass rows on, and count those that a certificate does not."""
+        from faithful_decide._batch.export import is_damage  # noqa: PLC0415 - slow to load
+        from faithful_decide._core.types import CANNOT_TELL  # noqa: PLC0415 - the same
+
+        for row in rows:
+            self._rows += 1
+            if is_damage(row):
+                self.damaged.append(row.id)
+            elif row.decision is None:
+                self._why["failed"] += 1
+            elif not row.columns.get(self._label):
+                self._why[f"without a {self._label!r}"] += 1
+            elif row.verdict == CANNOT_TELL:
+                self._why[CANNOT_TELL] += 1
+            elif row.probability is None:
+                self._why["without a probability"] += 1
+            yield row
+
+    def tell(self) -> None:
+        """Say how many there are and why, and the places of those that are damaged."""
+        if self.damaged:
+            places = ", ".join(self.damaged[:_PLACES])
+            more = f" and {n} more" if (n := len(self.damaged[_PLACES:])) else ""
+            count = f"{len(self.damaged)} of {self._rows} rows"
+            say(f"note: {count} cannot be read and are not counted: {places}{more}")
+        if self._why:
+            why = ", ".join(f"{n} {why}" for why, n in self._why.most_common())
+            say(f"note: {self._why.total()} of {self._rows} rows are not counted: {why}")
+
+
+_PLACES = 20
+"""The most damaged rows that are named; a person who has more looks at the file."""
 
 
 @click.command(cls=Command, short_help="Compare two ways to ask about many images.")

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
-from faithful_decide import UsageError, decide_many
+from faithful_decide import UsageError, decide_many, write_rows
 from faithful_decide._batch.review import queueing
 from faithful_decide._batch.row import flat, from_flat
 from faithful_decide.testing import ScriptedBackend, reply_text
@@ -66,3 +67,24 @@ def test_the_queue_is_bound_to_the_receipts(rows, tmp_path):
 def test_a_threshold_is_a_probability(wrong):
     with pytest.raises(UsageError, match="review"):
         decide_many(["a.png"], "Is it?", model=ScriptedBackend([]), review=wrong)
+
+
+def test_certify_says_which_rows_it_does_not_count(rows, tmp_path, call):
+    """A damaged line is named and fails the command; what has no label is only counted."""
+    labelled = [replace(row, columns={"label": "yes"} if n else {}) for n, row in enumerate(rows)]
+    path = tmp_path / "labelled.jsonl"
+    write_rows([labelled[1]] * 200 + labelled, path)
+    code, out, err = call("certify", path, "--error", 0.1, "--json")
+    assert (code, json.loads(out)["n"]) == (0, 201)
+    assert err.splitlines() == [
+        "note: 3 of 204 rows are not counted: 1 without a 'label', 1 failed, 1 cannot_tell"
+    ]
+
+    lines = path.read_text().splitlines()
+    lines[2], lines[9] = lines[2][:-40], '{"somebody": "else"}'
+    path.write_text("\n".join(lines))
+    code, out, err = call("certify", path, "--error", 0.1)
+    assert (code, "threshold" in out) == (1, True)
+    assert err.splitlines()[0] == (
+        "note: 2 of 204 rows cannot be read and are not counted: labelled.jsonl:3, labelled.jsonl:10"
+    )
