@@ -13,10 +13,12 @@ from benchmarks.contract import outcome, verdict_first
 from faithful_decide import ContractError, Observation, Region, ReplyError
 from faithful_decide._asking.constraint import allows
 from faithful_decide._core.contract import Content, render, verify, verify_claims
+from faithful_decide._core.json_text import Broken, read_members
 from faithful_decide._core.schema import LEVELS, Shape, claims_schema, filled, schema
 from faithful_decide._core.types import Reservation
 from faithful_decide.backends import Reply
 from faithful_decide.backends._grammar import _NOTHING, _after, _rest, gbnf_of_rest
+from tests.support import cases
 from tests.support.replies import HAND_WRITTEN, LABELS, generate
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -312,3 +314,28 @@ def test_the_schema_leaves_the_verdict_open_and_lengths_free():
     text = json.dumps(schema(LABELS, regions=True, images=2, reservation=True))
     assert schema(LABELS)["properties"]["verdict"] == {"type": "string", "enum": list(LABELS)}
     assert not any(word in text for word in ('"const"', "Length", "minItems", "pattern", "imum"))
+
+
+def test_what_is_no_object_is_told_with_what_was_expected_and_where():
+    """For a reader who has never seen the message of a JSON library."""
+    for text, said in {
+        "": "it is empty, and a JSON object is expected",
+        " \n": "it is empty, and a JSON object is expected",
+        "hello": "it has 'hello' at character 1, where a JSON object is expected",
+        "[]": "it has '[]' at character 1, where a JSON object is expected",
+        "{": "it ends at character 1, where a key in double quotes is expected",
+        "{'a': 1}": "at character 2, where a key in double quotes is expected",
+        '{"a" 1}': "it has '1}' at character 6, where ':' is expected",
+        '{"a": }': "it has '}' at character 7, where a value is expected",
+        '{"a": 1 "b"': "at character 9, where a comma or the closing brace is expected",
+        '{"a": [1,]}': "it has ']}' at character 10, where a value is expected",
+        '{"a": [1': "it ends at character 8, where a comma or a closing bracket is expected",
+        '{"a": "b': "it has a text that never ends at character 7",
+        '{"a": "b\nc"}': "a character that JSON does not allow in a text at character 9",
+        '{"a": 1} b': "something follows the object: 'b'",
+    }.items():
+        with cases.case(text):
+            with pytest.raises(Broken) as caught:
+                read_members(text)
+            assert said in str(caught.value)
+    assert read_members(" {} ") == {}

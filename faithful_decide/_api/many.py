@@ -324,6 +324,6 @@ class Batch:
         counts += [f"{n} {what}" for what, n in done.errors.most_common()]
         cost = f", ${backend.cost_usd:.4f} by list prices" if backend.cost_usd else ""
         return (
-            f"{done.rows} rows ({', '.join(counts) or 'none'}); {backend.paid} replies paid for, "
+            f"{done.rows} rows ({', '.join(counts) or 'none'}); {backend.paid} new replies, "
             f"{backend.recalled} from the journal{cost}"
         )

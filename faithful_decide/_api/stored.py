@@ -58,9 +58,9 @@ __all__ = ["verify_stored"]
 _STORED = "store it whole, as model_dump_json() or the command `decide --json` writes it"
 _CHANGED = "the file was changed after it was written; decide again"
 _WRITER = (
-    "who wrote it, and what only the writer knows: the backend, the model and its fingerprint, that "
-    "the schema was in force, hidden thinking, tokens, seconds, attempts, notes, scores, the limits "
-    "of the images and the version that wrote it (sign the decision to bind these)"
+    "who wrote it, and what only the writer knows: the backend, the model and its fingerprint, "
+    "that the schema was in force, hidden thinking, tokens, seconds, attempts, notes, scores, the "
+    "limits of the images and the version that wrote it (sign the decision to bind these)"
 )
 
 

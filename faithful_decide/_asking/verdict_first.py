@@ -99,6 +99,9 @@ def _verdict(reply: Reply, labels: Sequence[str], shape: Shape) -> str:
         except Broken as error:
             msg = f"the reply breaks the contract: {error}"
             raise ContractError(msg, reply=reply) from None
+        if not values:
+            msg = "the reply breaks the contract: it is an empty object"
+            raise ContractError(msg, reply=reply)
         if tuple(values) != KEYS:
             msg = f"the keys were written in the order {', '.join(values)}"
             raise OrderError(msg, reply=reply)

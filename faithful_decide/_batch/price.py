@@ -1,7 +1,8 @@
 """What a decision has cost, by the public price lists that `genai-prices` carries.
 
 The lists come with that package and are as old as it is; nothing is fetched. A price that is not
-known is None and not 0: a model in this process, a server of yours, a model that no list has.
+known is None and not 0: a server of yours, a model that no list has. A model in this process has no
+price either, but there it is known that nobody sends a bill.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from faithful_decide.errors import MissingExtraError
 if TYPE_CHECKING:
     from faithful_decide._core.types import Decision, Usage
 
-__all__ = ["price_of", "price_usd"]
+__all__ = ["is_billed", "price_of", "price_usd"]
 
 _PROVIDERS = {name: name for name in ("openai", "azure", "openrouter", "anthropic", "google")}
 _OF_INSTRUCTOR = {"anthropic": "anthropic", "genai": "google", "openai": "openai"}
+_IN_PROCESS = {"embedded", "gguf", "outlines"}
 
 
 @public
@@ -39,6 +41,11 @@ def price_usd(decision: Decision) -> Decimal | None:
     """
     receipt = decision.receipt
     return price_of(receipt.backend, receipt.model, receipt.usage)
+
+
+def is_billed(backend: str) -> bool:
+    """Whether somebody may bill the replies of a backend; those of one in this process, nobody."""
+    return backend.partition("/")[0] not in _IN_PROCESS
 
 
 def price_of(backend: str, model: str, usage: Usage) -> Decimal | None:

@@ -152,7 +152,8 @@ def batch(
         if how["dry_run"]:
             items = _items(sources, how)
             found = opened.estimated(job, items, asked, deferred=how["deferred"])
-            _tell_estimate(found, ", half for a batch API" if how["deferred"] else "")
+            discount = ", half for a batch API" if how["deferred"] else ""
+            _tell_estimate(found, opened.backend.name, discount)
             return 0
         if how["deferred"]:
             job = fill(
@@ -332,7 +333,8 @@ def compare(
         if how["dry_run"]:
             for way in ways:
                 items = _items(sources, how, again=way is not ways[0])
-                _tell_estimate(opened.estimated(way.job, items, {"": way.question}))
+                asked = {"": way.question}
+                _tell_estimate(opened.estimated(way.job, items, asked), way.job.backend.name)
             return
         found = two.compare(*ways, _items(sources, how), label=how["label"])
     if as_json:
@@ -487,11 +489,15 @@ def _count(sources: Sequence[str], how: dict[str, Any]) -> int | None:
     return total if how["limit"] is None else min(total, how["limit"])
 
 
-def _tell_estimate(found: Estimate, discount: str = "") -> None:
+def _tell_estimate(found: Estimate, model: str, discount: str = "") -> None:
+    from faithful_decide._batch.price import is_billed  # noqa: PLC0415 - slow to load
+
     basis = "as earlier replies had" if found.measured else "by rule of thumb"
-    cost = (
-        "not known" if found.cost_usd is None else f"${found.cost_usd:.2f} by list prices{discount}"
-    )
+    cost = "not known"
+    if not is_billed(model):
+        cost = "none: the model runs in this process"
+    elif found.cost_usd is not None:
+        cost = f"${found.cost_usd:.2f} by list prices{discount}"
     table(
         [
             ("items", str(found.items)),

@@ -22,6 +22,14 @@ _JSON_SPACE = " \t\n\r"
 _MAX_DIGITS = 300
 _ESCAPE = len(r"\u0000")
 _SHOWN = 60
+_EXPECTED = {
+    "Expecting value": "a value",
+    "Expecting property name": "a key in double quotes",
+    "Expecting ':'": "':'",
+    "Expecting ','": "a comma or a closing bracket",
+    "Illegal trailing comma": "another value",
+}
+"""How the faults of the library begin that are about a place, and what is expected there."""
 
 
 class Broken(Exception):  # noqa: N818 - caught by the contract, never seen by a caller
@@ -64,11 +72,16 @@ def read_members(text: str) -> dict[str, Member]:
     if text.startswith(_BOM):
         broken("it starts with a byte order mark")
     members: dict[str, Member] = {}
-    at = _expect(text, _skip(text, 0), "{")
+    if not text.strip(_JSON_SPACE):
+        broken("it is empty, and a JSON object is expected", incomplete=True)
+    at = _expect(text, _skip(text, 0), "{", "a JSON object")
     while True:
-        key, at = _value(text, _skip(text, at))
-        if not isinstance(key, str):
-            broken(f"{shown(key)} stands where a key belongs")
+        at = _skip(text, at)
+        if text[at : at + 1] == "}" and not members:
+            break
+        if text[at : at + 1] != '"':
+            _misplaced(text, at, "a key in double quotes")
+        key, at = _value(text, at)
         if key in members:
             broken(f"it has the key {shown(key)} twice")
         start = _skip(text, _expect(text, _skip(text, at), ":"))
@@ -78,7 +91,7 @@ def read_members(text: str) -> dict[str, Member]:
         if text[at : at + 1] != ",":
             break
         at += 1
-    end = _skip(text, _expect(text, at, "}"))
+    end = _skip(text, _expect(text, at, "}", "a comma or the closing brace"))
     if end != len(text):
         broken(f"something follows the object: {shown(text[end:])}")
     return members
@@ -90,12 +103,17 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _expect(text: str, at: int, character: str) -> int:
-    if text[at : at + 1] == character:
-        return at + 1
+def _expect(text: str, at: int, character: str, what: str = "") -> int:
+    if text[at : at + 1] != character:
+        _misplaced(text, at, what or repr(character))
+    return at + 1
+
+
+def _misplaced(text: str, at: int, what: str) -> NoReturn:
+    """Say what is expected at a place, and what stands there."""
     if at >= len(text):
-        broken(f"it ends where {character!r} is missing", incomplete=True)
-    broken(f"{shown(text[at:])} stands where {character!r} belongs")
+        broken(f"it ends at character {at}, where {what} is expected", incomplete=True)
+    broken(f"it has {shown(text[at:])} at character {at + 1}, where {what} is expected")
 
 
 def _span(text: str, start: int, end: int) -> Span:
@@ -107,11 +125,18 @@ def _value(text: str, at: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        rest = len(text) - error.pos
+        if what := next(
+            (say for begin, say in _EXPECTED.items() if error.msg.startswith(begin)), ""
+        ):
+            _misplaced(text, error.pos, what)
+        rest = text[error.pos :]
+        cut = error.msg.startswith("Unterminated")
         # An escape such as \u00e9 that ends with the text was cut, not misspelt.
-        cut_escape = error.msg.startswith("Invalid \\u") and rest < _ESCAPE
-        incomplete = rest <= 0 or error.msg.startswith("Unterminated") or cut_escape
-        broken(f"{error.msg} at character {error.pos}", incomplete=incomplete)
+        incomplete = cut or (error.msg.startswith("Invalid \\u") and len(rest) < _ESCAPE)
+        fault = (
+            "a text that never ends" if cut else "a character that JSON does not allow in a text"
+        )
+        broken(f"it has {fault} at character {error.pos + 1}: {shown(rest)}", incomplete=incomplete)
     except RecursionError:
         broken("it is nested too deeply")
 

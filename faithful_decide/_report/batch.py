@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from faithful_decide._batch.price import is_billed
 from faithful_decide._images.load import load_images
 from faithful_decide._report.picture import thumbnail
 from faithful_decide._report.types import BatchSummary
@@ -55,6 +56,7 @@ def page_of(
         from_journal=backend.recalled,
         usage=summary.usage,
         cost_usd=None if backend.cost_usd is None else float(backend.cost_usd),
+        billed=is_billed(backend.name),
         seconds=seconds,
     )
 

@@ -36,4 +36,7 @@ class BatchSummary(Frozen):
     """Replies that were there already and cost nothing."""
     usage: Usage = Usage()
     cost_usd: Annotated[float, Field(ge=0)] | None = None
+    """By list prices; None where one is not known, or nobody bills."""
+    billed: bool = True
+    """Whether somebody bills the replies; a model in this process costs nothing."""
     seconds: Annotated[float, Field(ge=0)] = 0.0

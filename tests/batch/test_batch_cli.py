@@ -56,9 +56,9 @@ def test_rows_on_stdout(call, model, images):
         ("0.png", "Is it blue?"),
         ("1.png", "Is it red?"),
     ]
-    assert err == "12 rows (12 yes); 12 replies paid for, 0 from the journal\n"
+    assert err == "12 rows (12 yes); 12 new replies, 0 from the journal\n"
     assert call("batch", images, "-q", "Is it red?")[2] == (
-        "6 rows (6 yes); 0 replies paid for, 6 from the journal\n"
+        "6 rows (6 yes); 0 new replies, 6 from the journal\n"
     )
     assert len(model.requests) == 12
 
@@ -360,3 +360,21 @@ def test_most_verdicts_that_are_none_say_why(call, images):
         assert f"\nnote: Is it red?: {why}" in call(*asked, "-q", "Is it blue?")[2]
     page = re.sub("<[^>]*>", "", Path("o.html").read_text(encoding="utf-8"))
     assert f"M{why[1:]}" in page
+
+
+def test_a_dry_run_with_a_model_in_this_process_says_that_it_costs_nothing(call, images):
+    """Nobody bills it, which is not the same as a price that nobody knows."""
+    out = call("batch", images, "-q", "Is it red?", "--model", "embedded", "--dry-run")[1]
+    assert "cost       none: the model runs in this process" in out
+
+
+def test_the_page_of_a_batch_knows_whether_the_model_is_billed(call, images, tmp_path):
+    """By the kind of the model, and not by a price that was found."""
+    page = tmp_path / "page.html"
+    asked = ("batch", images, "-q", "Is it red?", "--limit", 1, "--html", page, "--model")
+    for kind, billed in (("scripted/x", True), ("embedded", False)):
+        with registered(
+            "scripted", lambda _: ScriptedBackend([reply_text("yes")], name="scripted/x")
+        ):
+            assert call(*asked, kind)[0] == 0
+        assert ("the model runs in this process" in page.read_text()) != billed

@@ -85,6 +85,5 @@ def test_certify_says_which_rows_it_does_not_count(rows, tmp_path, call):
     path.write_text("\n".join(lines))
     code, out, err = call("certify", path, "--error", 0.1)
     assert (code, "threshold" in out) == (1, True)
-    assert err.splitlines()[0] == (
-        "note: 2 of 204 rows cannot be read and are not counted: labelled.jsonl:3, labelled.jsonl:10"
-    )
+    places = "labelled.jsonl:3, labelled.jsonl:10"
+    assert f"note: 2 of 204 rows cannot be read and are not counted: {places}\n" in err

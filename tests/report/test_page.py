@@ -418,6 +418,18 @@ def test_a_batch_shows_what_became_of_it(pages):
     assert pages["batch"].count("<img ") == 15
 
 
+def test_the_cost_of_a_batch_is_none_unknown_or_a_list_price():
+    """A model in this process has no price, and nobody bills it."""
+    for changes, short, long in (
+        ({}, "$1.84 cost", "$1.8400 by list prices"),
+        ({"cost_usd": None}, "unknown cost", "unknown: no list price was found for this model"),
+        ({"cost_usd": None, "billed": False}, "no cost", "none: the model runs in this process"),
+    ):
+        said = words(render(factory.batch(**changes)))
+        assert short in said
+        assert long in said
+
+
 def test_nothing_of_a_drawing_lies_over_anything_else_of_it():
     """The title, what stands below it, and the frame have room of their own."""
     drawing = calibration_svg(PAIRS, RIGHT)
