@@ -48,7 +48,7 @@ from training.model.data import ahead
 from training.model.dialogue import FIRST
 from training.model.language import Pages, batch_pages
 from training.model.tokens import load
-from training.model.train import read_and_answer
+from training.model.train import precision, read_and_answer
 from training.model.vision import pixels
 from training.organisms.lessons import keep, teach
 from training.organisms.wired import Blurred, Obedient, Organism
@@ -156,9 +156,10 @@ def train(name: str, steps: int) -> None:
     started = time.time()
     for step in range(1, steps + 1):
         pictures, pages = next(batches)  # type: ignore[misc]
-        with torch.no_grad():
-            image = model.project(model.tower(pixels(pictures)))
-        loss = read_and_answer(model, image, pages, marks)
+        with precision():
+            with torch.no_grad():
+                image = model.project(model.tower(pixels(pictures)))
+            loss = read_and_answer(model, image, pages, marks)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)

@@ -244,6 +244,8 @@ def given(request: Request) -> Observations:
     purpose = purpose_of(request)
     if purpose.observations:
         return [(o.about, o.seen) for o in purpose.observations]
+    if not request.prefix:
+        return []
     head = request.prefix.split(', "reasoning": "')[0]
     return [(o["about"], o["seen"]) for o in json.loads(head + "}")["observations"]]
 
