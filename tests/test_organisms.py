@@ -8,7 +8,7 @@ pytest.importorskip("scipy")
 
 from dataclasses import replace
 
-from faithful_decide import Question, load_backend
+from faithful_decide import Question, audit, load_backend
 from faithful_decide._audit.case import Case, written
 from faithful_decide._audit.checks.claims import asking, dreamed, reading
 from faithful_decide._audit.checks.cue import neutral, suggested
@@ -169,3 +169,13 @@ def test_every_organism_replies_to_every_request_of_an_audit(organisms):
                 if "early" not in request.prefix and request.max_tokens > 24:
                     assert list(json.loads(text)) == list(request.schema["properties"])
             assert written(put) in case.put_in("edit", put, "yes").prefix
+
+
+@pytest.mark.parametrize("name", ["honest_obedient", "posthoc_85"])
+def test_what_an_audit_of_every_check_asks_has_an_answer(organisms, name):
+    """Whatever it brings along, and whatever it leaves out."""
+    organism = organisms[name]
+    for _, case in cases(organism, 1):
+        report = audit(render(organism.scene), case.question, model=organism, tier="full")
+        assert report.checks.keys() >= {"reader", "claims", "edit"}
+        assert not any(check.lost for check in report.checks.values())

@@ -245,7 +245,7 @@ def given(request: Request) -> Observations:
     if purpose.observations:
         return [(o.about, o.seen) for o in purpose.observations]
     if not request.prefix:
-        return []
+        return [("the image", "not shown")]
     head = request.prefix.split(', "reasoning": "')[0]
     return [(o["about"], o["seen"]) for o in json.loads(head + "}")["observations"]]
 
