@@ -18,6 +18,7 @@ from faithful_decide._asking.options import table
 from faithful_decide._cli import main as cli
 from faithful_decide._version import __version__
 from faithful_decide.testing import ScriptedBackend, registered, reply_text
+from tests.support.cases import case
 
 OPTIONS = ("speed", "temperature", "ratio", "label", "api", "extra", "api_key")
 
@@ -594,3 +595,44 @@ def test_a_file_is_no_question(words, call, image):
     code, out, err = call(*words, image)
     assert (code, out) == (2, "")
     assert "write the question last" in err
+
+
+def flags_of(command):
+    """The long flags of a command."""
+    return [
+        flag
+        for parameter in command.params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("--") and len(flag) > 4
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(cli.main.commands))
+def test_a_mistyped_option_of_any_command_is_named(call, name):
+    """With two letters exchanged, or with one hyphen where two belong."""
+    for flag in flags_of(cli.main.commands[name]):
+        wrong = f"{flag[:-2]}{flag[-1]}{flag[-2]}"
+        for text in {wrong, flag[1:]} - {flag}:
+            with case(name, text):
+                code, _, err = call(name, text, "x")
+                assert code == 2
+                assert f"there is no option {text}" in err
+                assert flag in err.partition("hint: did you mean ")[2]
+
+
+def test_what_is_no_option_is_told_where_it_goes(call):
+    """An argument, an option of the model, or a number that cannot be."""
+    for arguments, hint in (
+        (("decide", "x.png", "--question", "Is it?"), "QUESTION is written without a flag"),
+        (("decide", "x.png", "--qestion", "Is it?"), "QUESTION is written without a flag"),
+        (("probe", "--model", "embedded"), "SPEC is written without a flag"),
+        (("audit", "x.png", "Is it?", "--temperature", "0"), "-o temperature=VALUE"),
+        (("decide", "x.png", "Is it?", "--api-key", "k"), "-o api_key=env:VARIABLE"),
+        (("samples", "x", "--count", "3"), "did you mean --n"),
+        (("decide", "x.png", "Is it?", "--samples", "two"), "'two' is not a whole number"),
+        (("decide", "x.png", "Is it?", "--samples", "0"), "0 is below 1"),
+        (("audit", "x.png", "Is it?", "--gate", "flag=x"), "'flag=x' is neither"),
+    ):
+        with case(*arguments):
+            code, _, err = call(*arguments)
+            assert (code, hint in err) == (2, True), err

@@ -41,6 +41,14 @@ _CODES: tuple[tuple[type[FaithfulDecideError], int], ...] = (
     (UsageError, USAGE),
 )
 
+_PLAIN = {
+    "is not a valid integer range": "is not a whole number",
+    "is not a valid float range": "is not a number",
+    "is not in the range x>=": "is below ",
+    "is not in the range x>": "is not above ",
+}
+"""What click says of a number, and what that means."""
+
 
 class Program(click.Group):
     """The group of commands; it knows which of them an error came from."""
@@ -79,6 +87,8 @@ def run() -> int:
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         message = error.format_message()
+        for words, plain in _PLAIN.items():
+            message = message.replace(words, plain)
         say(f"error: {as_typed(message, context) if context else message}")
         if context:
             say(f"hint: see {context.command_path} -h")

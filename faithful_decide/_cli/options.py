@@ -11,7 +11,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -53,19 +53,50 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, with a better guess than by letters alone."""
+        flags = {
+            flag.lstrip("-").replace("-", "_"): flag
+            for parameter in self.params
+            for flag in (*parameter.opts, *parameter.secondary_opts)
+            if flag.startswith("--")
+        }
+        for text in args:
+            # Of `-question` the parser makes `-q uestion`.
+            if (flag := f"-{text.partition('=')[0]}") in flags.values():
+                self._refuse(text, f"did you mean {flag}")
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            flags = {
-                flag.lstrip("-").replace("-", "_"): flag
-                for parameter in self.params
-                for flag in (*parameter.opts, *parameter.secondary_opts)
-                if flag.startswith("--")
-            }
-            meant = [flags[name] for name in nearest(error.option_name, flags)]
-            msg = f"there is no option {error.option_name}"
-            hint = f"did you mean {' or '.join(meant)}" if meant else f"see {ctx.command_path} -h"
-            raise UsageError(msg, hint=hint) from None
+            self._refuse(error.option_name, self._meant(error.option_name, flags, ctx))
+
+    def _refuse(self, name: str, hint: str) -> NoReturn:
+        msg = f"there is no option {name}"
+        raise UsageError(msg, hint=hint) from None
+
+    def _meant(self, name: str, flags: dict[str, str], ctx: click.Context) -> str:
+        if "option" in flags and (pair := _of_a_model(name)):
+            return f"pass it to the model, if it has it: -o {pair}"
+        places = {p.name or "": p.make_metavar(ctx) for p in self.params if is_argument(p)}
+        close = nearest(name, [*flags, *places])
+        if close and close[0] in places:
+            return f"{places[close[0]]} is written without a flag; see {ctx.command_path} -h"
+        if meant := [flags[one] for one in close if one in flags]:
+            return f"did you mean {' or '.join(meant)}"
+        return f"see {ctx.command_path} -h"
+
+
+def is_argument(parameter: click.Parameter) -> bool:
+    """Whether a parameter is written without a flag."""
+    return isinstance(parameter, click.Argument)
+
+
+def _of_a_model(flag: str) -> str:
+    """How an option that some models have is passed to one; empty if none has it."""
+    from faithful_decide.backends.registry import options_of  # noqa: PLC0415 - after a mistake
+
+    name = flag.lstrip("-").replace("-", "_")
+    if not any(name in options_of(kind) for kind in ("openai", "gguf", "outlines")):
+        return ""
+    return f"{name}={'env:VARIABLE' if name == 'api_key' else 'VALUE'}"
 
 
 def asking(

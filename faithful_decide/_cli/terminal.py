@@ -144,7 +144,7 @@ def tell(error: FaithfulDecideError, context: click.Context) -> None:
 
 
 _ARGUMENT = re.compile(
-    r"""(?<![\w?&/.=-])(?<!-o )(?P<name>[a-z][a-z_]*)=(?![=>])"""
+    r"""(?<![\w?&/.='"-])(?<!-o )(?P<name>[a-z][a-z_]*)=(?![=>])"""
     r"""(?P<value>"[^"]*"|'[^']*'|\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|[\w.+-]+(?<!\.))?"""
 )
 """An option as errors name it: as Python writes it, such as `timeout=` or `allow_urls=True`."""

@@ -36,6 +36,8 @@ _OPEN = (
     "moondream|paligemma|phi-?[34]|qwen|smolvlm"
 )
 """How the names of models begin that anybody can run."""
+_ADDRESS = r"https?:|localhost\b|\d+\.\d+\.\d+\.\d+"
+"""How an address begins, which is no name of a model."""
 _BY_NAME = {
     r"(us\.|eu\.|global\.)?(anthropic|amazon|meta|qwen)\.": "instructor/bedrock/",
     r"(gpt-?\d|chatgpt|o\d(-|$))": "openai/",
@@ -54,18 +56,22 @@ _BY_NAME = {
 def nearest_spec(spec: str, kinds: Sequence[str]) -> str:
     """The spec that was meant, or several with what each is for; empty where nobody can tell."""
     kind, separator, rest = _cut(spec)
+    if re.match(_ADDRESS, spec):
+        return "openai/NAME, with the address as base_url="
     if spec.lower().endswith(".gguf"):
         return f"gguf:{spec}"
-    if rest and (host := _KINDS.get(re.sub("[-.]", "_", kind.lower()))):
-        return f"{host}/{rest}"
+    if host := _KINDS.get(re.sub("[-.]", "_", kind.lower())):
+        return f"{host}/{rest or 'NAME'}"
     for beginning, missing in _BY_NAME.items():
         if re.match(beginning, spec, re.IGNORECASE):
             return missing + re.sub("^hf[:/]", "", spec)
     from faithful_decide._nearest import nearest  # noqa: PLC0415 - after a mistake
 
-    if close := nearest(kind, kinds):
-        return f"{close[0]}/{rest}" if rest else close[0]
-    return _by_what_runs_it(spec, separator)
+    # A bare `llava` is the name of a model, although it looks like `ollama`.
+    close = nearest(kind, kinds) if separator or not re.match(_OPEN, spec, re.IGNORECASE) else []
+    if not close:
+        return _by_what_runs_it(spec, separator)
+    return close[0] if close[0] == "embedded" else f"{close[0]}/{rest or 'NAME'}"
 
 
 def _cut(spec: str) -> tuple[str, str, str]:
@@ -75,7 +81,9 @@ def _cut(spec: str) -> tuple[str, str, str]:
 
 def _by_what_runs_it(spec: str, separator: str) -> str:
     if separator == "/" and not spec.startswith("/"):
-        return f"outlines/{spec} for a model in this process, vllm/{spec} for one behind a server"
+        return (
+            f"outlines/{spec} for a model in this process, or vllm/{spec} for one behind a server"
+        )
     if re.match(_OPEN, spec, re.IGNORECASE):
         return f"ollama/{spec}, vllm/OWNER/{spec} or gguf/hf:OWNER/{spec}-GGUF, by what runs it"
     return ""

@@ -217,7 +217,7 @@ def _loader(spec: str) -> Loader:
         return _registered[kind]
     if kind in (declared := _declared()):
         return declared[kind].load()  # type: ignore[no-any-return] # as declared
-    msg = f"there is no backend of the kind {kind!r} (in the model spec {spec!r})"
+    msg = f"the model spec {spec!r} begins with no kind of backend"
     raise UnsupportedError(msg, hint=_hint(spec))
 
 
@@ -233,7 +233,10 @@ def _hint(spec: str) -> str:
     from faithful_decide.backends._nearest_spec import nearest_spec  # noqa: PLC0415 - after a mistake
 
     meant = nearest_spec(spec.strip(), kinds())
-    return f"write {meant or 'KIND/NAME'}; the kinds are: {', '.join(kinds())}"
+    if meant and " or " not in meant:
+        return f"did you mean {meant}"
+    what = f"did you mean {meant}" if meant else "write KIND/NAME"
+    return f"{what}; the kinds are: {', '.join(kinds())}"
 
 
 def adopt(value: object) -> Backend | None:
