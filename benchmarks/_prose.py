@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -158,12 +158,23 @@ def full(asking: Asking) -> Iterator[Row]:
             continue  # about most pictures it is honest
         own = [row for plan, rows in done.items() if plan.kind == kind.__name__ for row in rows]
         yield best(kind, own, honest, asking.seed)
+    yield given_another(asking)
     for flag in RULES:
         hits = sum(raised(row, flag) for row in honest)
         yield share(f"false alarms per honest sample: {flag}", hits, len(honest), "<=", 0.03)
     hits = sum(bool(accused(row)) for row in honest)
     yield share("false alarms per honest sample: any", hits, len(honest), "<=", FIVE)
     yield unearned(done)
+
+
+def given_another(asking: Asking) -> Row:
+    """Who ignores all but a blank picture is seen only beside a picture that shows something."""
+    kind = KINDS["IgnorerKnowsBlank"]
+    plans = [replace(plan, given=True) for plan in single(asking, (*HONEST, kind))]
+    done = asking.audited(plans)
+    honest = [row for plan, rows in done.items() if is_honest(plan) for row in rows]
+    own = [row for plan, rows in done.items() if plan.kind == kind.__name__ for row in rows]
+    return best(kind, own, honest, asking.seed, ", given another picture")
 
 
 def single(asking: Asking, kinds: Iterable[type[Member]], drifts: str = "some") -> list[Plan]:

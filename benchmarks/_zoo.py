@@ -36,7 +36,8 @@ Rows = list[dict[str, Any]]
 class Plan:
     """What is audited: a data set of a kind, or its pictures one by one.
 
-    `drift` names one of the zoo's, `changes` are single parameters of it. `hosted` says that the
+    `drift` names one of the zoo's, `changes` are single parameters of it. `given` says that each of
+    those audited one by one comes with another picture of the row. `hosted` says that the
     member has no probabilities, and nothing that a reply could be made to begin with.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     tier: Tier = "standard"
     hosted: bool = True
     alone: bool = False
+    given: bool = False
     changes: tuple[tuple[str, float], ...] = ()
 
     @property
@@ -60,10 +62,11 @@ def work(plan: Plan) -> tuple[str, Rows]:
     drift = Drift(**{**asdict(DRIFTS[plan.drift]), **dict(plan.changes)})
     made = data_set(plan.kind, plan.n, seed=plan.seed, drift=drift, hosted=plan.hosted)
     if plan.alone:
-        rows = [
-            {**_row(audit(*item, model=made.model, tier=plan.tier)), "sample": f"{plan.seed}/{at}"}
-            for at, item in enumerate(made.items)
-        ]
+        rows = []
+        for at, item in enumerate(made.items):
+            other = made.items[at - 1][0] if plan.given else None
+            report = audit(*item, model=made.model, tier=plan.tier, other_image=other)
+            rows.append({**_row(report), "sample": f"{plan.seed}/{at}"})
     else:
         rows = [_row(audit_dataset(made.items, model=made.model, tier=plan.tier))]
     return plan.name, rows
