@@ -250,7 +250,7 @@ def test_a_server_that_answers_nothing_is_no_finding():
         ConstrainedServer(slow=frozenset({"e"})) as server,
         pytest.raises(BackendError, match="the engine died"),
     ):
-        seen(server, timeout=0.5)
+        seen(server, timeout=2)
 
 
 def test_a_probe_takes_the_options_of_a_backend():
