@@ -1,16 +1,20 @@
-"""From the shipped GGUF pair to a folder that Hugging Face Transformers loads.
+"""From the shipped GGUF pair to a folder that Hugging Face Transformers and vLLM load.
 
     python -m training.export.huggingface faithful_decide/embedded OUT
 
 The weights are the shipped ones, dequantised to float32: what is compared then is two engines on
 one model, and not a model with its own rounding. ``LlavaForConditionalGeneration.from_pretrained``
-and ``AutoProcessor.from_pretrained`` load the folder. Everything is read from the two files,
-tokenizer included.
+and ``AutoProcessor.from_pretrained`` load the folder, and so does ``vllm serve``. Everything is read
+from the two files, tokenizer included.
 
 Three things differ between the two worlds. llama.cpp rotates neighbouring pairs of a head where
 Hugging Face rotates its halves, so the rows of queries and keys are put back. llama.cpp counts the
 embedding as layer 0 of the tower. And its control tokens are special tokens, its user-defined
 tokens plain added ones.
+
+Two things are as vLLM wants them, and Transformers takes both. The tower's weights have the names
+that published models have, with ``vision_model`` in them. And the tower has one layer more than is
+read: of one that is read to its last layer vLLM normalises the output, which this model never knew.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
@@ -71,7 +76,7 @@ def config_of(pair: Pair, image_id: int) -> LlavaConfig:
     vision = SiglipVisionConfig(
         hidden_size=fact("clip.vision.embedding_length"),
         intermediate_size=fact("clip.vision.feed_forward_length"),
-        num_hidden_layers=fact("clip.vision.block_count"),
+        num_hidden_layers=fact("clip.vision.block_count") + 1,
         num_attention_heads=fact("clip.vision.attention.head_count"),
         image_size=fact("clip.vision.image_size"),
         patch_size=fact("clip.vision.patch_size"),
@@ -116,9 +121,13 @@ def model_of(pair: Pair, config: LlavaConfig) -> LlavaForConditionalGeneration:
     model = LlavaForConditionalGeneration(config).float().eval()
     own, given = model.state_dict(), pair.weights()
     heads = config.text_config.num_attention_heads
+    unread = f"vision_tower.encoder.layers.{config.vision_config.num_hidden_layers - 1}."
     for name in sorted(own):
         theirs = _name_in_gguf(name)
         if theirs is None:
+            continue
+        if unread in name:
+            own[name].zero_()
             continue
         weight = given.pop(theirs)
         if theirs.endswith(("attn_q.weight", "attn_k.weight")) and theirs.startswith("blk."):
@@ -239,7 +248,20 @@ def convert(folder: Path, out: Path) -> None:
     config = config_of(pair, tokenizer.convert_tokens_to_ids(IMAGE))
     out.mkdir(parents=True, exist_ok=True)
     model_of(pair, config).save_pretrained(out)
+    _name_tower(out / "model.safetensors")
     processor_of(pair, tokenizer).save_pretrained(out)
+
+
+def _name_tower(path: Path) -> None:
+    """Give the weights of the tower the names that they have in published models."""
+    tower, named = "vision_tower.", "vision_tower.vision_model."
+    weights = {
+        named + name.removeprefix(tower)
+        if name.startswith(tower) and not name.startswith(named)
+        else name: weight
+        for name, weight in load_file(path).items()
+    }
+    save_file(weights, path, metadata={"format": "pt"})
 
 
 def main() -> None:
