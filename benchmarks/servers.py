@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -78,7 +78,7 @@ EXPORT += "convert(Path(sys.argv[1]), Path(sys.argv[2]))"
 GATEWAY = """
 model_list:
   - model_name: embedded
-    litellm_params: {{model: openai/embedded, api_base: "{address}", api_key: {key}}}
+    litellm_params: {{model: "{behind}/embedded", api_base: "{address}", api_key: {key}}}
 general_settings: {{master_key: {key}}}
 litellm_settings: {{telemetry: false, num_retries: 0}}
 """
@@ -98,15 +98,25 @@ class Kind:
     key: bool = False
     behind: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a server runs: its Python, and a folder for its files."""
 
+    kind: Kind
     python: str
     folder: Path
     behind: str = ""
+
+    def exported(self) -> str:
+        """The embedded model in Hugging Face's form."""
+        out = self.folder / "exported"
+        if not out.exists():
+            command = [self.python, "-c", EXPORT, str(FOLDER), str(out)]
+            subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+        return str(out)
 
 
 def llamacpp(place: Place, port: int, how: dict[str, Any]) -> list[str]:
@@ -119,22 +129,50 @@ def llamacpp(place: Place, port: int, how: dict[str, Any]) -> list[str]:
 def litellm(place: Place, port: int, _: dict[str, Any]) -> list[str]:
     """LiteLLM's gateway."""
     config = place.folder / "litellm.yaml"
-    config.write_text(GATEWAY.format(address=place.behind, key=KEY), encoding="utf-8")
+    behind = "hosted_vllm" if "vLLM" in place.kind.behind else "openai"
+    text = GATEWAY.format(address=place.behind, key=KEY, behind=behind)
+    config.write_text(text, encoding="utf-8")
     program = str(Path(place.python).parent / "litellm")
-    return [program, "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+    return [program, "--config", str(config), *at(port)]
 
 
 def transformers(place: Place, port: int, _: dict[str, Any]) -> list[str]:
     """`transformers serve`, with the exported model."""
-    out = place.folder / "exported"
-    if not out.exists():
-        command = [place.python, "-c", EXPORT, str(FOLDER), str(out)]
-        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
     program = "from transformers.cli.transformers import main; main()"
-    serve = ["serve", str(out), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    serve = ["serve", place.exported(), *at(port), "--device", "cpu"]
     return [place.python, "-c", program, *serve, "--dtype", "float32"]
 
 
+def vllm(place: Place, port: int, how: dict[str, Any]) -> list[str]:
+    """The server of vLLM, on a CPU, with the engine for grammars that the kind names."""
+    engine = place.kind.name.split()[-1]
+    model = ["--model", place.exported(), "--served-model-name", "embedded", "--dtype", "float32"]
+    limits = ["--max-model-len", str(how.get("n_ctx", 1024)), "--enforce-eager"]
+    grammar = ["--structured-outputs-config.backend", engine]
+    program = [place.python, "-m", "vllm.entrypoints.openai.api_server"]
+    return [*program, *model, *limits, *grammar, *at(port), "--api-key", KEY]
+
+
+def at(port: int) -> list[str]:
+    """Where to listen."""
+    return ["--host", "127.0.0.1", "--port", str(port)]
+
+
+VLLM = Kind(
+    "vLLM with xgrammar",
+    "vllm",
+    "vllm/embedded",
+    vllm,
+    scores=True,
+    prefix=True,
+    enforced=True,
+    key=True,
+    variables={
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_NO_USAGE_STATS": "1",
+    },
+)
 KINDS = (
     Kind(
         "llama.cpp",
@@ -166,6 +204,9 @@ KINDS = (
         # embedded model replies as it always does.
         options={"probed": False},
     ),
+    VLLM,
+    replace(VLLM, name="vLLM with guidance"),
+    replace(VLLM, name="LiteLLM before vLLM", package="litellm", command=litellm, behind=VLLM.name),
 )
 
 
@@ -191,7 +232,11 @@ class Running:
         alone["OMP_NUM_THREADS"] = "1"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | alone, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                env=os.environ | alone | self.kind.variables,
+                start_new_session=True,
             )
         try:
             self._wait()
@@ -241,7 +286,8 @@ def running(kind: Kind, environments: Path | None, **how: Any) -> Iterator[Runni
         if kind.behind:
             (other,) = (k for k in KINDS if k.name == kind.behind)
             behind = stack.enter_context(running(other, environments, **how)).address
-        server = Running(kind, Place(python_of(kind, environments), folder, behind), **how)
+        place = Place(kind, python_of(kind, environments), folder, behind)
+        server = Running(kind, place, **how)
         stack.callback(server.kill)
         yield server
 
@@ -395,7 +441,7 @@ def batch(server: Running, true: Truth, down_s: float) -> Iterator[Row]:
 
         crashing = threading.Thread(target=crash)
         crashing.start()
-        options = server.options(journal=f"{folder}/journal", timeout=300)
+        options = server.options(journal=f"{folder}/journal", timeout=2 * START_S)
         with Decider(server.spec, seed=1, **options) as decider:
             for row in decider.decide_many(true.rows, ASKED, concurrency=4):
                 kept.append(row)  # noqa: PERF402 - another thread looks at how many there are
@@ -475,6 +521,7 @@ def refusals(kind: Kind, server: Running, environments: Path | None, true: Truth
     wrong = {"a wrong model": (server, "/other", {})}
     if kind.key:
         wrong["a wrong key"] = (server, "", {"api_key": "sk-wrong"})
+        wrong["a question longer than the context"] = (server, "", {})
     for what, (target, suffix, more) in wrong.items():
         yield refused(what, target, target.spec + suffix, target.options(**more), true)
     if kind.package == "xllamacpp":
@@ -491,7 +538,7 @@ def refused(what: str, server: Running, spec: str, options: dict[str, Any], true
     began, told = time.monotonic(), False
     try:
         with Decider(spec, timeout=SOON_S * 2, **options) as decider:
-            long = " word" * 400 if "context" in what else ""
+            long = " word" * 1200 if "context" in what else ""
             decision = decider.decide(true.paths[0], QUESTION + long)
         # LiteLLM calls a wrong key a bad request; to decide all the same would be wrong anywhere.
         told = what == "a wrong model" and decision.receipt.model != spec.partition("/")[2]
@@ -507,11 +554,21 @@ def refused(what: str, server: Running, spec: str, options: dict[str, Any], true
     return Row(f"{server.kind.name}: {what} is told as it is", int(ok), ">=", 1, 1)
 
 
+def warm_up(server: Running, true: Truth) -> None:
+    """One request that is not counted: what a server compiles at its first is no probe's time."""
+    began = time.monotonic()
+    with Decider(server.spec, **server.options()) as decider:
+        decided(decider, true.paths[0])
+    took = time.monotonic() - began
+    print(f"  {server.kind.name}: the first request took {took:.1f} s", file=sys.stderr)
+
+
 def conformance(
     kind: Kind, environments: Path | None, true: Truth, *, quick: bool
 ) -> Iterator[Row]:
     """All rows of one server."""
     with running(kind, environments) as server:
+        warm_up(server, true)
         # First, because what is known of a server by a probe is what its receipts say.
         yield from probed(server)
         yield from one_by_one(server, true)
@@ -530,7 +587,8 @@ def servers(only: list[str], environments: Path | None, seed: int, *, quick: boo
         for kind in KINDS:
             if only and kind.name not in only and kind.package not in only:
                 continue
-            if not python_of(kind, environments):
+            behind = [other for other in KINDS if other.name == kind.behind]
+            if not all(python_of(one, environments) for one in (kind, *behind)):
                 print(f"{kind.name} is not installed", file=sys.stderr)
                 continue
             yield from conformance(kind, environments, true, quick=quick)

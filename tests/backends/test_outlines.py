@@ -53,6 +53,21 @@ def fresh(converted):
     return load_backend(f"outlines/{converted}", device="cpu")
 
 
+def test_the_folder_is_as_vllm_and_transformers_want_it(converted):
+    """Weights have the names of published models, and vLLM normalises no layer that is read."""
+    from safetensors import safe_open
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    with safe_open(converted / "model.safetensors", "pt") as weights:
+        tower = [name for name in weights.keys() if name.startswith("vision_tower.")]  # noqa: SIM118
+    assert tower
+    assert all(name.startswith("vision_tower.vision_model.") for name in tower)
+    config = LlavaConfig.from_pretrained(converted)
+    assert config.vision_feature_layer < -1
+    _, loading = LlavaForConditionalGeneration.from_pretrained(converted, output_loading_info=True)
+    assert {kind: list(names) for kind, names in loading.items() if names} == {}
+
+
 class TestOutlines(BackendContract):
     """The embedded weights through Outlines keep the contract of backends."""
 

@@ -4,7 +4,7 @@
 
 The weights are the shipped ones, dequantised to float32: what is compared then is two engines on
 one model, and not a model with its own rounding. ``LlavaForConditionalGeneration.from_pretrained``
-and ``AutoProcessor.from_pretrained`` load the folder, and so does ``vllm serve``. Everything is read
+and ``AutoProcessor.from_pretrained`` load the folder; so does ``vllm serve``. Everything is read
 from the two files, tokenizer included.
 
 Three things differ between the two worlds. llama.cpp rotates neighbouring pairs of a head where
