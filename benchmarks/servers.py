@@ -3,8 +3,10 @@
     python -m benchmarks.servers [--only NAME] [--environments DIR] [--json] [--quick]
 
 Each server serves the embedded model. One is started with the Python of this process, or with that
-of `DIR/NAME/bin/python` where there is such an environment; one that is not installed is left out,
-and said to be. What a kind of server is not made for (scores, a forced start) is no row.
+of `DIR/PACKAGE/bin/python` where there is such an environment. One that is not installed is left
+out, and said to be; where `--only` names it, it is missed. `--only` takes the name of a server, or
+the package of all that are started with it. What a kind of server is not made for (scores, a forced
+start) is no row.
 """
 
 from __future__ import annotations
@@ -153,6 +155,33 @@ def vllm(place: Place, port: int, how: dict[str, Any]) -> list[str]:
     return [*program, *model, *limits, *grammar, *at(port), "--api-key", KEY]
 
 
+def llama_cpp(place: Place, port: int, how: dict[str, Any]) -> list[str]:
+    """The server of llama-cpp-python."""
+    model = [
+        "--model",
+        str(FOLDER / "model.gguf"),
+        "--clip_model_path",
+        str(FOLDER / "mmproj.gguf"),
+    ]
+    limits = ["--n_ctx", str(how.get("n_ctx", 1024)), "--n_threads", "1", "--n_threads_batch", "1"]
+    form = ["--chat_format", "mtmd", "--logits_all", "true", "--api_key", KEY]
+    return [place.python, "-m", "llama_cpp.server", *model, *limits, *form, *at(port)]
+
+
+def vllm_router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
+    """The router of vLLM."""
+    worker = place.behind.removesuffix("/v1")
+    program = [place.python, "-m", "vllm_router.launch_router", "--worker-urls", worker]
+    return [*program, *at(port), "--prometheus-port", str(free_port())]
+
+
+def sglang_router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
+    """The router of SGLang, which writes requests anew."""
+    worker = place.behind.removesuffix("/v1")
+    program = [place.python, "-m", "sglang_router.launch_router", "--worker-urls", worker]
+    return [*program, *at(port), "--prometheus-port", str(free_port())]
+
+
 def at(port: int) -> list[str]:
     """Where to listen."""
     return ["--host", "127.0.0.1", "--port", str(port)]
@@ -207,7 +236,41 @@ KINDS = (
     VLLM,
     replace(VLLM, name="vLLM with guidance"),
     replace(VLLM, name="LiteLLM before vLLM", package="litellm", command=litellm, behind=VLLM.name),
+    replace(
+        VLLM,
+        name="vllm-router before vLLM",
+        package="vllm_router",
+        command=vllm_router,
+        behind=VLLM.name,
+    ),
+    Kind(
+        "llama-cpp-python",
+        "llama_cpp",
+        "llamacpp-server/embedded",
+        llama_cpp,
+        scores=True,
+        enforced=True,
+        key=True,
+    ),
+    # It drops the grammar, and with it what continues a forced start; as above for the rest.
+    Kind(
+        "sglang-router before llama.cpp",
+        "sglang_router",
+        "llamacpp-server/embedded",
+        sglang_router,
+        scores=True,
+        key=True,
+        behind="llama.cpp",
+        options={"probed": False},
+    ),
 )
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 class Running:
@@ -215,9 +278,7 @@ class Running:
 
     def __init__(self, kind: Kind, place: Place, **how: Any) -> None:  # noqa: ANN401 - of any kind
         """Start it, and wait until it answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.kind, self.place, self.how = kind, place, how
         self.address = f"http://127.0.0.1:{self.port}/v1"
         self.log = place.folder / f"{kind.package}-{self.port}.log"
@@ -401,7 +462,8 @@ def forced(server: Running, true: Truth, number: int, seed: int) -> Iterator[Row
     known = [
         (p, d.receipt.raw) for p, d in zip(true.paths, true.decisions, strict=True) if d is not None
     ]
-    with closing(load_backend(server.spec, **server.options())) as backend:
+    # What a probe found to be dropped on the way is not asked for.
+    with closing(load_backend(server.spec, **server.options(probed=True))) as backend:
         for _ in range(number):
             path, raw = rng.choice(known)
             start = raw[: rng.randrange(1, len(raw))]
@@ -590,6 +652,8 @@ def servers(only: list[str], environments: Path | None, seed: int, *, quick: boo
             behind = [other for other in KINDS if other.name == kind.behind]
             if not all(python_of(one, environments) for one in (kind, *behind)):
                 print(f"{kind.name} is not installed", file=sys.stderr)
+                if only:
+                    yield Row(f"{kind.name}: installed", 0, ">=", 1, 1)
                 continue
             yield from conformance(kind, environments, true, quick=quick)
 
@@ -597,12 +661,14 @@ def servers(only: list[str], environments: Path | None, seed: int, *, quick: boo
 def main() -> None:
     """Run it on what is installed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", action="append", default=[], help="this server, by its name")
+    parser.add_argument("--only", action="append", default=[], help="these, by name or package")
     parser.add_argument("--environments", type=Path, help="a folder of environments, one a server")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--seed", type=int, default=0, help="changes the data, never the targets")
     parser.add_argument("--quick", action="store_true", help="less data")
     given = parser.parse_args()
+    if unknown := set(given.only) - {word for kind in KINDS for word in (kind.name, kind.package)}:
+        parser.error(f"no server is called {', '.join(sorted(unknown))}")
     # Who is told to end ends the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rows = servers(given.only, given.environments, given.seed, quick=given.quick)
