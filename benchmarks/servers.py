@@ -72,6 +72,9 @@ params.model.path, params.mmproj.path = folder + "/model.gguf", mmproj
 params.hostnames, params.port, params.api_keys = ["127.0.0.1"], int(port), [key]
 params.n_ctx, params.n_parallel, params.n_gpu_layers, params.verbosity = int(n_ctx), 1, 0, -1
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+# Computed as it is in process: flash attention moves what is close to a tie.
+params.n_ubatch = 1
+params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
 server = xllamacpp.Server(params)
 threading.Event().wait()
 """

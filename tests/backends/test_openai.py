@@ -17,7 +17,7 @@ from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
 from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
-from faithful_decide.backends._openai.chat import chat_body
+from faithful_decide.backends._openai.chat import chat_body, read_chat
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
 from faithful_decide.errors import (
@@ -136,6 +136,15 @@ def test_oddities_are_no_faults(odd, picture):
     assert decision.scores is None
     assert decision.receipt.hidden_thinking_tokens is None
     assert decision.receipt.order == "verified"
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.startswith("500 ")])
+def test_what_never_passes_is_asked_for_once(fault, picture):
+    """Some servers give a status of 500 to a request that they will never take."""
+    with FaultyServer(lambda *_: fault) as server, pytest.raises(BackendError) as caught:
+        ask(server, picture, timeout=5.0)
+    assert not isinstance(caught.value, TransientError)
+    assert server.requests == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "429 without a word", "reset at once", "null"])
@@ -364,6 +373,14 @@ def test_forced_start_is_the_last_message(kind, expected, request_):
     rest = json.dumps({key: body[key] for key in body.keys() - {"messages"}})
     assert "observations" not in rest
     assert "yes" in rest
+
+
+@pytest.mark.parametrize("said", [REPLY, REPLY[-5:]])
+def test_a_forced_start_stands_in_the_reply_once(said, request_):
+    """llama.cpp's own server repeats it; that of llama-cpp-python does not."""
+    answer = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
+    forced = replace(request_, prefix=REPLY[:-5])
+    assert read_chat(answer, forced, PRESETS["llamacpp-server"]).text == REPLY
 
 
 @pytest.mark.parametrize("kind", [kind for kind, p in PRESETS.items() if p.prefix == "none"])

@@ -255,6 +255,8 @@ FINAL: dict[str, Callable[[str, Random], Answer]] = {
     "400": lambda _, __: _failed(400, "bad picture"),
     "404": lambda _, __: _failed(404, "no such model"),
     "500 that stays": lambda _, __: _failed(500, "image input is not supported"),
+    "500 about the context": lambda _, __: _failed(500, "Prompt exceeds n_ctx: 2481 > 1024"),
+    "500 about the form": lambda _, __: _failed(500, "[{'type': 'literal_error', 'loc': ...}]"),
 }
 FAULTS = PASSING | FINAL
 # Replies that are odd and still good. The first argument is the right verdict.

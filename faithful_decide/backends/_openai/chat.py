@@ -93,10 +93,10 @@ def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
     elif not whole:
         finish = "unknown"
     made = text
-    if request.prefix and preset.echoes_prefix:
-        made = text.removeprefix(request.prefix)
-    elif request.prefix:
-        text = request.prefix + text
+    if request.prefix:
+        # Of those who speak llama.cpp's dialect, some repeat the forced start and some do not.
+        made = text.removeprefix(request.prefix) if preset.echoes_prefix else text
+        text = request.prefix + made
     usage = mapping(answer.get("usage"))
     counted = read_count(usage.get("completion_tokens"))
     listed = mapping(choice.get("logprobs")).get("content") if request.top_logprobs else None

@@ -63,7 +63,7 @@ class Preset:
     prefix: Prefix = "none"
     """How a forced start is continued."""
     echoes_prefix: bool = False
-    """Whether the reply repeats the forced start."""
+    """Whether the reply may repeat the forced start."""
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
     """From before or after the grammar removed illegal tokens."""
     schema_in_prompt: bool = False

@@ -49,7 +49,12 @@ _NO_CREDIT = re.compile(
     re.IGNORECASE,
 )
 _QUOTA = re.compile(r"quota", re.IGNORECASE)
-_NOT_ABLE = re.compile(r"not supported|unsupported|does not support|mmproj", re.IGNORECASE)
+_NOT_ABLE = re.compile(
+    r"not supported|unsupported|does not support|mmproj|literal_error|maximum context"
+    r"|exceeds? (the )?(n_ctx|context)",
+    re.IGNORECASE,
+)
+"""What no waiting helps against, in words that come with a status of 500."""
 _KEY = re.compile(r"api.?key|unauthori[sz]ed|authentication|permission", re.IGNORECASE)
 _EMPTY = re.compile(r"credit balance is too low", re.IGNORECASE)
 """How Anthropic says it, with a status of 400; and so does Google say what is wrong with a key."""
