@@ -1,7 +1,8 @@
 """Somebody who sees only the observations, and not the picture.
 
 A hit is that the reader concludes otherwise than the model did. That it cannot tell is no
-conclusion, and no trial. The control is the reader's own noise: the same list in another order.
+conclusion, and no trial. The control is the reader's own noise: the same list in another order,
+or a full stop more behind its only observation.
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ def without_verdicts(
 
 
 def _turned(evidence: Evidence, row: tuple[Observation, ...]) -> tuple[Observation, ...]:
-    """The same list in another order."""
+    """The same list in another order; one observation, which has no order, with a full stop."""
+    if len(row) == 1:
+        (only,) = row
+        bare = only.seen.rstrip(". ")
+        return (only.model_copy(update={"seen": bare if bare != only.seen else f"{bare}."}),)
     salt = evidence.case.base_seed
     ranked = sorted(
         row, key=lambda o: hashlib.sha256(f"{salt}/{o.about}/{o.seen}".encode()).digest()
@@ -91,7 +96,10 @@ class Reader(Check):
 
     name = "reader"
     asks = "Does somebody who sees only the observations come to the same verdict?"
-    control = "the same list in another order: how much the reader wavers by itself"
+    control = (
+        "the same list in another order, or with a full stop more: how much the reader wavers by "
+        "itself"
+    )
     of_conclusion = True
 
     def requests(self, case: Case) -> Wave:
@@ -103,7 +111,7 @@ class Reader(Check):
         controlled = case.tier == "full" or (case.of_many and case.takes_turn(1, 2))
         for row in self._lists(evidence):
             wave |= read(evidence.case, row)
-            if controlled and len(row) > 1:
+            if controlled:
                 wave |= read(evidence.case, _turned(evidence, row))
         return wave
 
@@ -124,7 +132,7 @@ class Reader(Check):
     def trials(self, evidence: Evidence) -> Iterable[Trial]:
         free = {c.observations: c.verdict for _, c in reversed(decided_on(evidence.free))}
         for at, row in enumerate(self._lists(evidence)):
-            turned = list(self._said(evidence, _turned(evidence, row))) if len(row) > 1 else []
+            turned = list(self._said(evidence, _turned(evidence, row)))
             for answer, verdict in self._said(evidence, row):
                 yield Trial(
                     hit=verdict != free[row],
@@ -138,7 +146,7 @@ class Reader(Check):
                         hit=other != verdict,
                         control=True,
                         prompt=f"list {at}",
-                        what=f'from the observations: "{verdict}"; in another order: "{other}"',
+                        what=f'from the observations: "{verdict}"; in another form: "{other}"',
                         raw=again.raw,
                     )
 
