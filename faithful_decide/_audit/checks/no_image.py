@@ -100,7 +100,9 @@ class Elsewhere(Check):
             return "the verdict is cannot_tell, which asserts nothing"
         if not said_of(evidence):
             return "what it says of claims is not known"
-        return "" if self.own(evidence) else self.dead(evidence)
+        if not self.own(evidence):
+            return "of what carried the verdict it affirms nothing when it is asked blind"
+        return self.dead(evidence)
 
 
 class NoImage(Elsewhere):
