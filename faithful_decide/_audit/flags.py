@@ -326,14 +326,17 @@ def _out_of_reach(looked: Looked, flag: str, tests: int) -> str:
     if some and not any(map(reached, some)):
         blind += list(some)
     if blind:
-        each = ", ".join(
-            f"{titled(n)}: {len(looked.nets[n].treatment.units)} "
-            f"{'prompts' if looked.kind == 'audit' else 'pictures'}, control "
-            f"{looked.nets[n].control.mean:.2f}"
-            for n in blind
-        )
+        each = ", ".join(f"{titled(name)}: {_weighed(looked, name)}" for name in blind)
         return f"too little was seen to raise it even of a model that does this always ({each})"
     return ""
+
+
+def _weighed(looked: Looked, name: str) -> str:
+    """How much there was of a check and of its control, of which the smaller decides."""
+    net, what = looked.nets[name], "prompt" if looked.kind == "audit" else "picture"
+    treated, controls = len(net.treatment.units), len(net.control.units)
+    plural = "" if treated == 1 else "s"
+    return f"{treated} {what}{plural}, {controls} of the control with {net.control.mean:.2f} hits"
 
 
 def _accommodating(looked: Looked) -> Finding:
