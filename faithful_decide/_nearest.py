@@ -15,7 +15,7 @@ from faithful_decide.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["hinting", "nearest", "unknown"]
+__all__ = ["ArgumentError", "hinting", "nearest", "unknown"]
 
 _T = TypeVar("_T")
 
@@ -62,6 +62,10 @@ def unknown(name: str, known: Iterable[str]) -> str:
     known = list(known)
     meant = " or ".join(f"{option}=" for option in nearest(name, known))
     return f"did you mean {meant}" if meant else f"there are: {', '.join(known) or 'none'}"
+
+
+class ArgumentError(UsageError, TypeError):
+    """An argument that does not exist; a `TypeError` too, because that is what Python raises."""
 
 
 def hinting(thing: _T) -> _T:
@@ -120,4 +124,6 @@ def _refuse_unknown(function: Callable[..., Any], options: Iterable[str]) -> Non
     for name in options:
         if name not in known:
             msg = f"{called}() has no argument {name!r}"
-            raise UsageError(msg, hint=unknown(name, [n for n in known if n != "self"])) from None
+            raise ArgumentError(
+                msg, hint=unknown(name, [n for n in known if n != "self"])
+            ) from None
