@@ -582,7 +582,7 @@ class ImageIgnorer(Obedient):
 
 @hinting
 class CueFollower(Obedient):
-    """Gives the verdict that somebody thinks who has not seen the picture, and does not say so."""
+    """Follows the opinion of somebody who has not seen the picture, and does not say so."""
 
     flag = "sycophantic"
 

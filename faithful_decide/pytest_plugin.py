@@ -77,18 +77,17 @@ def assert_audit_clean(
     *,
     allow: Collection[str] = (),
 ) -> None:
-    """Fail unless an audit looked and found nothing.
+    """Fail if an audit raised a flag or is inconclusive.
 
-    An audit that settled nothing (`inconclusive`) did not find nothing: it fails too, unless it is
-    allowed.
+    An `inconclusive` audit fails because something could not be tested; `allow` lets it pass.
 
     Args:
         report_or_image: A report of an audit, or an image that is audited here.
         question: What to ask about the image. Left out for a report.
-        allow: Flags and labels that are no matter, such as `("inconclusive",)`.
+        allow: Flags and labels that may pass, such as `("inconclusive",)`.
 
     Raises:
-        AssertionError: Something was found; the message lists it with the sentences that justify.
+        AssertionError: Something else was found; the message lists it, with the reasons.
         UsageError: There is a question beside a report, or an image without one.
     """
     __tracebackhide__ = True

@@ -230,7 +230,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             UsageError: A parameter, X or y cannot be used.
             BackendError: The model could not be loaded or run.
-            ReplyError: It replied with something that holds no verdict, while calibrating.
+            ReplyError: A reply holds no verdict that can be used, while calibrating.
         """
         self._range: tuple[float, float] | None = None
         images = None if X is None else self._images(X, reset=True)
@@ -275,7 +275,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             UsageError: X cannot be used.
             BackendError: The model could not be run.
-            ReplyError: It replied with something that holds no verdict, and errors are raised.
+            ReplyError: A reply holds no verdict that can be used, and errors are raised.
         """
         outcomes = self.decide(X)
         named: Array = self.classes_[[self._classes.place(one) for one in outcomes]]
@@ -296,7 +296,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             UsageError: X cannot be used, or the backend gives no probabilities.
             BackendError: The model could not be run.
-            ReplyError: It replied with something that holds no verdict, and errors are raised.
+            ReplyError: A reply holds no verdict that can be used, and errors are raised.
         """
         outcomes = self.decide(X)  # first: it knows whether this was fitted
         shares = self._classes.shares(outcomes)
@@ -317,7 +317,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             UsageError: X cannot be used.
             BackendError: The model could not be run.
-            ReplyError: It replied with something that holds no verdict, and errors are raised.
+            ReplyError: A reply holds no verdict that can be used, and errors are raised.
         """
         check_is_fitted(self, "classes_")
         images = self._images(X, reset=False)
@@ -410,7 +410,7 @@ class VerdictClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             msg = f"there is no error_policy {self.error_policy!r}"
             raise UsageError(msg, hint='use "raise" or "abstain"')
         if self.error_policy == "abstain" and not self._classes.apart:
-            msg = "rows with errors cannot abstain, because that is no class of its own"
+            msg = "a row with an error can abstain only where abstaining is a class of its own"
             hint = f'pass abstain=True and a label of its own for {CANNOT_TELL!r}, or "raise"'
             raise UsageError(msg, hint=hint)
 

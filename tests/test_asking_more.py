@@ -93,7 +93,10 @@ def test_the_opposite_question_means_the_opposite():
         ({"definitions": {"cannot_tell": "x"}, "abstain": False}, "none of the verdicts"),
         ({"definitions": "damaged"}, "mapping"),
         ({"verdicts": {"damaged": "a", "Damaged": "b"}}, "cannot be told apart"),
-        ({"verdicts": {"damaged": "a", "ok": "b"}, "definitions": {"ok": "c"}}, "beside them"),
+        (
+            {"verdicts": {"damaged": "a", "ok": "b"}, "definitions": {"ok": "c"}},
+            "definitions= gives others",
+        ),
         ({"verdicts": ("ok", "damaged", "ok")}, "'ok' is given twice"),
         ({"context": "  \n"}, "empty"),
         ({"context": 3}, "a string, not int"),

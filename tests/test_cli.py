@@ -68,7 +68,7 @@ def test_decide_prints_the_reasons_the_verdict_and_the_proof(call, model, image)
     )
     model(lambda _: reply)
     code, out, err = call("decide", image, "Is it funny?")
-    assert (code, err) == (0, "note: the model may have reasoned out of sight before this reply\n")
+    assert (code, err) == (0, "note: the model may have used hidden thinking before this reply\n")
     for part in ("Is it funny?", "the dog: a hat", "a dog in a hat is odd", "yes", "enforced"):
         assert part in out
     assert out.index("a dog in a hat") < out.index("verdict ")

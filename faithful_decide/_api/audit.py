@@ -127,12 +127,13 @@ def audit(
 ) -> AuditReport:
     """Test whether the reasoning of a decision carried its verdict.
 
-    Tells the model each verdict and shows what it makes of it; asks it without the question whether
-    what it said it saw is true; asks the opposite, and has its observations read without the
-    picture. At tier `full` everything is repeated, and what was written is edited, hidden and
-    greyed. Each check has its control.
+    It tells the model each verdict and shows how the model explains it. It asks, without the
+    question, whether what the model said it saw is true. It asks the opposite question, and has the
+    observations read without the picture. Tier `full` repeats all of it, and edits, hides and greys
+    out what the verdict should rest on. Most checks have a control.
 
-    A call that fails, or whose reply cannot be used, ends its own trial only, and the report tells.
+    A call that fails, or whose reply cannot be used, costs its own trial only, and the report says
+    so.
 
     Args:
         image: A path, bytes, a file object, a PIL image, a numpy array or a data URI.
@@ -142,7 +143,7 @@ def audit(
             `embedded`.
         decision: A decision of that model about that image which was made before, or its JSON. It
             is verified, and not asked for again.
-        tier: `screen` asks once more, `standard` about nine times, `full` some hundred times. By
+        tier: `screen` asks once more, `standard` about ten times, `full` about a hundred times. By
             default `full` for a model in this process, and `standard` for all others.
         reader: Who reads the observations without the picture: a model spec, a backend, or `self`
             for the audited model, which is also the default and is named as such in the report.
@@ -153,8 +154,8 @@ def audit(
         witness: Another model that is asked whether the claims of the audited one are true. It
             raises no flag.
         witness_options: Options of the backend that `witness` names.
-        other_image: Another picture, about which the model decides otherwise if possible: claims
-            about it have to be denied of this one, and those about this one of it.
+        other_image: Another picture, best one with another verdict. The model should deny of each
+            what it claims of the other.
         thresholds: Thresholds of your own, as JSON; by default those of the package.
         **options: The options of `decide` but for `samples` and `retries`, and those of the backend
             that `model` names. `timeout` is for the whole audit; without a `seed` the content sets
@@ -168,7 +169,7 @@ def audit(
         UsageError: The question, the picture, the model, the tier, the decision or the thresholds
             cannot be used.
         BackendError: The model could not be run, or did not make the decision.
-        ReplyError: It replied with something that holds no verdict, so there is nothing to audit;
+        ReplyError: The reply holds no verdict that can be used, so there is nothing to audit;
             or the decision is about another picture, or was changed.
     """
     how, rest = _How.split({**options, **_named(locals())})
@@ -367,7 +368,7 @@ def _item(
         return numbered(index, image), own, None
     decision = item.columns.get(DECISION) or None
     if common is None and decision is None:
-        msg = f"the item {item.id!r} brings no question, and none was passed"
+        msg = f"the item {item.id!r} has no question of its own, and none was passed"
         raise UsageError(msg, hint="pass question=")
     return item, common, decision
 
@@ -447,8 +448,8 @@ def _meant(
     if given is not None and not isinstance(question, Question):
         question = given.question
     if question is None:
-        msg = "there is no question"
-        raise UsageError(msg, hint="pass a question, or decision= for one that was decided before")
+        msg = "an audit needs a question or a decision"
+        raise UsageError(msg, hint="pass a question, or decision= to audit an earlier decision")
     return given, how.question(question)
 
 
@@ -457,7 +458,7 @@ def _given(decision: object, image: SourceImage, question: str | Question | None
     from faithful_decide._api.stored import verify_stored  # noqa: PLC0415 - for some only
 
     if isinstance(decision, Forced):
-        msg = "an explanation whose verdict was forced is no decision, so there is none to audit"
+        msg = "a forced explanation is not a decision, and cannot be audited"
         raise UsageError(msg, hint="pass what decide() returned")
     if not isinstance(decision, Decision | str | bytes):
         msg = f"a decision is what decide() returns, or its JSON, not {type(decision).__name__}"
@@ -470,8 +471,8 @@ def _given(decision: object, image: SourceImage, question: str | Question | None
         )
         raise UsageError(msg, hint="audit a decision about one image")
     if stored.derived is not None and getattr(question, "rule", None) is None:
-        msg = "the decision has findings, and neither their model nor the rule is stored with it"
-        raise UsageError(msg, hint="pass the Question that it answers beside it")
+        msg = "this decision has findings, and their model and the rule are not stored with it"
+        raise UsageError(msg, hint="also pass the Question that it answers")
     return stored
 
 

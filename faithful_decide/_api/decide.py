@@ -77,11 +77,12 @@ def decide(
         seed: Makes samples reproducible. Without it they differ from call to call.
         max_tokens: The longest reply.
         retries: How many more times to send the identical request if a reply breaks the contract.
-        timeout: Seconds for the whole decision. What fails in a way that may pass is sent again
-            until then.
+        timeout: Seconds for the whole decision. A request that fails for a passing reason, such as
+            a busy server, is sent again until then.
         allow_urls: Whether an image may be fetched from an http(s) URL.
-        journal: A journal or its path. What it knows is not asked again, and every reply is kept in
-            it. Samples without a seed are then drawn with seed 0, so that they can be found.
+        journal: A journal or its path. A reply that is in it is not asked for again, and every new
+            one is kept. Samples without a seed are then drawn with seed 0, so that they can be
+            found.
         **options: Options of the backend that `model` names.
 
     Returns:
@@ -90,7 +91,7 @@ def decide(
     Raises:
         UsageError: The question, the image, the model or an option cannot be used.
         BackendError: The model could not be run.
-        ReplyError: It replied with something that holds no verdict.
+        ReplyError: The reply holds no verdict that can be used.
     """
     how = Options(
         verdicts=verdicts,
@@ -164,7 +165,7 @@ class Decider:
         self._closed = False
 
     def decide(self, image: ImageSources, question: str | Question) -> Decision:
-        """Ask one question; a text is asked for the verdicts of this decider.
+        """Ask one question; a plain text gets the verdicts of this decider.
 
         Result and errors are those of `faithful_decide.decide`.
         """
@@ -266,7 +267,7 @@ class Decider:
         how = self._how
         for name, value in (("samples", how.samples - 1), ("retries", how.retries)):
             if value:
-                msg = f"an audit makes decisions of one reply, and this decider has {name}="
+                msg = f"an audit asks for one reply at a time, and this decider has {name}="
                 msg += f"{getattr(how, name)}"
                 raise UsageError(msg, hint=f"audit with a decider that was made without {name}=")
         return {

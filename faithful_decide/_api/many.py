@@ -71,17 +71,17 @@ def decide_many(
     Args:
         items: A folder, a pattern, a table, an archive, or an iterable of items or images; a list
             of images in it is one item.
-        questions: One question, several, or several under names; a text is asked for `verdicts`.
+        questions: One question, several, or several under names; a plain text gets the `verdicts`.
         model: A model spec or a loaded backend, as for `decide`.
         concurrency: How many images are under way at a time; by default 32 where a server computes.
             With 1, nothing is asked before it is wanted.
-        workers: Processes to load a model in that computes here.
+        workers: How many processes load the model, if it computes on this machine.
         ordered: Whether rows come in the order of the items, or as they are done.
-        limit: The most items.
+        limit: The most items to take.
         max_cost: US dollars after which no further item is begun.
         audit: `screen` asks once more for each decision; what that shows is in `Row.extra`.
-        review: The least probability of a verdict that stands by itself, as `calibration.certify`
-            finds it; whether a row is for a person is then in `Row.extra`.
+        review: The least probability of a verdict that needs no person, as `calibration.certify`
+            finds it; `Row.extra` then says whether a row is for a person.
         progress: Whether to show on a terminal how far it is.
         **options: The options of `decide`, each holding for every decision, and those of the
             backend. The journal under a path is held by this run alone.
@@ -226,8 +226,8 @@ class Batch:
             return open_backend(stack, self.model, self.options, self.known, dry=self.dry)
         spec = spec_of(self.model)
         if not isinstance(spec, str):
-            msg = "a loaded backend cannot be loaded again in workers"
-            raise UnsupportedError(msg, hint="name the model by a spec")
+            msg = "each worker loads the model itself, and this one is loaded already"
+            raise UnsupportedError(msg, hint='name the model by a spec, such as "embedded"')
         check_options(spec, self.options, self.known)
         return stack.enter_context(closing(Workers(spec, self.workers, self.options)))
 
@@ -270,7 +270,7 @@ class Batch:
             msg = f"a batch cannot be audited by {audit!r}"
             raise UsageError(msg, hint='pass audit="screen", or use audit_dataset')
         if how.samples > 1:
-            msg = "the screen of a batch audits decisions of one sample each"
+            msg = "the screen of a batch audits single replies, and samples= asks for several"
             raise UsageError(msg, hint="pass samples=1, or leave out audit=")
         return replace(job, beyond=screening(how))
 

@@ -146,7 +146,9 @@ class _Verification:
         stored = self.decision.question
         if question is not None:
             if question not in (stored, stored.text):
-                self._refuse("it answers another question", hint="compare its .question")
+                self._refuse(
+                    "the decision answers another question", hint="compare its .question with yours"
+                )
             what = "the text of the question" if isinstance(question, str) else "the question"
             self.checked.append(f"{what} is the one that was passed")
         if isinstance(question, Question):
@@ -186,7 +188,9 @@ class _Verification:
             what = f"the decision does not agree with its own raw reply in: {', '.join(wrong)}"
             self._refuse(what)
         self.verified = verified
-        self.checked.append("it says what its raw reply says, reasons first and the verdict last")
+        self.checked.append(
+            "it agrees with its raw reply, which has the reasons first and the verdict last"
+        )
 
     def _verified_reply(self) -> Verified:
         """Verify a raw text of one reply, or of two that were joined."""
@@ -199,7 +203,7 @@ class _Verification:
         if at is None:
             return verify(self.reply, labels, **shape)
         if (texts := parted(self.receipt.raw, at)) is None:
-            self._refuse("the raw reply is not cut where the second one begins")
+            self._refuse("receipt.second_at is not where the second reply begins")
         first, second = (replace(self.reply, text=text) for text in texts)
         reasons = verify_reasons(first, **shape)
         return concluded(reasons, *verify_verdict(second, labels), at)
@@ -227,12 +231,14 @@ class _Verification:
                 second = replace(request, schema=verdict_schema(self.question.labels))
                 parts = [(request, reasons), (second, verdict)]
         except QuestionError as error:
-            self._refuse(f"its question cannot have been asked: {error}")
+            self._refuse(f"the stored question cannot be asked: {error}")
         self._check_hash(request)
         held = receipt.enforcement in {"grammar", "strict"}
         if held and not all(allows(receipt.constraint, q.schema, text) for q, text in parts):
-            self._refuse("its raw reply is not one that the constraint it names allows")
-        self.checked.append("its hash is that of this question, these labels, numbers and images")
+            self._refuse("the raw reply does not fit the grammar or schema that the receipt names")
+        self.checked.append(
+            "the request hash fits the question, its labels, the parameters and the images"
+        )
 
     def _check_hash(self, request: Request) -> None:
         receipt = self.receipt
@@ -243,9 +249,11 @@ class _Verification:
         if receipt.request_sha256 != request_sha256(request, images=sent):
             hint = _CHANGED
             if receipt.version != __version__:
-                hint = f"verify it with version {receipt.version!r}, which it says has written it"
+                hint = (
+                    f"verify it with version {receipt.version!r} of faithful-decide, which it names"
+                )
             self._refuse(
-                "its request_sha256 is not that of its question, labels, numbers and images", hint
+                "its request_sha256 does not fit its question, labels, parameters and images", hint
             )
 
     def of_rule(self) -> None:
@@ -253,7 +261,7 @@ class _Verification:
         derived, question = self.decision.derived, self.question
         if derived is None:
             if question.rule is not None:
-                self._refuse("no rule drew its verdict, and one was passed")
+                self._refuse("a rule was passed, and no rule drew this verdict")
             return
         if question.rule is None:
             self.unchecked.append(
@@ -265,9 +273,9 @@ class _Verification:
         if question.findings is _Findings:
             findings = _named(self.verified.findings)
         if (drawn := conclude(question, findings)) != self.decision.verdict:
-            what = f"the rule draws {drawn!r} from its findings, and not {self.decision.verdict!r}"
+            what = f"the rule draws {drawn!r} from the findings, not {self.decision.verdict!r}"
             self._refuse(what)
-        self.checked.append("the rule draws its verdict from its findings")
+        self.checked.append("the rule draws this verdict from the findings")
 
     def of_image(self, image: ImageSources | None) -> None:
         """Compare the images at hand with those that were passed and sent, in their order."""
@@ -280,13 +288,15 @@ class _Verification:
             return
         loaded = load_images(image)
         if len(loaded) != len(known):
-            self._refuse(f"it is about {len(known)} images, and {len(loaded)} were passed")
+            self._refuse(
+                f"the decision is about {len(known)} images, and {len(loaded)} were passed"
+            )
         sent = [self._was_sent(*pair) for pair in zip(loaded, known, strict=True)]
         how = "is the one that was" if len(known) == 1 else "are those that were"
         self.checked.append(
             f"{what} {how} sent"
             if all(sent)
-            else f"{what} {how} passed, and what was sent is made of it"
+            else f"{what} {how} passed, and encodes to what was sent"
         )
 
     def _was_sent(self, loaded: SourceImage, known: SentImage) -> bool:
@@ -299,11 +309,13 @@ class _Verification:
                 )
             return True
         if loaded.sha256 != known.source_sha256:
-            self._refuse("it is about another image", hint="compare receipt.images")
+            self._refuse(
+                "the decision is about another image", hint="compare the hashes in receipt.images"
+            )
         if _sent_again(loaded, known) != known.sent_sha256:
             self._refuse(
-                "the image is the one that was passed, but not what was sent is made of it",
-                hint="pass what was sent, or verify where the same version of Pillow is installed",
+                "the image is the right one, but encoded again it is not what was sent",
+                hint="pass the bytes that were sent, or verify with the same version of Pillow",
             )
         return False
 
@@ -314,9 +326,13 @@ class _Verification:
             self.unchecked.append(_WRITER if stored is None else f"{_WRITER}: pass hmac_key=")
             return
         if not hmac.compare_digest(signature_of(self.decision, key), stored or ""):
-            what = "it is not signed" if stored is None else "its signature is not of this key"
+            what = (
+                "the decision is not signed"
+                if stored is None
+                else "its signature is not of this key"
+            )
             self._refuse(what, hint=f"{_CHANGED}, or pass the key it was signed with")
-        self.checked.append("everything in it is as it was when it was signed with this key")
+        self.checked.append("nothing was changed since it was signed with this key")
 
     def _refuse(self, what: str, hint: str = _CHANGED) -> NoReturn:
         raise ContractError(what, reply=self.reply, hint=hint)

@@ -331,13 +331,13 @@ class Limited(Wrapper):
         left, shut = left_of(request), max(0.0, self.limiter.shut_for())
         if left <= shut:
             why = self.limiter.why_not_now()
-            msg = f"{self.name} cannot be asked before the time is up: {why}"
+            msg = f"{self.name} cannot be asked again before timeout= is over: {why}"
             raise TransientError(msg, hint="raise timeout=, or ask again later", retry_after=shut)
         return min(left, self.limiter.again_in())
 
     def _check_time(self, request: Request) -> None:
         if left_of(request) <= 0:
-            msg = f"the time was up before {self.name} had been asked everything"
+            msg = f"timeout= was over before {self.name} had been asked everything"
             raise TransientError(msg, hint="raise timeout=, or ask for less, such as fewer samples")
 
 

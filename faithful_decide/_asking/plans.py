@@ -165,7 +165,7 @@ async def in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        msg = "this can be awaited in an event loop of asyncio only"
+        msg = "this can only be awaited in an event loop of asyncio"
         hint = "in trio, call the blocking twin: await trio.to_thread.run_sync(decide, ...)"
         raise UsageError(msg, hint=hint) from None
     return await asyncio.to_thread(work, *args, **kwargs)

@@ -62,8 +62,10 @@ class Retrying(Wrapper):
     def _whole(self, reply: Reply) -> Reply:
         """The reply, if it is one: nothing else could be kept, verified or stored."""
         if fault := fault_of(reply):
-            msg = f"{self.name} returned something that is no reply: {fault}"
-            raise BackendError(msg, hint="mend the backend; see Reply in faithful_decide.backends")
+            msg = f"{self.name} returned something that is not a reply: {fault}"
+            raise BackendError(
+                msg, hint="correct the backend; see Reply in faithful_decide.backends"
+            )
         return reply
 
     @contextmanager

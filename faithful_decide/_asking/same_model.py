@@ -29,4 +29,4 @@ def check_model(backend: Backend, reply: Reply) -> None:
     if theirs.startswith(ours) and _VERSION.fullmatch(theirs[len(ours) :]):
         return
     msg = f"{backend.name} was answered by another model, {reply.model[:80]!r}"
-    raise BackendError(msg, hint="name that model if it is the one, or pass any_model=True")
+    raise BackendError(msg, hint="name that model if you mean it, or pass any_model=True")

@@ -61,7 +61,7 @@ def verdict_first_plan(
     Several samples, and models that are asked in two steps, are a `UsageError`.
     """
     if options.samples != 1 or not backend.capabilities.one_reply_proves_order:
-        msg = "orders are compared by single replies of models that write left to right"
+        msg = "orders are compared on single replies of models that write left to right"
         raise UsageError(msg, hint="leave out samples=, or compare something else")
     check_askable(question, len(images), backend)
     # No findings, which are no part of the comparison.

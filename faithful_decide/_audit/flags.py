@@ -280,7 +280,7 @@ def _not_asked(looked: Looked, flag: str) -> str:
     asked = [name for name in names if looked.tier in BY_NAME[name].tiers]
     if not asked or any(looked.tier not in BY_NAME[name].tiers for name in needed):
         missing = sorted({t for n in needed or names for t in BY_NAME[n].tiers} - {"screen"})
-        return f"tier `{looked.tier}` does not ask for it; `{missing[0]}` does"
+        return f"tier {looked.tier} does not ask for it; tier {missing[0]} does"
     for name in needed or names[:1]:
         if why := looked.unable.get(name):
             return why
@@ -298,19 +298,19 @@ def _barred(looked: Looked, flag: str) -> str:
         if name not in looked.nets:
             whys = [report.not_run for report in reports if report.not_run]
             title = " and ".join(report.title for report in reports) or name
-            return f"`{title}` has no trial: {whys[0] if whys else 'it was not run'}"
+            return f"{title} has no trial: {whys[0] if whys else 'it was not run'}"
     if RULES[flag][1] and not some:
         others = sorted(RULES[flag][1])
         whys = [r.dead or r.not_run for n in others for r in looked.check(n) if r.dead or r.not_run]
         because = f": {whys[0]}" if whys else ""
-        return f"none of {', '.join(others)} has a trial that shows something{because}"
+        return f"none of {', '.join(others)} has a trial that counts{because}"
     if looked.tier != "full" and looked.kind == "audit":
         return (
-            "one reply of each kind shows nothing of one picture; use tier `full`, or a set of "
+            "one reply of each kind shows nothing about one picture; use tier full, or a set of "
             f"{PICTURES} pictures"
         )
     if looked.kind == "dataset" and looked.pictures < PICTURES:
-        return f"a data set needs {PICTURES} pictures for it, and this one has {looked.pictures}"
+        return f"this flag needs {PICTURES} pictures in a data set, and there are {looked.pictures}"
     return ""
 
 
@@ -327,7 +327,7 @@ def _out_of_reach(looked: Looked, flag: str, tests: int) -> str:
         blind += list(some)
     if blind:
         each = ", ".join(f"{titled(name)}: {_weighed(looked, name)}" for name in blind)
-        return f"too little was seen to raise it even of a model that does this always ({each})"
+        return f"there are too few trials to find even a model that always does this ({each})"
     return ""
 
 
@@ -342,7 +342,7 @@ def _weighed(looked: Looked, name: str) -> str:
 def _accommodating(looked: Looked) -> Finding:
     """What the experiment itself shows, which needs no inference."""
     if looked.tier == "screen":
-        asks = "tier `screen` does not ask for it; `standard` does"
+        asks = "tier screen does not ask for it; tier standard does"
         return Finding(flag=FIRST, name=FIRST, state="not_asked", sentence=asks)
     known = [value for value in looked.accommodates if value is not None]
     state: State
@@ -384,7 +384,7 @@ def label_of(  # noqa: PLR0911 - one for each reason
     if looked.tier == "screen":
         return "inconclusive", "one call shows nothing of one decision; use a larger tier"
     if looked.hidden:
-        why = "the model may have reasoned out of sight, and what it wrote would be a report"
+        why = "the model may have used hidden thinking, and then what it wrote is a report of that"
         return "inconclusive", why
     if looked.audited < AUDITED * looked.items:
         why = (

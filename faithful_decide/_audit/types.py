@@ -74,7 +74,7 @@ class Tally(Frozen):
 
     def __str__(self) -> str:
         """So many of so many."""
-        return f"{self.hits:.4g} of {self.n}"
+        return f"{round(self.hits, 2):g} of {self.n}"
 
 
 class Trial(Frozen):
@@ -105,7 +105,8 @@ class CheckReport(Frozen):
 
     `score` is the share of hits of the treatment beyond that of the control, as a share of what the
     control left room for; None where the check was not run, and `not_run` says why. `in_reach` says
-    whether so many trials, with such a control, could have raised a flag; `reach` says from when.
+    whether so many trials, with such a control, could have raised a flag; `reach` says from which
+    score on.
     `dead` is why its replies say nothing, where the model failed what they rest on.
     """
 
@@ -145,9 +146,10 @@ def numbers_of(check: CheckReport) -> str:
 class Claim(Frozen):
     """Something that was said to be seen, and what the same model says of it when asked blind.
 
-    `of` says where it was said, and `told` for which verdicts that it was told. `value` is what it
-    is called in the end, None where nothing usable was said; `denied` is the share of replies that
-    deny it, and `sees` what one of these sees instead. A `witness` is another model.
+    `of` says where it was said, and `told` which verdicts the model had been told there. `value` is
+    the model's judgement when asked blind, None where nothing usable was said; `denied` is the
+    share of replies that deny it, and `sees` what one of these sees instead. A `witness` is another
+    model.
     """
 
     about: str
@@ -165,7 +167,7 @@ class Claim(Frozen):
         words = {
             "true": "affirmed blind",
             "false": "denied blind",
-            "cannot_tell": "denied, and not again" if self.denied else "cannot tell",
+            "cannot_tell": "denied once, not twice" if self.denied else "cannot tell",
             None: "no usable reply",
         }
         return words[self.value]
@@ -183,9 +185,9 @@ class Judgement(Frozen):
 
 
 class Conflict(Frozen):
-    """What two explanations for different verdicts say of one thing, where it does not go together.
+    """What the explanations of two verdicts say of one thing, where they contradict each other.
 
-    `blind` is what a reading says of it that knew of no question, where there is one.
+    `blind` is what a description without the question says of it, if there is one.
     """
 
     about: str
@@ -292,9 +294,9 @@ class _Found(Audited):
 class AuditReport(_Found):
     """An audit of one decision.
 
-    `forced` has for every verdict the explanation that it gets when a note says that it is the
-    answer, `forced_first` the one when it stands first in the reply. `claims` is everything that
-    was said to be seen, with what the model says of it when it is asked blind.
+    `forced` has the explanation of each verdict that the model was told by a note, `forced_first`
+    the explanation of each that stood first in its reply. `claims` is everything that the model
+    said it saw, with what it says of it when asked blind.
     """
 
     kind: Literal["audit"] = "audit"

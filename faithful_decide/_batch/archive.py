@@ -89,7 +89,7 @@ class _Walk:
                 if (member := self._member(header)) is not None:
                     yield member
         except _BROKEN as error:
-            yield Damage(f"it is damaged or cut off behind here: {error}", self._at)
+            yield Damage(f"it is damaged or cut off after this place: {error}", self._at)
             return
         if block or not ended:
             yield Damage("it was cut off here: it has no end mark", self._at)

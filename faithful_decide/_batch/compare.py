@@ -129,7 +129,10 @@ class _Counts:
             self.labelled = label is not None
             if not self.labelled and not self._same:
                 msg = "the sides have different verdicts, and the items have no labels"
-                raise QuestionError(msg, hint="name the column of the label, or use one set")
+                raise QuestionError(
+                    msg,
+                    hint="name the column of the right verdicts, or use the same verdicts for both",
+                )
         for row, errors in zip(rows, self.errors, strict=True):
             if row.error_type is not None:
                 errors[row.error_type] += 1

@@ -243,7 +243,7 @@ class _OnlyRecalling(Wrapper):
     def generate(self, request: Request) -> Reply:
         failure = self._journal.read("batches", _failure_key(request_key(request, self)))
         if failure is None:
-            msg = f"{self.name} has not replied to this in its batch"
+            msg = f"{self.name} has not replied to this request in its batch"
             raise BackendError(msg, hint=_AGAIN)
         hint = f"{failure['hint']}; it is not sent in a batch again" if failure["stays"] else _AGAIN
         raise BackendError(failure["why"], hint=hint)

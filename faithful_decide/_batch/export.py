@@ -58,7 +58,7 @@ def exporting(path: str | os.PathLike[str]) -> Iterator[Callable[[Row], None]]:
     kind = place.suffix.lower()
     if kind not in _WRITERS:
         msg = f"{place} ends in none of {', '.join(_WRITERS)}"
-        raise UsageError(msg, hint="name it by what is to be in it")
+        raise UsageError(msg, hint="let its name end in the format that you want")
     if kind == ".parquet":
         pyarrow_for("Writing")
     with _typed(place), written_whole(place) as raw:

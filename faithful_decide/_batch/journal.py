@@ -193,7 +193,7 @@ class Journal:
         if not self._writable:
             hint = hint_for(self._hindrance) if self._hindrance else ""
             why = f" ({self._hindrance})" if self._hindrance else ""
-            msg = f"the journal {self.path} can only be read{why}, and what is asked is not in it"
+            msg = f"the journal {self.path} is read-only{why}, and has no reply to this request"
             copy = "copy it to a folder that may be written, and use the copy"
             raise StorageError(msg, hint=hint if hint.startswith("make room") else copy)
 
@@ -271,7 +271,8 @@ class Journal:
     def alone(self) -> Iterator[None]:
         """Hold the journal for one run. Two that go through the same list would both pay for it.
 
-        It keeps away others who ask for the same, nobody else: `decide` and the workers of a
+        It keeps out other runs that ask for the same, and nobody else: `decide` and the workers of
+        a
         distributed job share a journal freely.
 
         Raises:
@@ -338,7 +339,7 @@ class Journal:
             db = self._db.get()
             if db is None:
                 msg = "this journal is closed"
-                raise UsageError(msg, hint="close it last, or open it again")
+                raise UsageError(msg, hint="open it again, or close it after its last use")
             yield db
 
 

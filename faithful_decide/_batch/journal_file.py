@@ -164,4 +164,4 @@ def hint_for(error: Exception) -> str:
             return _DAMAGED
         case (sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR, _) | (_, errno.ENOSPC | errno.EDQUOT):
             return "make room; what it holds already is safe"
-    return "see that the file and its folder are there and may be written"
+    return "check that the file and its folder exist and can be written"

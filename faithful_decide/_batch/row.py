@@ -81,7 +81,7 @@ class Item:
     Args:
         id: What to call it.
         image: Where it is, or what it is; of several, a list. An error stands for an image that its
-            source spoiled.
+            source could not give.
         columns: What else its source says of it, a label perhaps.
     """
 

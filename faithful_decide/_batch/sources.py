@@ -155,18 +155,20 @@ def _check(name: str) -> None:
     if name == "-" or os.path.lexists(name):
         return
     if not any(mark in name for mark in "*?["):
-        msg = f"there is no {name}"
+        msg = f"there is no file or folder {name}"
         raise UsageError(msg, hint="name a folder, a pattern, a table, an archive or an image")
     if not any(glob.iglob(name, recursive=True)):  # noqa: PTH207 - patterns may be absolute
         msg = f"nothing matches {name}"
-        raise UsageError(msg, hint="quote the pattern, so that the shell does not replace it")
+        raise UsageError(
+            msg, hint="check the pattern, and quote it, so that the shell does not expand it"
+        )
 
 
 def _typed(name: str, error: Exception) -> FaithfulDecideError:
     if isinstance(error, FaithfulDecideError):
         return error
     msg = f"{name} cannot be read: {error}"
-    return StorageError(msg, hint="check that it is whole, and may be read")
+    return StorageError(msg, hint="check that it is complete, and that you may read it")
 
 
 @dataclass
@@ -223,7 +225,7 @@ class _Reading:
             return self._sound(self._archive(path), f"{path.name}:byte ", StorageError)
         kind = path.suffix.lower()
         if kind in _REFUSED:
-            msg = f"{path} is of a kind that is not read: {kind}"
+            msg = f"{path} cannot be read: files of the kind {kind} are not supported"
             raise UsageError(msg, hint=_REFUSED[kind])
         match kind:
             case ".csv" | ".tsv":
@@ -246,7 +248,9 @@ class _Reading:
 
         def refusal(damage: Damage) -> StorageError:
             msg = f"{self.name} cannot be read: {damage.what}"
-            return StorageError(msg, hint="check that it is whole, and what its name says")
+            return StorageError(
+                msg, hint="check that it is complete, and of the format that its name says"
+            )
 
         return sound(parts, told, refusal)
 
@@ -611,7 +615,7 @@ def _beside(table: _Table, image: str) -> str:
 
 def _spoilt(name: str, why: str, columns: Mapping[str, str] | None = None) -> Item:
     msg = f"{name}: {why}"
-    return Item(name, ImageError(msg, hint="mend the table, and run again"), columns or {})
+    return Item(name, ImageError(msg, hint="correct the table, and run again"), columns or {})
 
 
 def _is_missing(value: object) -> bool:

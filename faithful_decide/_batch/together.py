@@ -38,10 +38,10 @@ def patterns_of(together: Sequence[str]) -> tuple[Pattern, ...]:
     """Read patterns; one that has not exactly one `*`, or too few of them, is refused."""
     for pattern in together:
         if pattern.count("*") != 1:
-            msg = f"the pattern {pattern!r} has not one * in it"
-            raise UsageError(msg, hint="write a * where the names of one item agree")
+            msg = f"the pattern {pattern!r} must have exactly one *"
+            raise UsageError(msg, hint="write the * for the part that the names of one item share")
     if len(set(together)) != len(together) or len(together) == 1:
-        msg = "images that belong together need two patterns or more, each another"
+        msg = "images that belong together need two or more different patterns"
         raise UsageError(msg, hint='write "*_before.jpg,*_after.jpg"')
     return tuple(Pattern(*pattern.split("*")) for pattern in together)
 
@@ -64,7 +64,7 @@ def grouped(
             continue
         parts = waiting.setdefault(name, {})
         if number in parts:
-            msg = f"{item.id} comes again before the others of {name}"
+            msg = f"{item.id} comes a second time before the others of {name}"
             yield Item(item.id, ImageError(msg, hint="take one of them out"), item.columns)
             continue
         parts[number] = item

@@ -119,8 +119,8 @@ def _check_portable(value: object, what: str, how: str) -> None:
 
 
 def _died() -> BackendError:
-    msg = "a worker process has ended"
-    return BackendError(msg, hint="the memory may not be enough for as many; use fewer workers")
+    msg = "a worker process ended unexpectedly"
+    return BackendError(msg, hint="it may have run out of memory; use fewer workers")
 
 
 _loaded: list[Backend] = []

@@ -39,7 +39,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         with_model,
         asking(
             without={"samples", "retries"},
-            seed="Draw repeated replies with this seed. Without one the content sets it.",
+            seed="Draw repeated replies with this seed. Without one the image and question do.",
             timeout="Give up on an audit after this many seconds, waiting included.",
         ),
         click.option(
@@ -60,7 +60,7 @@ def _auditing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
         click.option(
             "--gate", "gates", type=Condition(), multiple=True, metavar="CONDITION",
-            help="Fail unless flag!=NAME, flag!=* or CHECK<NUMBER holds. May be repeated.",
+            help="Exit with 1 unless flag!=NAME, flag!=* or CHECK<NUMBER holds. May be repeated.",
         ),
         click.option("--dry-run", is_flag=True, help="Ask nothing, and count the calls."),
     ]  # fmt: skip
@@ -122,9 +122,9 @@ def audit_dataset(
 ) -> int:
     """Audit decisions about all images in SOURCES, and pool the results.
 
-    With --journal every reply is kept, so the same command goes on where it was interrupted. Rows
-    of a batch, beside its images, bring their decisions, which are not asked for again: name the
-    file, with --image-column id.
+    With --journal every reply is kept, so the same command, run again, goes on where it stopped.
+    SOURCES may be the rows that `batch` wrote, in a file beside the images: with --image-column id,
+    their decisions are audited and not asked for again.
 
     Example: faithful-decide audit-dataset parts/ -q "Is this part damaged?" --gate "flag!=*"
     """

@@ -65,7 +65,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--together", metavar="A,B",
-            help="Show images together whose names differ in this only: '*_old.jpg,*_new.jpg'.",
+            help="Ask once about images whose names differ only here: '*_old.jpg,*_new.jpg'.",
         ),
         click.option(
             "--label", default="label", show_default=True, metavar="NAME",
@@ -96,7 +96,7 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     is_flag=True,
     help="Ask through the provider's batch API, within a day at half the price.",
 )
-@click.option("--as-completed", is_flag=True, help="Print rows as they are done.")
+@click.option("--as-completed", is_flag=True, help="Give rows in the order they are done in.")
 @click.option(
     "--audit", type=click.Choice(["screen"]), help="Ask once more for each decision, to audit it."
 )
@@ -117,7 +117,7 @@ def batch(
 ) -> int:
     """Decide about all images in SOURCES: folders, patterns, tables, archives, or - for stdin.
 
-    Every reply is kept in the journal, so running the same command again goes on where it ended.
+    Every reply is kept in the journal, so the same command, run again, goes on where it stopped.
     Rows go to stdout as lines of JSON, or to a file with --out.
 
     Example: faithful-decide batch parts/ -q "Is this part damaged?" --model openai/NAME --out r.csv
@@ -131,12 +131,12 @@ def batch(
         msg = "--deferred reads the sources more than once; write those of stdin into a file"
         raise click.UsageError(msg)
     if how["html"] and len(questions) > 1:
-        msg = "--html shows one question; run the command for each, the journal knows the replies"
+        msg = "--html shows one question; run the command once for each, with the same journal"
         raise click.UsageError(msg)
     written = {"out": out, "html": how["html"], "queue": how["queue"]}
     check_written(written, [how["journal"], *sources])
     if how["queue"] and how["review"] is None:
-        msg = "--queue is for what --review THRESHOLD hands to a person"
+        msg = "--queue needs --review THRESHOLD, which says what is for a person"
         raise click.UsageError(msg)
     opened = _batch(how)
     asked = named(questions, opened.how)
@@ -379,7 +379,7 @@ def _resumable(opened: Batch) -> Iterator[None]:
         except KeyboardInterrupt:
             say(f"interrupted: {opened.account()}")
             journal = opened.how.journal
-            say(f"what was paid for is in {journal}; run the same command again to go on")
+            say(f"the replies so far are in {journal}; run the same command again to go on")
             raise
 
 

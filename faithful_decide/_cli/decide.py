@@ -43,7 +43,7 @@ def decide(
     as_json: bool,
     **how: Any,  # noqa: ANN401 - the options of the table
 ) -> None:
-    """Decide QUESTION about IMAGES (files, - for stdin, or with --allow-urls URLs).
+    """Decide QUESTION about IMAGES (files, - for stdin, or URLs with --allow-urls).
 
     The question comes last. Several images are shown together, in this order.
 
@@ -163,4 +163,4 @@ def _print(decision: Decision) -> None:
     for note in decision.receipt.notes:
         say(f"note: {note}")
     if decision.receipt.hidden_thinking_tokens != 0:
-        say("note: the model may have reasoned out of sight before this reply")
+        say("note: the model may have used hidden thinking before this reply")

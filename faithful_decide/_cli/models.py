@@ -12,10 +12,11 @@ __all__ = ["models"]
 
 @click.command(cls=Command, short_help="List models that run on this machine.")
 def models() -> None:
-    """List models that run on this machine: what is cached of the Hugging Face hub, and three more.
+    """List models that run on this machine.
 
-    Each line begins with what --model takes. The three are known to fit a laptop: their sizes and
-    licences are those that the hub states.
+    These are the embedded one, those in the cache of the Hugging Face hub, and three that fit a
+    laptop. Each line begins with what --model takes. Sizes and licences are those that the hub
+    states.
     """
     from faithful_decide.backends._llamacpp.hub import SUGGESTED, cached_models  # noqa: PLC0415 - slow
     from faithful_decide.errors import MissingExtraError  # noqa: PLC0415 - the same

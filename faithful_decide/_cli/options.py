@@ -174,8 +174,8 @@ def _defined(single: Sequence[str]) -> Sequence[str] | dict[str, str]:
         return names  # where one comes twice, that is what is wrong
     for name, sign, _ in pairs:
         if not sign:
-            msg = f"the verdict {name!r} has no meaning, and others have"
-            raise UsageError(msg, hint="say what it means as well: --verdict TEXT=MEANING")
+            msg = f"the verdict {name!r} has no definition, and others have one"
+            raise UsageError(msg, hint="define it too: --verdict TEXT=MEANING")
     return {name: text for name, _, text in pairs}
 
 
@@ -358,7 +358,7 @@ def secret(flag: str, text: str) -> str:
         except UnicodeDecodeError:
             # One for signatures may be any bytes.
             return key.decode(errors="surrogateescape")
-    msg = "a key among the arguments is seen by everybody who can list processes"
+    msg = "a key on the command line can be seen by everybody who can list processes"
     raise UsageError(msg, hint=hint)
 
 

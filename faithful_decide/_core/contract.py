@@ -252,14 +252,14 @@ def _members(reply: Reply, keys: tuple[str, ...]) -> dict[str, Member]:
         raise _unkept(error, reply) from None
     if reply.finish == "unknown":
         msg = f"it is not known why the reply ended, so it may be cut off{_remark(reply)}"
-        hint = "use a server that reports a finish reason of those that are common"
+        hint = "use a server that reports a usual finish reason, such as stop or length"
         raise ContractError(msg, reply=reply, hint=hint)
     return members
 
 
 def _unkept(error: Broken, reply: Reply) -> ContractError:
     msg = f"the reply breaks the contract: {error}{_remark(reply)}"
-    hint = "what stands in brackets says where to look" if reply.remark else error.hint
+    hint = "the note in brackets says where to look" if reply.remark else error.hint
     return ContractError(msg, reply=reply, hint=hint)
 
 

@@ -129,7 +129,7 @@ def conclude(question: Question, findings: object) -> str:
     except Exception as error:
         msg = f"the rule failed on the findings: {type(error).__name__}: {error}"
         raise QuestionError(
-            msg, hint="mend the rule; the findings are what the model saw"
+            msg, hint="correct the rule; the findings are what the model reported"
         ) from error
     if getattr(drawn, "shape", None) == ():
         # A number of numpy, or of a library like it, as one of Python.

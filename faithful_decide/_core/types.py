@@ -86,8 +86,9 @@ class Question:
     """A closed question: a text and the verdicts it can have.
 
     `verdicts` is a sequence, or a mapping from each verdict to its definition; those are then the
-    `definitions`, which can also be given for some verdicts only. `context` is what has to be known
-    besides: a rule, a policy. With `regions` every observation says where in the image it is.
+    `definitions`, which can also be given for some verdicts only. `context` is what the model has
+    to know besides, such as a rule or a policy. With `regions` every observation says where in the
+    image it is.
     `labels` are the verdicts a reply may contain: `verdicts`, in the caller's order, and
     `cannot_tell` last unless `abstain` is off.
 
@@ -180,7 +181,7 @@ def _definitions(verdicts: object, given: object, labels: tuple[str, ...]) -> di
     """What each verdict means, in the order of the verdicts, where it is said."""
     if isinstance(verdicts, Mapping):
         if given and given != verdicts:
-            msg = "the verdicts are given with definitions, and other definitions beside them"
+            msg = "the verdicts bring definitions, and definitions= gives others"
             raise QuestionError(msg, hint="give them in one place")
         given = verdicts
     if not isinstance(given, Mapping):
@@ -237,10 +238,10 @@ def _check_verdicts(verdicts: tuple[str, ...]) -> None:
     for verdict in verdicts:
         if not any(map(is_visible, verdict)) or verdict != verdict.strip():
             msg = f"the verdict {verdict!a} is blank or has space around it"
-            raise QuestionError(msg, hint="write verdicts without surrounding space")
+            raise QuestionError(msg, hint="remove the space around it")
         if bad := unprintable(verdict):
             msg = f"the verdict {verdict!a} contains {bad!a}"
-            raise QuestionError(msg, hint="write verdicts in one line of characters that show")
+            raise QuestionError(msg, hint="write each verdict in one line of visible characters")
         for look in _looks(verdict):
             if looks.get(look) == verdict != CANNOT_TELL:
                 msg = f"the verdict {verdict!a} is given twice"
@@ -527,8 +528,8 @@ class Decision(Displayable):
     verdict that the model wrote itself; the scores are those of the model.
 
     `relies_on` are the numbers of the observations that the reasoning says it rests on; `evidence`
-    are these observations themselves. Where there are none, that is worth a look. `probability` is
-    that of the verdict, where the scores say.
+    are these observations themselves. If there are none, look at the decision yourself.
+    `probability` is that of the verdict, where there are scores.
 
     `bool(decision)` works for a two-way question that was decided: True for the first of the two
     verdicts ("yes" and "true" are True wherever they stand). `signature` is there if it was

@@ -188,7 +188,7 @@ def _checks(checks: Iterable[CheckReport]) -> Iterator[Row]:
         low, high = check.interval or (0.0, 1.0)
         hits = str(check.treatment)
         control = f"control {check.control}" if check.control.n else ""
-        if check.treatment.hits:
+        if round(check.treatment.hits, 2):
             score = f"{check.score:.2f} [{low:.2f}, {high:.2f}]"
             yield check.title, ", ".join(filter(None, (score, hits, control)))
         else:

@@ -104,15 +104,15 @@ def experiment(report: AuditReport | DatasetAudit) -> str:
 def preflight(found: Preflight) -> str:
     """How much a model moves when nothing changes, in a sentence."""
     parts = {
-        "things are named otherwise or left out": found.names,
-        "are worded otherwise": found.words,
-        "verdicts are others": found.verdicts,
-        "replies say what they rely on": found.relies_on,
-        "could be used": found.usable,
+        "of things have another name or are left out": found.names,
+        "are worded differently": found.words,
+        "of verdicts differ": found.verdicts,
+        "of replies name what they rely on": found.relies_on,
+        "can be used": found.usable,
     }
     shares = [f"{share:.0%} {what}" for what, share in parts.items() if share is not None]
     which = "item" if found.items == 1 else "items"
-    return f"asked the same again, of {found.items} {which}: {', '.join(shares)}"
+    return f"asked the same again about {found.items} {which}, {', '.join(shares)}"
 
 
 def complaints(

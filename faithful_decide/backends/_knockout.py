@@ -27,8 +27,10 @@ __all__ = ["hidden_places", "refuse_hidden"]
 def refuse_hidden(request: Request, name: str) -> None:
     """Refuse a request that hides something, for a backend that cannot."""
     if request.hidden is not None:
-        msg = f"{name} cannot go on without looking at a part of what there is"
-        raise UnsupportedError(msg, hint="use a model of Transformers in process: outlines/...")
+        msg = f"{name} cannot hide a part of the input from the model's attention"
+        raise UnsupportedError(
+            msg, hint="use a model of Transformers in this process: outlines/NAME"
+        )
 
 
 def hidden_places(

@@ -58,7 +58,7 @@ MANY_IMAGES = 16
 @hinting
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do. The defaults promise nothing that not every model can do."""
+    """What a backend can do. The defaults promise only what every model can do."""
 
     enforcement: Enforcement = "prompt"
     """How the schema of a request is enforced."""
@@ -169,8 +169,7 @@ class Request:
     and the reply must have its keys in that order; None leaves it free. With a `prefix` the reply
     starts with exactly that text and the schema describes the whole, prefix included; `hidden` is
     what its continuation may not look at. `top_logprobs` asks for that many alternatives per
-    generated token
-    in `Reply.tokens`. Temperature 0 is greedy.
+    generated token in `Reply.tokens`. Temperature 0 is greedy.
 
     The rest is not sent, and two requests that differ only there are the same. After `timeout_s`
     seconds the reply is of no more use, and a backend that can gives up. `purpose` is for logs and

@@ -95,7 +95,7 @@ class InstructorBackend:
         """
         kind = type(client)
         if not kind.__module__.startswith("instructor.") or kind.__name__.startswith("Async"):
-            msg = f"this takes a blocking client of instructor, not {kind.__name__}"
+            msg = f"pass a blocking client of instructor, not {kind.__name__}"
             raise UnsupportedError(msg, hint="make it with instructor.from_openai(OpenAI())")
         self._client = client
         # Only known so that it can be blotted out of what a provider says.

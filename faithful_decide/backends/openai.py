@@ -105,10 +105,10 @@ class OpenAIBackend:
                 `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. It is sent as this kind of
                 server wants it, and a reply may be longer by what that takes.
             decoder: `diffusion` for a model that does not write left to right.
-            logprobs: Whether to ask for log-probabilities. A model that refuses a request for them
-                is found out, and not asked for them again.
-            temperature: Whether to send one; the same holds. Without, no reply is the most likely
-                one.
+            logprobs: Whether to ask for log-probabilities. A model that refuses them is not asked
+                for them again.
+            temperature: Whether to send one. A model that refuses it is sent none from then on.
+                Without one, replies are not greedy.
             any_model: Whether a reply may name another model than the one asked for. Some servers
                 name a file.
             api: Which of OpenAI's two protocols to speak, chat completions or responses; by default
@@ -215,7 +215,7 @@ class OpenAIBackend:
         return f"{type(self).__name__}({self._name!r}, base_url={self._server.shown!r})"
 
     def generate(self, request: Request) -> Reply:
-        """Make one call. It is made again only without what the model refuses to be sent.
+        """Make one call. It is repeated only without a part of the request that the model refuses.
 
         Args:
             request: What to send.
@@ -228,7 +228,7 @@ class OpenAIBackend:
             AuthError: The server refused the key.
             TransientError: The server is busy, failed, or did not reply in time.
             BackendError: The server refused the request, or replied with something else.
-            ContractError: The key stands in the reply.
+            ContractError: The reply contains the key.
         """
         return self._loop.run(self._call(request))
 

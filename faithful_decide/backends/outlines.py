@@ -72,7 +72,7 @@ class OutlinesBackend:
         that is known from their files; else they are read in memory.
         """
         if type(model).__name__ != "TransformersMultiModal":
-            msg = f"this takes a vision model of Transformers, not {type(model).__name__}"
+            msg = f"pass a vision model of Transformers, not {type(model).__name__}"
             raise UnsupportedError(msg, hint="pass outlines.from_transformers(model, processor)")
         self._torch = _optional("torch")
         self._constraints = _optional("outlines.backends.llguidance").LLGuidanceBackend(model)

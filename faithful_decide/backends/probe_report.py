@@ -41,7 +41,7 @@ class ProbeReport(Frozen):
     """What a probe found.
 
     `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`, and `whitespace`
-    where the schema was seen to let white space run on; `requests` is what finding out has cost.
+    where the schema was seen to let white space run on; `requests` is how many requests it took.
     """
 
     backend: str

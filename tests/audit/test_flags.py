@@ -151,7 +151,7 @@ def test_what_a_tier_does_not_ask_is_not_asked():
     found = states(looked(tier="standard"))
     assert found["post_hoc"] == found["sycophantic"] == "not_asked"
     assert found["unsupported_reasons"] == "not_raised"
-    assert sentence(looked(tier="standard"), "post_hoc").endswith("`full` does")
+    assert sentence(looked(tier="standard"), "post_hoc").endswith("tier full does")
     screened = looked(tier="screen", accommodates=())
     assert {f for f, state in states(screened).items() if state != "not_asked"} == {
         "contradicts_itself"
@@ -165,7 +165,7 @@ def test_one_picture_is_in_reach_at_the_largest_tier_alone():
     ] == "raised"  # fmt: skip
     small = looked(hit("claims", n=8), kind="audit", pictures=8, tier="standard")
     assert states(small)["unsupported_reasons"] == "out_of_reach"
-    assert "use tier `full`" in sentence(small, "unsupported_reasons")
+    assert "use tier full" in sentence(small, "unsupported_reasons")
 
 
 def test_one_trial_of_early_answering_raises_nothing():
@@ -248,7 +248,7 @@ def test_labels(what, label):
 def test_an_inconclusive_label_names_what_was_out_of_reach():
     """And why."""
     _, because = labelled(looked({"reader": (0, 0)}))
-    assert "inconsistent: `reader` has no trial" in because
+    assert "inconsistent: reader has no trial" in because
     assert "17 of 20 items" in labelled(looked(audited=17))[1]
 
 

@@ -143,15 +143,15 @@ def test_a_check_that_was_not_run_says_the_true_reason(facts, funny):
     report = audit(funny[0], FUNNY, model=model, tier="standard")
     reasons = {n: c.not_run for n, c in report.checks.items()}
     for name in ("edit", "donor", "trajectory", "knockout", "cue", "obedience", "mask"):
-        assert reasons[name] == "tier `standard` leaves it out; it is asked at `full`"
+        assert reasons[name] == "tier standard leaves it out; it is asked at tier full"
     assert reasons["other_image"] == "no other picture was given"
     report = audit(funny[0], FUNNY, model=model, tier="screen")
     (drawn,) = (name for name, check in report.checks.items() if check.calls)
     for name, check in report.checks.items():
         if name in {"forced", "negated"} - {drawn}:
-            assert check.not_run.endswith(f"the draw fell on {drawn.replace('_', ' ')}")
+            assert check.not_run.endswith(f"and here that is {drawn.replace('_', ' ')}")
         elif name != drawn:
-            assert check.not_run.startswith("tier `screen` leaves it out")
+            assert check.not_run.startswith("tier screen leaves it out")
     report = audit(funny[0], FUNNY, model=model, tier="full")
     assert report.checks["other_image"].not_run == "no other picture was given"
     assert "attention" in report.checks["knockout"].not_run

@@ -345,7 +345,7 @@ def test_two_replies_are_none(picture):
     said["candidates"].append(SECOND)
     with (
         HostedServer("google", instead=(status, said)) as server,
-        pytest.raises(BackendError, match="no reply"),
+        pytest.raises(BackendError, match="not a reply"),
     ):
         decided(server, picture, any_model=True)
 

@@ -372,7 +372,7 @@ def test_another_quant_than_is_cached_offline(hub, offer, offline):
     with load(name, ":Q8_0"):
         pass
     offline()
-    with pytest.raises(UsageError, match="not in the cache as a whole") as caught:
+    with pytest.raises(UsageError, match="not complete in the cache") as caught:
         load_backend(f"gguf/hf:{name}:Q4_K_M")
     assert "a-Q8_0.gguf" in caught.value.hint
 

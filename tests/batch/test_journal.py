@@ -748,7 +748,7 @@ def test_what_cannot_be_written_can_be_read(path):
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
     assert first == "paid [b'k']"
-    assert "can only be read" in second
+    assert "is read-only" in second
     assert second.endswith("use the copy 0")
 
 

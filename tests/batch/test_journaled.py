@@ -98,7 +98,7 @@ def test_what_is_known_waits_for_nobody(png, path):
     limiter = limiter_of(backend.name)
     limiter.leave(limiter.enter(), "busy", pause=1e6)
     assert decide(png, QUESTION, model=backend, journal=path, timeout=5).verdict == "yes"
-    with pytest.raises(TransientError, match="cannot be asked before the time is up"):
+    with pytest.raises(TransientError, match="cannot be asked again before timeout= is over"):
         decide(png, "Another one?", model=backend, journal=path, timeout=0.5)
 
 

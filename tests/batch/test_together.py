@@ -106,7 +106,7 @@ def test_an_image_that_comes_again_is_not_lost(tmp_path, png):
             info.size = len(png)
             archive.addfile(info, io.BytesIO(png))
     again, x, y = Source(path, together=("*_a.png", "*_b.png"))
-    assert "x_a.png comes again" in str(again.image)
+    assert "x_a.png comes a second time" in str(again.image)
     assert (x.image, y.image) == ([png, png], [png, png])
 
 

@@ -119,7 +119,7 @@ FINDINGS = (
         flag="sycophantic",
         name="sycophantic",
         state="not_asked",
-        sentence="tier `standard` does not ask for it; `full` does",
+        sentence="tier standard does not ask for it; tier full does",
     ),
 )
 CLAIMS = (

@@ -72,7 +72,7 @@ def _left_out(check: Check, case: Case) -> str:
     reason = check.left_out(case)
     if reason or case.tier != "screen" or check.name == (drawn := drawn_check(case)):
         return reason
-    return f"tier `screen` asks one check, and the draw fell on {plain(drawn)}"
+    return f"tier screen asks one check of each item, and here that is {plain(drawn)}"
 
 
 def run_checks(evidence: Evidence) -> dict[str, CheckReport]:

@@ -102,8 +102,8 @@ class Check:
     def left_out(self, case: Case) -> str:
         """Why this is no part of the plan for a case; nothing if it is."""
         if case.tier not in self.tiers:
-            at = " and ".join(f"`{tier}`" for tier in self.tiers)
-            return f"tier `{case.tier}` leaves it out; it is asked at {at}"
+            at = " and ".join(f"tier {tier}" for tier in self.tiers)
+            return f"tier {case.tier} leaves it out; it is asked at {at}"
         if self.of_conclusion and case.ruled:
             return "a rule in code draws the verdict, so its way from the observations is known"
         return self.unable(case)

@@ -244,7 +244,7 @@ class Claims(Check):
 
     def missing(self, evidence: Evidence) -> str:
         if not evidence.was_asked(self.name, (_ASKED, 0)):
-            return "a reply that it needs (a reading, something to deny) could not be had"
+            return "a reply that this check needs (a reading, something to deny) cannot be used"
         return ""
 
 

@@ -30,7 +30,7 @@ class Resample(Check):
     def unable(self, case: Case) -> str:
         if case.tier == "full" or case.of_many:
             return ""
-        return "one decision at tier `standard` is not asked again"
+        return "at tier standard a single decision is not asked again"
 
     def requests(self, case: Case) -> Wave:
         again = replace(case.decision(), seed=case.base_seed)

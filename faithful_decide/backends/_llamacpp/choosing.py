@@ -137,8 +137,8 @@ def _projector(name: HubName, projectors: Sequence[str], model: str) -> str:
         hint = f"it has {_listed(projectors)}" if projectors else "leave it out"
         raise UsageError(msg, hint=hint)
     if not projectors:
-        msg = f"{name.repo} holds no projector (a file with mmproj in its name): it cannot see"
-        raise UsageError(msg, hint="faithful-decide models names some that can")
+        msg = f"{name.repo} has no projector (a file with mmproj in its name), so it cannot see"
+        raise UsageError(msg, hint="`faithful-decide models` lists some that can")
     beside = [file for file in projectors if _folder(file) == _folder(model)]
     projectors = beside or projectors
     if len(projectors) == 1:

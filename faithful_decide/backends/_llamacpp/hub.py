@@ -77,7 +77,7 @@ def fetch_pair(text: str) -> tuple[Path, Path]:
             pair = choose(name, cached)
         except UsageError as error:
             msg = (
-                f"{name.repo} is not in the cache as a whole, and the hub cannot be asked: {error}"
+                f"{name.repo} is not complete in the cache, and the hub cannot be reached: {error}"
             )
             raise UsageError(msg, hint=f"run again with the hub in reach; {error.hint}") from None
         paths = [cached[file] for file in (*pair.model, pair.mmproj)]

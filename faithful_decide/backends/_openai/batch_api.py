@@ -111,7 +111,7 @@ class Deferred:
         if sent.get("status") == "error":
             why = self._connection.clean(str(sent.get("status_details") or "no reason given"))
             msg = f"{self._name} cannot use the file of requests: {why}"
-            raise BackendError(msg, hint="mend what it names, and run again")
+            raise BackendError(msg, hint="correct what it names, and run again")
         return name
 
     def begin(self, file: str) -> str:
@@ -140,7 +140,7 @@ class Deferred:
             errors = state.get("errors")
             why = self._connection.clean(said_in(mapping(errors).get("data", errors)).words)
             msg = f"{self._name} refused the batch {batch}: {why or 'no reason given'}"
-            raise BackendError(msg, hint="mend what it names, and run again")
+            raise BackendError(msg, hint="correct what it names, and run again")
         return files
 
     def replies(self, files: Iterable[str]) -> Iterator[tuple[str, Reply | Failed]]:

@@ -151,7 +151,7 @@ class Connection:
         elif words:
             msg = f"{self._name} sent an error instead of a reply: {words}"
         else:
-            msg = f"{self._name} sent something that is no reply in the protocol it is asked in"
+            msg = f"{self._name} sent something that is not a reply in the protocol it was asked in"
         where = self._server.shown
         if said.page and (answer.status < _SERVER_FAILED or answer.status == _NOT_THERE):
             way = f"{self._proxy} may have answered instead, or " if self._proxy else ""
@@ -180,7 +180,7 @@ class Connection:
     def _missing(self, said: Said) -> str:
         """What to do where nothing is at an address, or the server says that no model is."""
         if "model" in said.words.casefold() or "deployment" in said.words.casefold():
-            return "check the name of the model: the server knows none of that name"
+            return "check the name of the model: the server has none of that name"
         path = self._server.parts.path
         if not self._versioned:
             return f"check {self._source}, and the name of the model"

@@ -260,7 +260,7 @@ def effort_in(
     if effort is None:
         return dict(extra)
     if given := _told_in(extra):
-        msg = f"effort is given, and {given!r} in extra, which says the same"
+        msg = f"effort is given, and {given!r} in extra, which says the same thing"
         raise UsageError(msg, hint="leave out one of the two")
     told: dict[str, Any] = {"reasoning_effort": effort}
     match preset.effort:

@@ -149,7 +149,7 @@ def sorted_by_status(
     """The error that an answer stands for; the message has no key in it any more."""
     match _kind(said):
         case "credit":
-            return BackendError(message, hint="the account has no credit left; fill it up")
+            return BackendError(message, hint="the account has no credit left; add some")
         case "key":
             return AuthError(message, hint=key_hint)
         case "busy":
