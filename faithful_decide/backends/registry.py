@@ -11,7 +11,7 @@ A model spec is a kind, and after the first `/` (or `:`) what that kind wants to
     google/NAME                a model of Google
     azure, openrouter          other hosts
     vllm, sglang, llamacpp-server, ollama, lmstudio, litellm     servers of your own
-    outlines/NAME_OR_FOLDER    a model of Transformers in this process; a model of Outlines, too
+    outlines/NAME_OR_FOLDER    a model of Transformers in this process, or loaded in Outlines
     instructor/PROVIDER/NAME   a provider that instructor knows; its clients are taken as they are
 
 A kind has a loader. It is called with the rest of the spec and the caller's options, and returns a

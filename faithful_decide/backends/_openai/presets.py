@@ -3,8 +3,8 @@
 Most of them speak OpenAI's protocol. They agree on the shape of a request and on little else: who
 enforces a schema and keeps the order of its keys, how a reply can be made to go on from a forced
 start, what the log-probabilities mean. This table is all that the backend knows of them. What a row
-says was read in documentation and source; only llama.cpp's server has been run for it here. `probe`
-finds out what one server does, and what a server refuses to be sent is found out while it is asked
+says was read in documentation and source; `benchmarks.servers` runs some of them. `probe` finds out
+what one server does, and what a server refuses to be sent is found out while it is asked
 (`adapting`).
 """
 
