@@ -292,6 +292,8 @@ class Running:
         command = self.kind.command(self.place, self.port, self.how)
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         alone = {"PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        # A folder that exists: what looks for models of the hub fails where there is none.
+        alone["HF_HUB_CACHE"] = str(self.place.folder)
         # So small a model is computed faster by one thread than by two that wait for each other.
         alone["OMP_NUM_THREADS"] = "1"
         with self.log.open("ab") as log:
