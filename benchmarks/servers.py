@@ -158,19 +158,6 @@ def vllm(place: Place, port: int, how: dict[str, Any]) -> list[str]:
     return [*program, *model, *limits, *grammar, *at(port), "--api-key", KEY]
 
 
-def llama_cpp(place: Place, port: int, how: dict[str, Any]) -> list[str]:
-    """The server of llama-cpp-python."""
-    model = [
-        "--model",
-        str(FOLDER / "model.gguf"),
-        "--clip_model_path",
-        str(FOLDER / "mmproj.gguf"),
-    ]
-    limits = ["--n_ctx", str(how.get("n_ctx", 1024)), "--n_threads", "1", "--n_threads_batch", "1"]
-    form = ["--chat_format", "mtmd", "--logits_all", "true", "--api_key", KEY]
-    return [place.python, "-m", "llama_cpp.server", *model, *limits, *form, *at(port)]
-
-
 def vllm_router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
     """The router of vLLM."""
     worker = place.behind.removesuffix("/v1")
@@ -239,21 +226,16 @@ KINDS = (
     VLLM,
     replace(VLLM, name="vLLM with guidance"),
     replace(VLLM, name="LiteLLM before vLLM", package="litellm", command=litellm, behind=VLLM.name),
-    replace(
-        VLLM,
-        name="vllm-router before vLLM",
-        package="vllm_router",
-        command=vllm_router,
-        behind=VLLM.name,
-    ),
     Kind(
-        "llama-cpp-python",
-        "llama_cpp",
+        "vllm-router before llama.cpp",
+        "vllm_router",
         "llamacpp-server/embedded",
-        llama_cpp,
+        vllm_router,
         scores=True,
+        prefix=True,
         enforced=True,
         key=True,
+        behind="llama.cpp",
     ),
     # It drops the grammar, and with it what continues a forced start; as above for the rest.
     Kind(
