@@ -15,6 +15,7 @@ from faithful_decide._cli.options import (
     arguments,
     asking,
     backend_options,
+    in_process,
     of_backend,
     secret,
     with_model,
@@ -71,7 +72,7 @@ def _sources(images: tuple[str, ...]) -> Any:  # noqa: ANN401 - one or several
 
 
 @click.command(cls=Command, short_help="Decide about a sample image, and audit it.")
-@of_backend
+@in_process
 @click.option(
     "--html",
     metavar="FILE",

@@ -37,6 +37,7 @@ __all__ = [
     "asking",
     "backend_options",
     "helper",
+    "in_process",
     "of_backend",
     "read_pairs",
     "secret",
@@ -216,12 +217,17 @@ def with_model(command: _F) -> _F:
 
 
 def of_backend(command: _F) -> _F:
-    """Add the options that say how a model is loaded."""
+    """Add the options that say how a model is loaded, wherever it runs."""
     command = click.option(
         "--base-url",
         metavar="URL",
         help="Ask the server at this address. Short for -o base_url=URL.",
     )(command)
+    return in_process(command)
+
+
+def in_process(command: _F) -> _F:
+    """Add the options that say how a model in this process is loaded."""
     return _pairs("--option", "-o", "options", who="the backend")(command)
 
 
@@ -267,7 +273,7 @@ class _Pair(click.ParamType[tuple[str, str]]):
 def backend_options(spec: str | None, how: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the backend of `--model`."""
     pairs: list[tuple[str, str]] = list(how["options"])
-    if how["base_url"] is not None:
+    if how.get("base_url") is not None:
         pairs.append(("base_url", how["base_url"]))
     return read_pairs(spec, pairs)
 
