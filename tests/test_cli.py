@@ -344,7 +344,7 @@ def test_verdicts_are_defined_one_by_one(call, model, image, tmp_path):
     assert question["context"] == "Scratches do\nnot count.\n"
     (tmp_path / "empty.txt").write_text(" \n")
     for wrong, said in (
-        (("--verdict", "a=b", "--verdict", "c"), "as well: --verdict TEXT=MEANING\n"),
+        (("--verdict", "a=b", "--verdict", "c"), "define it too: --verdict TEXT=MEANING\n"),
         (("--verdict", "a=b", "--verdict", "a=c"), "'a' is given twice"),
         (("--verdict", "a=b", "--verdict", "A=c"), "cannot be told apart"),
         (("--verdict", "a=", "--verdict", "b=c"), "is empty"),
