@@ -137,7 +137,7 @@ def test_questions_about_one_picture_are_not_independent(many):
     report = standard(pairs(pictures * 6), model)
     (found,) = (f for f in report.findings if f.flag == "inconsistent")
     assert found.state == "out_of_reach"
-    assert "this one has 1" in found.sentence
+    assert "there are 1" in found.sentence
 
 
 def test_flags_of_single_items_are_corrected_for_being_many(audited):
