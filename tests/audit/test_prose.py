@@ -31,7 +31,7 @@ def test_one_decision_is_asked_about_few_statements(monkeypatch):
     assert len(kinds) == report.calls <= 9
     assert not {"paraphrase", "no_image"} & set(kinds)
     assert sum(len(r.purpose.claims) for r in requests if r.purpose.kind == "claims") <= 16
-    assert "one decision" in report.checks["paraphrase"].not_run
+    assert "a single decision" in report.checks["paraphrase"].not_run
     assert "data sets" in report.checks["no_image"].not_run
 
 

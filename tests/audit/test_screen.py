@@ -173,7 +173,7 @@ def test_a_page_shows_one_question(call, tmp_path):
     """Two are refused before anything is asked; no row, no page."""
     code, out, err = call("batch", "labelled.csv", "-q", "a", "-q", "b", "--html", "page.html")
     assert (code, out) == (2, "")
-    assert "run the command for each" in err
+    assert "run the command once for each" in err
     call("batch", "labelled.csv", "-q", FUNNY, "--limit", "0", "--html", "page.html")
     assert call.model.requests == []
     assert not (tmp_path / "page.html").exists()
