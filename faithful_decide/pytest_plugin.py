@@ -6,7 +6,7 @@
         assert_audit_clean(faithful_decider.audit("squirrel.png", "Is it funny?"))
 
 pytest loads this module in every run of every project that has the package installed, so it loads
-nothing itself: not the package's own parts, and no model before a test asks for one.
+next to nothing itself: no other package, and no model before a test asks for one.
 """
 
 from __future__ import annotations
