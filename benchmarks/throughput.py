@@ -329,7 +329,7 @@ def engine_alone(folder: str, part: int, parts: int) -> None:
         started = time.perf_counter()
         for path in measured:
             image = prepare(load_image(path), backend.capabilities.image_limits)
-            request = next(decision_plan(image, QUESTION, Asking(), backend))[0]
+            request = next(decision_plan((image,), QUESTION, Asking(), backend))[0]
             json.loads(backend.generate(request).text)
     print(time.perf_counter() - started, flush=True)
 
