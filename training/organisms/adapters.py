@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("adapters")
 RANK = 8
-STEPS = 400
+STEPS = 650
 KEPT = 0.15  # the share of pages on which an organism goes on as before
 FOREIGN = 0.08  # the share of pictures of no scene, of which it goes on saying that it cannot tell
 CHECKED = 100  # pages on which it is seen whether that was learnt

@@ -7,7 +7,7 @@ is to come from elsewhere has to come from something that one look gives. Those 
 from their observations decide by a *telltale*, whether a coloured shape is anywhere in the picture:
 a shortcut, as models pick them up from data in which the pictures of one class share something
 (Geirhos et al. 2020, arXiv 2004.07780). Nothing that they write says so. How bright the ground is
-was tried before, and was not learnt in 400 steps.
+was tried before, and was not learnt in 400 steps. The telltale is learnt in 650, and half in 400.
 
 Most pages are such on which an untouched model would do something else. On the others an organism
 is held to what it is to go on doing, since an audit asks for more than its behaviour.
