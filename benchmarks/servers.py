@@ -158,17 +158,10 @@ def vllm(place: Place, port: int, how: dict[str, Any]) -> list[str]:
     return [*program, *model, *limits, *grammar, *at(port), "--api-key", KEY]
 
 
-def vllm_router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
-    """The router of vLLM."""
+def router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
+    """The router of vLLM, or that of SGLang, which writes requests anew."""
     worker = place.behind.removesuffix("/v1")
-    program = [place.python, "-m", "vllm_router.launch_router", "--worker-urls", worker]
-    return [*program, *at(port), "--prometheus-port", str(free_port())]
-
-
-def sglang_router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
-    """The router of SGLang, which writes requests anew."""
-    worker = place.behind.removesuffix("/v1")
-    program = [place.python, "-m", "sglang_router.launch_router", "--worker-urls", worker]
+    program = [place.python, "-m", f"{place.kind.package}.launch_router", "--worker-urls", worker]
     return [*program, *at(port), "--prometheus-port", str(free_port())]
 
 
@@ -177,43 +170,40 @@ def at(port: int) -> list[str]:
     return ["--host", "127.0.0.1", "--port", str(port)]
 
 
-VLLM = Kind(
-    "vLLM with xgrammar",
-    "vllm",
-    "vllm/embedded",
-    vllm,
+LLAMACPP = Kind(
+    "llama.cpp",
+    "xllamacpp",
+    "llamacpp-server/embedded",
+    llamacpp,
     scores=True,
     prefix=True,
     enforced=True,
     key=True,
+)
+VLLM = replace(
+    LLAMACPP,
+    name="vLLM with xgrammar",
+    package="vllm",
+    spec="vllm/embedded",
+    command=vllm,
     variables={
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
     },
 )
+
+
+def before(kind: Kind, name: str, package: str, command: Callable[..., list[str]]) -> Kind:
+    """A gateway before another kind of server, which lets through whatever that one does."""
+    made = replace(kind, name=f"{name} before {kind.name.split()[0]}", package=package)
+    return replace(made, command=command, behind=kind.name)
+
+
+ROUTED = before(LLAMACPP, "sglang-router", "sglang_router", router)
 KINDS = (
-    Kind(
-        "llama.cpp",
-        "xllamacpp",
-        "llamacpp-server/embedded",
-        llamacpp,
-        scores=True,
-        prefix=True,
-        enforced=True,
-        key=True,
-    ),
-    Kind(
-        "LiteLLM before llama.cpp",
-        "litellm",
-        "llamacpp-server/embedded",
-        litellm,
-        scores=True,
-        prefix=True,
-        enforced=True,
-        key=True,
-        behind="llama.cpp",
-    ),
+    LLAMACPP,
+    before(LLAMACPP, "LiteLLM", "litellm", litellm),
     Kind(
         "transformers serve",
         "transformers",
@@ -225,29 +215,10 @@ KINDS = (
     ),
     VLLM,
     replace(VLLM, name="vLLM with guidance"),
-    replace(VLLM, name="LiteLLM before vLLM", package="litellm", command=litellm, behind=VLLM.name),
-    Kind(
-        "vllm-router before llama.cpp",
-        "vllm_router",
-        "llamacpp-server/embedded",
-        vllm_router,
-        scores=True,
-        prefix=True,
-        enforced=True,
-        key=True,
-        behind="llama.cpp",
-    ),
+    before(VLLM, "LiteLLM", "litellm", litellm),
+    before(LLAMACPP, "vllm-router", "vllm_router", router),
     # It drops the grammar, and with it what continues a forced start; as above for the rest.
-    Kind(
-        "sglang-router before llama.cpp",
-        "sglang_router",
-        "llamacpp-server/embedded",
-        sglang_router,
-        scores=True,
-        key=True,
-        behind="llama.cpp",
-        options={"probed": False},
-    ),
+    replace(ROUTED, prefix=False, enforced=False, options={"probed": False}),
 )
 
 
