@@ -312,15 +312,13 @@ def _judged(row: object, label: str) -> tuple[float, bool] | None:
     if len(pair) != 2:  # noqa: PLR2004 - a pair
         raise _no_row(row)
     said, truth = pair
-    if said is None or isinstance(said, Exception) or _is_missing(truth):
+    if isinstance(said, Decision) and not isinstance(truth, str) and not _is_missing(truth):
+        msg = f"the label {truth!r} is no verdict"
+        raise UsageError(msg, hint="pass the right verdict as a text, such as 'yes'")
+    if uncounted(said, truth):
         return None
     if isinstance(said, Decision):
-        if not isinstance(truth, str):
-            msg = f"the label {truth!r} is no verdict"
-            raise UsageError(msg, hint="pass the right verdict as a text, such as 'yes'")
-        if said.verdict == CANNOT_TELL or said.probability is None:
-            return None
-        return said.probability, said.verdict == truth
+        return said.probability or 0.0, said.verdict == truth  # without one it is not counted
     if isinstance(said, bool) or not isinstance(said, _NUMBER) or not 0 <= said <= 1:
         msg = f"{said!r} is not a probability"
         raise UsageError(msg, hint="pass rows of a batch, or pairs of a decision and its label")
@@ -328,6 +326,22 @@ def _judged(row: object, label: str) -> tuple[float, bool] | None:
         msg = f"{truth!r} does not say whether a verdict was right"
         raise UsageError(msg, hint="pass true or false beside a probability")
     return float(said), bool(truth)
+
+
+UNLABELLED = "without a label"
+
+
+def uncounted(said: object, truth: object) -> str:
+    """Why a certificate does not count what was said of an item; empty if it does."""
+    if said is None or isinstance(said, Exception):
+        return "failed"
+    if _is_missing(truth):
+        return UNLABELLED
+    if isinstance(said, Decision) and said.verdict == CANNOT_TELL:
+        return CANNOT_TELL
+    if isinstance(said, Decision) and said.probability is None:
+        return "without a probability"
+    return ""
 
 
 def _is_missing(label: Any) -> bool:  # noqa: ANN401 - a cell of any table

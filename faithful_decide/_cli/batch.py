@@ -248,20 +248,14 @@ class _LeftOut:
     def noticed(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Pass rows on, and count those that a certificate does not."""
         from faithful_decide._batch.export import is_damage  # noqa: PLC0415 - slow to load
-        from faithful_decide._core.types import CANNOT_TELL  # noqa: PLC0415 - the same
+        from faithful_decide.calibration import UNLABELLED, uncounted  # noqa: PLC0415 - the same
 
         for row in rows:
             self._rows += 1
             if is_damage(row):
                 self.damaged.append(row.id)
-            elif row.decision is None:
-                self._why["failed"] += 1
-            elif not row.columns.get(self._label):
-                self._why[f"without a {self._label!r}"] += 1
-            elif row.verdict == CANNOT_TELL:
-                self._why[CANNOT_TELL] += 1
-            elif row.probability is None:
-                self._why["without a probability"] += 1
+            elif why := uncounted(row.decision, row.columns.get(self._label)):
+                self._why[f"without a {self._label!r}" if why == UNLABELLED else why] += 1
             yield row
 
     def tell(self) -> None:
