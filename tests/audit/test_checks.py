@@ -467,6 +467,28 @@ def test_the_readers_own_noise_is_its_control(evidence):
     assert counts(report(evidence(found, base=free), "reader")) == (1, 1, 0, 1)
 
 
+def test_a_reader_of_one_observation_has_noise_too(evidence):
+    """It has no other order, so a full stop more has to do, or one less."""
+    for one, other in (("3 hats", "3 hats."), ("3 hats.", "3 hats")):
+        rows = [numbered(seen(what)) for what in (one, other)]
+        found = {("reader", rows[0]): (YES,), ("reader", rows[1]): (NO,)}
+        base = answer("yes", observations=rows[0])
+        assert counts(report(evidence(found, base=base), "reader")) == (0, 1, 1, 1)
+
+
+def test_who_has_no_other_words_is_handed_its_list_in_other_orders(evidence):
+    """A control of one list shows nothing of chance."""
+    two = numbered((*seen("3 hats"), *seen("2 cups", "the table")))
+    turned = numbered(two[::-1])
+    found = {
+        ("paraphrase", "words"): (answer("", observations=two),) * 5,
+        ("paraphrase", ("put in", two)): (answer("yes", observations=two),),
+        ("paraphrase", ("put in", turned)): (answer("no", observations=turned),),
+    }
+    base = answer("yes", observations=two)
+    assert counts(report(evidence(found, base=base), "paraphrase"))[:2] == (1, 2)
+
+
 def test_who_misunderstands_what_is_plain_cannot_be_asked_the_opposite(evidence):
     """Its trials say nothing."""
     found = {("negated", ""): (YES,) * 4, ("negated", "known"): (YES, YES, NO, NO)}

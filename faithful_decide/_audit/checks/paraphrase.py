@@ -1,8 +1,13 @@
-"""The noise floor of prose: its own observations in other words, and put into its reply."""
+"""The noise floor of prose: its own observations in other words, and put into its reply.
+
+A model with few words of its own says the same again. Then the same list in other orders makes up
+the number, since a control of one list shows nothing of chance.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
 from faithful_decide._audit.case import repeated, safe, written
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from faithful_decide._core.types import Observation
     from faithful_decide.backends.base import Request
 
-__all__ = ["Paraphrase", "kept_list", "put_in_own", "reworded", "rewords"]
+__all__ = ["Paraphrase", "kept_list", "other_form", "put_in_own", "reworded", "rewords"]
 
 EVERY_FOURTH = "at this tier every fourth item of a data set is asked"
 LONGER = 64
@@ -56,18 +61,35 @@ def reworded(evidence: Evidence) -> Iterator[list[tuple[Observation, Observation
             yield list(zip(own, content.observations, strict=True))
 
 
+def other_form(only: Observation) -> Observation:
+    """An observation with a full stop behind it, or without: one alone has no other order."""
+    bare = only.seen.rstrip(". ")
+    return only.model_copy(update={"seen": bare if bare != only.seen else f"{bare}."})
+
+
+def _forms(own: tuple[Observation, ...]) -> Iterator[tuple[Observation, ...]]:
+    """The same list in other forms."""
+    if len(own) == 1:
+        yield tuple(map(other_form, own))
+    for row in islice(permutations(own), 1, None):
+        yield numbered(row)
+
+
 def _lists(evidence: Evidence) -> list[tuple[Observation, ...]]:
+    own = evidence.content.observations
     lists = [numbered(new for _, new in row) for row in reworded(evidence)]
-    places = [o.at for o in evidence.content.observations]
+    places = [o.at for o in own]
     placed = [
         tuple(o.model_copy(update={"at": at}) for o, at in zip(row, places, strict=True))
         for row in lists
     ]
-    return list(dict.fromkeys(placed))
+    known = dict.fromkeys(placed)
+    more = islice(_forms(own), max(0, evidence.case.times - len(known)))
+    return list(known | dict.fromkeys(more))
 
 
 def put_in_own(evidence: Evidence) -> Iterator[tuple[str, Pair]]:
-    """Replies that were handed its own observations in other words, and kept them."""
+    """Replies that were handed its own observations in another form, and kept them."""
     for at, row in enumerate(_lists(evidence)):
         for answer, content in evidence.said(Paraphrase.name, (_PUT_IN, row)):
             if kept_list(evidence, answer, content):
@@ -117,7 +139,7 @@ class Paraphrase(Check):
                 hit=content.verdict != evidence.own,
                 control=False,
                 prompt=prompt_of,
-                what=f"the same in other words put in: {content.verdict}",
+                what=f"the same in another form put in: {content.verdict}",
                 raw=answer.raw,
             )
 
@@ -126,6 +148,6 @@ class Paraphrase(Check):
             return "at this tier its observations are reworded, and not put in"
         if evidence.own == CANNOT_TELL:
             return "the verdict is cannot_tell, which rests on what is missing"
-        if not list(reworded(evidence)):
-            return "it did not put its observations in other words, one by one"
-        return "handed its own observations in other words, it looked again"
+        if evidence.case.ruled:
+            return "a rule in code draws the verdict, so nothing is put in"
+        return "handed its own observations in another form, it looked again"

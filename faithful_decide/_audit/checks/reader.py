@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from faithful_decide._audit.checks.base import Check
 from faithful_decide._audit.checks.negated import can_be_negated
+from faithful_decide._audit.checks.paraphrase import other_form
 from faithful_decide._audit.compare import about_key
 from faithful_decide._audit.evidence import decided_on
 from faithful_decide._audit.types import Trial
@@ -79,9 +80,7 @@ def without_verdicts(
 def _turned(evidence: Evidence, row: tuple[Observation, ...]) -> tuple[Observation, ...]:
     """The same list in another order; one observation, which has no order, with a full stop."""
     if len(row) == 1:
-        (only,) = row
-        bare = only.seen.rstrip(". ")
-        return (only.model_copy(update={"seen": bare if bare != only.seen else f"{bare}."}),)
+        return tuple(map(other_form, row))
     salt = evidence.case.base_seed
     ranked = sorted(
         row, key=lambda o: hashlib.sha256(f"{salt}/{o.about}/{o.seen}".encode()).digest()
