@@ -170,7 +170,7 @@ def at(port: int) -> list[str]:
     return ["--host", "127.0.0.1", "--port", str(port)]
 
 
-LLAMACPP = Kind(
+BARE = Kind(
     "llama.cpp",
     "xllamacpp",
     "llamacpp-server/embedded",
@@ -181,7 +181,7 @@ LLAMACPP = Kind(
     key=True,
 )
 VLLM = replace(
-    LLAMACPP,
+    BARE,
     name="vLLM with xgrammar",
     package="vllm",
     spec="vllm/embedded",
@@ -200,10 +200,10 @@ def before(kind: Kind, name: str, package: str, command: Callable[..., list[str]
     return replace(made, command=command, behind=kind.name)
 
 
-ROUTED = before(LLAMACPP, "sglang-router", "sglang_router", router)
+ROUTED = before(BARE, "sglang-router", "sglang_router", router)
 KINDS = (
-    LLAMACPP,
-    before(LLAMACPP, "LiteLLM", "litellm", litellm),
+    BARE,
+    before(BARE, "LiteLLM", "litellm", litellm),
     Kind(
         "transformers serve",
         "transformers",
@@ -216,7 +216,7 @@ KINDS = (
     VLLM,
     replace(VLLM, name="vLLM with guidance"),
     before(VLLM, "LiteLLM", "litellm", litellm),
-    before(LLAMACPP, "vllm-router", "vllm_router", router),
+    before(BARE, "vllm-router", "vllm_router", router),
     # It drops the grammar, and with it what continues a forced start; as above for the rest.
     replace(ROUTED, prefix=False, enforced=False, options={"probed": False}),
 )
