@@ -165,6 +165,17 @@ def router(place: Place, port: int, _: dict[str, Any]) -> list[str]:
     return [*program, *at(port), "--prometheus-port", str(free_port())]
 
 
+def llama_cpp_python(place: Place, port: int, how: dict[str, Any]) -> list[str]:
+    """The server of llama-cpp-python, which computes as llama.cpp's is told to above."""
+    projector = str(FOLDER / "mmproj.gguf") if how.get("mmproj", True) else ""
+    model = ["--model", str(FOLDER / "model.gguf"), "--model_alias", "embedded"]
+    reads = ["--chat_format", "mtmd", "--clip_model_path", projector] if projector else []
+    scores = ["--logits_all", "true", "--n_ctx", str(how.get("n_ctx", 1024))]
+    alone = ["--n_threads", "1", "--n_threads_batch", "1", "--n_ubatch", "1"]
+    program = [place.python, "-m", "llama_cpp.server"]
+    return [*program, *model, *reads, *scores, *alone, *at(port), "--api_key", KEY]
+
+
 def at(port: int) -> list[str]:
     """Where to listen."""
     return ["--host", "127.0.0.1", "--port", str(port)]
@@ -180,6 +191,7 @@ BARE = Kind(
     enforced=True,
     key=True,
 )
+PYTHON = replace(BARE, name="llama-cpp-python", package="llama_cpp", command=llama_cpp_python)
 VLLM = replace(
     BARE,
     name="vLLM with xgrammar",
@@ -217,6 +229,7 @@ KINDS = (
     replace(VLLM, name="vLLM with guidance"),
     before(VLLM, "LiteLLM", "litellm", litellm),
     before(BARE, "vllm-router", "vllm_router", router),
+    PYTHON,
     # It drops the grammar, and with it what continues a forced start; as above for the rest.
     replace(ROUTED, prefix=False, enforced=False, options={"probed": False}),
 )

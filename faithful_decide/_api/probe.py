@@ -8,9 +8,11 @@ schema, parsers that let a thinking model off the grammar, servers that drop wha
 - **grammar**: the only values allowed are words that nobody would say by himself.
 - **logprobs**: where the grammar allows two words, are others listed? Then the numbers are from
   before the grammar (`pre_mask`), else from after it (`post_mask`).
-- **prefix**: is a reply continued that was forced to start in an unlikely way?
 - **thinking**: were tokens generated that the reply does not show?
 - **image**: are two pictures, which differ in the colour of a circle, told apart?
+- **prefix**: is a reply continued that was forced to start in an unlikely way? The grammar alone
+  brings that about, also where the server begins a new message after the forced start. So the
+  model is given one half of each of its two replies, too: it writes the other half again.
 - **whitespace**, where it was seen to run on under the schema until the reply was cut.
 
 A check that could not be made says so. What holds is evidence that the enforcement of this address
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -71,6 +74,9 @@ _WITH_THOUGHT = 4000
 """The same with room for thinking that nobody announced."""
 _THOUGHT = 3
 """Tokens generated per token shown, from which on something else must have been written."""
+_SOON = 24
+"""Characters after which a model may have come to something else, by a tie that went another way."""
+_BETWEEN = re.compile(r"(?<=\w)(?= \w)")
 _MASKED = -50.0
 """Log-probabilities below this are those of tokens that a grammar removed."""
 
@@ -109,6 +115,7 @@ def _probe(backend: Backend, timeout: float) -> ProbeReport:
     found: dict[str, Check] = {}
     replies: list[Reply] = []
     forced: list[Reply] = []
+    own: list[tuple[Request, str]] = []
     image = {colour: _picture(colour, backend) for colour in ("red", "blue")}
     # Where tokens are listed, it can be told whether others were written.
     listed = 0 if backend.capabilities.logprobs == "none" else TOP
@@ -117,9 +124,9 @@ def _probe(backend: Backend, timeout: float) -> ProbeReport:
         "order": lambda: _order(base, replies),
         "grammar": lambda: _grammar(base, replies),
         "logprobs": lambda: _logprobs(base, backend, replies),
-        "prefix": lambda: _prefix(base, backend, forced),
         "thinking": lambda: _thinking(replies),
-        "image": lambda: _image(image, base, replies),
+        "image": lambda: _image(image, base, replies, own),
+        "prefix": lambda: _prefix(base, backend, forced, own),
     }
     first: FaithfulDecideError | None = None
     for name, plan in checks.items():
@@ -248,14 +255,32 @@ def _begins(text: bytes, legal: list[bytes]) -> bool:
     return any(whole.startswith(bare) for whole in legal)
 
 
-def _prefix(base: Request, backend: Backend, replies: list[Reply]) -> Plan[Check]:
+def _prefix(
+    base: Request, backend: Backend, replies: list[Reply], own: list[tuple[Request, str]]
+) -> Plan[Check]:
     if not backend.capabilities.prefix:
         return Check(holds="no", seen="not tried: the backend cannot force one")
     start = '{"word": "zep'
     asked = replace(base, text="Say a word.", schema=_words(word=_WORDS), prefix=start)
     reply = yield from _asked(asked, replies)
-    holds = reply.text == f'{start}hyr"}}'
-    return Check(holds="yes" if holds else "no", seen=repr(reply.text[:80]))
+    if reply.text != f'{start}hyr"}}':
+        return Check(holds="no", seen=repr(reply.text[:80]))
+    halves = [(replace(one, prefix=text[:cut]), text) for one, text in own if (cut := _cut(text))]
+    for asked, text in halves:
+        reply = yield from _asked(asked, replies)
+        rest, there = (whole[len(asked.prefix) :][:_SOON] for whole in (reply.text, text))
+        if rest != there:
+            seen = f"after one half of its own reply it goes on with {rest!r}, not {there!r}"
+            return Check(holds="no", seen=seen)
+    if not halves:
+        return Check(holds="unknown", seen="there is no reply of its own to cut in two")
+    return Check(holds="yes", seen=repr(replies[0].text[:80]))
+
+
+def _cut(text: str) -> int:
+    """Where to cut a reply: between two words, as near to its middle as can be; 0 for nowhere."""
+    between = [match.start() for match in _BETWEEN.finditer(text)]
+    return min(between, key=lambda place: abs(2 * place - len(text)), default=0)
 
 
 def _thinking(replies: list[Reply]) -> Plan[Check]:
@@ -279,7 +304,12 @@ def _made(reply: Reply) -> int:
     return 0 if reply.hidden_thinking_tokens == 0 else reply.usage.completion_tokens or 0
 
 
-def _image(image: Mapping[str, PreparedImage], base: Request, replies: list[Reply]) -> Plan[Check]:
+def _image(
+    image: Mapping[str, PreparedImage],
+    base: Request,
+    replies: list[Reply],
+    own: list[tuple[Request, str]],
+) -> Plan[Check]:
     question = Question("What colour is the circle?", _COLOURS)
     asked = tuple(
         replace(
@@ -294,6 +324,8 @@ def _image(image: Mapping[str, PreparedImage], base: Request, replies: list[Repl
     )
     answers = yield asked
     replies += answers
+    whole = zip(asked, answers, strict=True)
+    own += [(request, reply.text) for request, reply in whole if reply.finish == "stop"]
     verdicts = [contract.verify(reply, question.labels).content.verdict for reply in answers]
     seen = ", ".join(f"{there}: {said}" for there, said in zip(image, verdicts, strict=True))
     return Check(holds="yes" if verdicts == list(image) else "no", seen=seen)

@@ -38,7 +38,7 @@ from faithful_decide.backends._openai.adapting import (
 from faithful_decide.backends._openai.address import server_of
 from faithful_decide.backends._openai.anthropic import ANTHROPIC
 from faithful_decide.backends._openai.batch_api import Deferred
-from faithful_decide.backends._openai.chat import CHAT
+from faithful_decide.backends._openai.chat import CHAT, NotRepeated
 from faithful_decide.backends._openai.connection import Connection
 from faithful_decide.backends._openai.extra import checked, merged
 from faithful_decide.backends._openai.google import GOOGLE
@@ -49,8 +49,8 @@ from faithful_decide.backends._openai.presets import PRESETS, effort_in, preset_
 from faithful_decide.backends._openai.responses import RESPONSES
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request, Usage
-from faithful_decide.backends.probe_report import corrected, recall
-from faithful_decide.errors import AuthError, TransientError, UnsupportedError, UsageError
+from faithful_decide.backends.probe_report import continued, corrected, recall
+from faithful_decide.errors import AuthError, BackendError, TransientError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,8 @@ class OpenAIBackend:
                 name a file.
             api: Which of OpenAI's two protocols to speak, chat completions or responses; by default
                 the one that is documented for this kind of server.
-            probed: Whether to use what an earlier probe of this server found.
+            probed: Whether to use what an earlier probe of this server found, and to want one where
+                a reply leaves open whether a forced start was continued.
             extra: What else to send with every request, such as `reasoning_effort`; it is merged
                 into the request, and cannot replace what carries the contract.
 
@@ -161,10 +162,13 @@ class OpenAIBackend:
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         self.identity = f"{self._name} {digest}"
         self._capabilities = self._promised(decoder)
-        if probed and (report := recall(self.identity)) is not None:
+        report = recall(self.identity) if probed else None
+        if report is not None:
             self._capabilities = corrected(self._capabilities, report)
             if "whitespace" in report.checks and self._preset.takes_regex:
                 self._preset = replace(self._preset, shape="regex")
+        if self._preset.echoes_prefix == "always" and (not probed or continued(report)):
+            self._preset = replace(self._preset, echoes_prefix="maybe")
         # With another effort a model may take what it refuses with this one, or want more room.
         self._learned = Learned(self._name, self.identity, self._preset.wire)
         self._connection = Connection(
@@ -175,6 +179,7 @@ class OpenAIBackend:
             kind=kind,
             variable=api_key_env or variable or "api_key=",
         )
+        self._continues = True
         self._loop = Loop(self._connection.close)
 
     def _promised(self, decoder: Literal["autoregressive", "diffusion", "unknown"]) -> Capabilities:
@@ -260,6 +265,7 @@ class OpenAIBackend:
             msg = f"{self.name} cannot continue a forced prefix"
             hint = "use one that can, over chat completions: vllm, sglang, llamacpp-server"
             raise UnsupportedError(msg, hint=hint)
+        self._check_continues(request)
         refuse_hidden(request, self.name)
         if request.schema is not None:
             check_schema(self._kind, request.schema, self.name)
@@ -270,10 +276,19 @@ class OpenAIBackend:
                 reply = await self._adapted(request)
         except TimeoutError:
             pass
+        except NotRepeated:
+            # One reply is enough to see it by; nobody pays for another.
+            self._continues = False
+        self._check_continues(request)
         if reply is None:
             msg = f"{self.name} did not reply in time at {self._server.shown}"
             raise TransientError(msg)
         return replace(reply, latency_s=time.perf_counter() - started)
+
+    def _check_continues(self, request: Request) -> None:
+        if request.prefix and not self._continues:
+            msg = f"{self.name} does not repeat a forced start, and may not have gone on from it"
+            raise BackendError(msg, hint="run a probe, which finds out whether it goes on")
 
     async def _adapted(self, request: Request) -> Reply:
         """The reply to a request, asked for in the way in which this model can be asked."""

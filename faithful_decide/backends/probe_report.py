@@ -25,7 +25,7 @@ from faithful_decide._public import public
 if TYPE_CHECKING:
     from faithful_decide.backends.base import Capabilities
 
-__all__ = ["Check", "ProbeReport", "corrected", "recall", "remember"]
+__all__ = ["Check", "ProbeReport", "continued", "corrected", "recall", "remember"]
 
 
 class Check(Frozen):
@@ -125,6 +125,11 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
     if (thinking := holds.get("thinking")) in {"yes", "no"}:
         known = replace(known, thinking="hidden" if thinking == "yes" else "none")
     return known
+
+
+def continued(report: ProbeReport | None) -> bool:
+    """Whether a forced start was seen to be continued."""
+    return report is not None and "prefix" in report.checks and report.checks["prefix"].holds == "yes"
 
 
 def _path(who: str) -> Path:

@@ -93,6 +93,10 @@ def test_only_the_decision_has_to_be_there(failing, funny):
     assert {one.outcome for one in report.forced.values()} == {"unusable"}
     assert report.finding("accommodates_either").state == "out_of_reach"
     assert report.label == "inconclusive"
+    # What was never said is no reason: nobody has heard that it cannot tell.
+    asked = [check for check in report.checks.values() if check.calls]
+    assert len(asked) > 2
+    assert {check.not_run for check in asked} == {"none of its replies could be used"}
     with pytest.raises(BackendError, match="gone"):
         audit(funny[0], FUNNY, model=failing(lambda _: BackendError("gone")))
 

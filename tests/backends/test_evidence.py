@@ -140,6 +140,23 @@ def test_a_gateway_that_drops_the_grammar_is_never_vouched_for(kind, picture, mo
         assert (receipt.order, receipt.enforcement) == ("two_steps", "prompt")
 
 
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
+def test_a_new_message_under_the_grammar_continues_nothing(kind):
+    """A gateway keeps the grammar of the rest, and drops the word that asks to continue."""
+    with ConstrainedServer(continues=False) as server:
+        holds, report = seen(server, kind)
+        assert holds == {**seen_of_a_good_server(kind), "prefix": "no"}
+        assert "something else" in report.checks["prefix"].seen
+        backend = load_backend(f"{kind}/m", base_url=server.address)
+        assert not backend.capabilities.prefix
+        backend.close()
+
+
+def seen_of_a_good_server(kind):
+    with ConstrainedServer() as server:
+        return seen(server, kind)[0]
+
+
 def test_hosted_services_are_vouched_for_by_their_documentation(monkeypatch):
     """Those themselves, and nobody who speaks their protocol."""
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "AZURE_OPENAI_ENDPOINT"):

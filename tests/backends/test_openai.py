@@ -96,6 +96,46 @@ def test_an_audit_says_the_same_over_http(served, picture, tmp_path, monkeypatch
     assert there.flags == here.flags
 
 
+def test_a_forced_start_that_was_not_continued_is_no_reply(picture, tmp_path, monkeypatch):
+    """The grammar makes it look like one; only that the server does not repeat it gives it away."""
+    pytest.importorskip("xllamacpp")
+    from tests.support.llama_server import llamacpp_server
+
+    monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
+    with llamacpp_server(continues=False) as served:
+        way = {"model": "llamacpp-server/embedded", "base_url": served[0], "api_key": served[1]}
+        report = audit(picture, "Is there a red circle?", tier="standard", **way)
+        reader = report.checks["reader"]
+        assert reader.not_run == "none of its replies could be used"
+        assert all("does not repeat a forced start" in lost for lost in reader.lost)
+        found = probe(**way)
+        assert found.checks["prefix"].holds == "no"
+        assert "one half of its own reply" in found.checks["prefix"].seen
+        again = audit(picture, "Is there a red circle?", tier="standard", **way)
+        # It is asked in another way then, and nothing is lost.
+        assert again.checks["reader"].score == 0.0
+        assert again.flags == report.flags
+        client = connect(served)
+        with pytest.raises(UnsupportedError, match="cannot continue"):
+            client.generate(Request("", (), "t", None, 9, prefix="{"))
+        client.close()
+
+
+def test_nobody_pays_twice_for_a_start_that_is_not_continued(tmp_path, monkeypatch):
+    """One reply shows it, and the next is not asked for."""
+    monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
+    with FaultyServer(lambda *_: "") as server:
+        choice = {"message": {"content": "hyr"}, "finish_reason": "stop"}
+        server.always = Answer(json.dumps({"choices": [choice]}).encode())
+        client = load_backend("llamacpp-server/m", base_url=server.address)
+        for _ in range(3):
+            with pytest.raises(BackendError, match="does not repeat"):
+                client.generate(Request("", (), "t", None, 9, prefix="zep"))
+        assert server.requests == 1
+        assert client.generate(Request("", (), "t", None, 9)).text == "hyr"
+        client.close()
+
+
 def test_a_wrong_key_is_an_auth_error(served, picture):
     """The server refuses it, at once."""
     with pytest.raises(AuthError):
@@ -377,10 +417,11 @@ def test_forced_start_is_the_last_message(kind, expected, request_):
 
 @pytest.mark.parametrize("said", [REPLY, REPLY[-5:]])
 def test_a_forced_start_stands_in_the_reply_once(said, request_):
-    """llama.cpp's own server repeats it; that of llama-cpp-python does not."""
+    """llama.cpp's server repeats it; of one that was seen to continue, nobody wants it to."""
     answer = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
     forced = replace(request_, prefix=REPLY[:-5])
-    assert read_chat(answer, forced, PRESETS["llamacpp-server"]).text == REPLY
+    seen = replace(PRESETS["llamacpp-server"], echoes_prefix="maybe")
+    assert read_chat(answer, forced, seen).text == REPLY
 
 
 @pytest.mark.parametrize("kind", [kind for kind, p in PRESETS.items() if p.prefix == "none"])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 END = "<|end|>"
 LABELS = ("yes", "no", "cannot_tell")
 MASKED = -3.4028234663852886e38
+_LETTERS = re.compile(r"(?<!\")\b \w+")
 _TOKEN = re.compile(r"\w+|[^\w]")
 
 
@@ -40,6 +41,8 @@ class ConstrainedServer(FamilyServer):
     runs_on: bool = False
     """Whether white space is without bound under a schema."""
     lists: Literal["post_mask", "pre_mask", "none"] = "post_mask"
+    continues: bool = True
+    """Whether the forced start is continued; a gateway may drop the word that asks for it."""
     forced: int = 200
     """The status of requests with a forced start."""
     thinks: int = 0
@@ -105,7 +108,12 @@ class ConstrainedServer(FamilyServer):
         ]
         if regex:
             rest = (text.removeprefix(forced) for text in candidates if text.startswith(forced))
-            return next(text for text in rest if re.fullmatch(regex, text))
+            fitting = next(text for text in rest if re.fullmatch(regex, text))
+            if self.continues:
+                return fitting
+            # A new message, held to the rest of the form: other words where there is a choice.
+            other = _LETTERS.sub(" something else", fitting, count=1)
+            return other if re.fullmatch(regex, other) else fitting
         if schema:
             keys = list(schema["properties"])
             fitting = [text for text in candidates if list(json.loads(text)) == keys]

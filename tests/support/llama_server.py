@@ -17,8 +17,11 @@ FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
 
 
 @contextmanager
-def llamacpp_server() -> Iterator[tuple[str, str]]:
-    """Start it; gives its address and its key."""
+def llamacpp_server(*, continues: bool = True) -> Iterator[tuple[str, str]]:
+    """Start it; gives its address and its key.
+
+    Where it is told not to continue, a new message begins after a forced start.
+    """
     import xllamacpp
 
     params = settings(xllamacpp, reuse=True)
@@ -26,6 +29,7 @@ def llamacpp_server() -> Iterator[tuple[str, str]]:
     params.n_ctx, params.n_ubatch, params.n_gpu_layers = 1024, 1, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.n_threads_http = 4
+    params.prefill_assistant = continues
     key = secrets.token_urlsafe(16)
     params.api_keys = [key]
     server = xllamacpp.Server(params)

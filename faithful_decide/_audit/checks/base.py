@@ -121,11 +121,12 @@ class Check:
             more |= {"approximate": self.approximate(evidence), "dead": self.dead(evidence)}
             picture = evidence.case.image.source_sha256
             return scored(bare, trials, Net.of(*counts_of(trials, picture))).model_copy(update=more)
-        reason = self.missing(evidence) or "none of its replies could be used"
+        unused = "none of its replies could be used"
+        # What was lost has said nothing, and so it is not what it said that is missing.
+        missing = unused if answers and len(lost) == len(answers) else self.missing(evidence)
         if trials:
             more |= {"trials": trials, "control": tally(trials)}
-            reason = self.missing(evidence) or "only its control was run"
-        more["not_run"] = reason
+        more["not_run"] = missing or ("only its control was run" if trials else unused)
         return bare.model_copy(update=more)
 
 

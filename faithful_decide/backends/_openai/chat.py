@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from faithful_decide.backends._openai.presets import Preset
     from faithful_decide.backends.base import Request
 
-__all__ = ["CHAT", "chat_body", "read_chat"]
+__all__ = ["CHAT", "NotRepeated", "chat_body", "read_chat"]
 
 _FILTERED = ("prompt_filter_results", "promptFeedback", "prompt_feedback", "block_reason")
+
+
+class NotRepeated(Exception):  # noqa: N818 - what became of a forced start
+    """A server that always repeats a forced start has not done so."""
 
 
 def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
@@ -94,8 +98,7 @@ def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
         finish = "unknown"
     made = text
     if request.prefix:
-        # Of those who speak llama.cpp's dialect, some repeat the forced start and some do not.
-        made = text.removeprefix(request.prefix) if preset.echoes_prefix else text
+        made = text if refusal else _continuation(text, request.prefix, preset)
         text = request.prefix + made
     usage = mapping(answer.get("usage"))
     counted = read_count(usage.get("completion_tokens"))
@@ -119,6 +122,19 @@ def read_chat(data: object, request: Request, preset: Preset) -> Reply | Said:
         if whole
         else "a part of the message is no text",
     )
+
+
+def _continuation(text: str, prefix: str, preset: Preset) -> str:
+    """What was written after a forced start.
+
+    The grammar makes anything look like one: a server that begins a new message after the forced
+    start is bound to the rest of the form all the same.
+    """
+    if preset.echoes_prefix == "never":
+        return text
+    if preset.echoes_prefix == "always" and text and not text.startswith(prefix):
+        raise NotRepeated
+    return text.removeprefix(prefix)
 
 
 def _choice(answer: Mapping[str, Any]) -> dict[str, Any] | Reply | Said:

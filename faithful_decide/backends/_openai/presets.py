@@ -62,8 +62,9 @@ class Preset:
     """How the form of a reply is asked for."""
     prefix: Prefix = "none"
     """How a forced start is continued."""
-    echoes_prefix: bool = False
-    """Whether the reply may repeat the forced start."""
+    echoes_prefix: Literal["never", "maybe", "always"] = "never"
+    """Whether the reply repeats the forced start. Who always does and did not has not continued it,
+    as far as anybody can tell."""
     logprobs: Literal["none", "pre_mask", "post_mask", "unknown"] = "unknown"
     """From before or after the grammar removed illegal tokens."""
     schema_in_prompt: bool = False
@@ -151,7 +152,7 @@ PRESETS: Mapping[str, Preset] = {
         "LLAMA_API_KEY",
         enforcement="grammar",
         prefix="gbnf",
-        echoes_prefix=True,
+        echoes_prefix="always",
         logprobs="pre_mask",
         effort="template",
         same_model=False,  # it names its file
