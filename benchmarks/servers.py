@@ -101,6 +101,8 @@ class Kind:
     prefix: bool = False
     enforced: bool = False
     key: bool = False
+    names: bool = True
+    """Whether a reply names the model, or else no model is found but the one there is."""
     behind: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -191,7 +193,15 @@ BARE = Kind(
     enforced=True,
     key=True,
 )
-PYTHON = replace(BARE, name="llama-cpp-python", package="llama_cpp", command=llama_cpp_python)
+# It begins a new message after a forced start, and answers under any name that it is asked by.
+PYTHON = replace(
+    BARE,
+    name="llama-cpp-python",
+    package="llama_cpp",
+    command=llama_cpp_python,
+    prefix=False,
+    names=False,
+)
 VLLM = replace(
     BARE,
     name="vLLM with xgrammar",
@@ -429,12 +439,16 @@ def one_by_one(server: Running, true: Truth) -> Iterator[Row]:
 
 def forced(server: Running, true: Truth, number: int, seed: int) -> Iterator[Row]:
     """Prefixes cut anywhere: continued byte for byte, or refused before the call."""
-    rng, kept, refused, legal = Random(f"prefix {seed}"), 0, 0, 0
+    rng, kept, refused, legal, same = Random(f"prefix {seed}"), 0, 0, 0, 0
     known = [
         (p, d.receipt.raw) for p, d in zip(true.paths, true.decisions, strict=True) if d is not None
     ]
     # What a probe found to be dropped on the way is not asked for.
-    with closing(load_backend(server.spec, **server.options(probed=True))) as backend:
+    options = server.options(probed=True)
+    with (
+        closing(load_backend("embedded")) as embedded,
+        closing(load_backend(server.spec, **options)) as backend,
+    ):
         for _ in range(number):
             path, raw = rng.choice(known)
             start = raw[: rng.randrange(1, len(raw))]
@@ -451,10 +465,12 @@ def forced(server: Running, true: Truth, number: int, seed: int) -> Iterator[Row
             with suppress(FaithfulDecideError):
                 regex_of_rest(filled(form), reply.text)
                 legal += 1
+            same += reply.text == embedded.generate(request).text
     name = server.kind.name
     if server.kind.prefix:
         yield Row(f"{name}: forced starts continued", kept, ">=", number, number)
         yield Row(f"{name}: of these, within the grammar", legal, ">=", number, number)
+        yield Row(f"{name}: of these, as in process", same, ">=", number, number)
     else:
         yield Row(f"{name}: forced starts refused before the call", refused, ">=", number, number)
 
@@ -555,7 +571,9 @@ def drawn(server: Running, true: Truth) -> Iterator[Row]:
 
 def refusals(kind: Kind, server: Running, environments: Path | None, true: Truth) -> Iterator[Row]:
     """What cannot work is a typed error, soon."""
-    wrong = {"a wrong model": (server, "/other", {})}
+    wrong: dict[str, tuple[Running, str, dict[str, Any]]] = {}
+    if kind.names:
+        wrong["a wrong model"] = (server, "/other", {})
     if kind.key:
         wrong["a wrong key"] = (server, "", {"api_key": "sk-wrong"})
         wrong["a question longer than the context"] = (server, "", {})

@@ -75,7 +75,7 @@ _WITH_THOUGHT = 4000
 _THOUGHT = 3
 """Tokens generated per token shown, from which on something else must have been written."""
 _SOON = 24
-"""Characters after which a model may have come to something else, by a tie that went another way."""
+"""Characters after which a tie that went another way may have led a model to something else."""
 _BETWEEN = re.compile(r"(?<=\w)(?= \w)")
 _MASKED = -50.0
 """Log-probabilities below this are those of tokens that a grammar removed."""

@@ -50,7 +50,13 @@ from faithful_decide.backends._openai.responses import RESPONSES
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request, Usage
 from faithful_decide.backends.probe_report import continued, corrected, recall
-from faithful_decide.errors import AuthError, BackendError, TransientError, UnsupportedError, UsageError
+from faithful_decide.errors import (
+    AuthError,
+    BackendError,
+    TransientError,
+    UnsupportedError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -358,10 +358,13 @@ def _limits(images: Any) -> ImageLimits:  # noqa: ANN401 - an optional package
 
 
 def _sampling(temperature: float) -> dict[str, Any]:
+    # The files of many models have a penalty for repetition, and the form repeats itself.
+    plain = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
     if not temperature:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        return {**plain, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     # The plain softmax: nothing may bend the distribution that samples estimate.
-    return {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+    cut = {"top_p": 1.0, "top_k": 0, "min_p": None}
+    return {**plain, **cut, "do_sample": True, "temperature": temperature}
 
 
 def _ends(model: Any, tokenizer: Any) -> set[int]:  # noqa: ANN401 - an optional package

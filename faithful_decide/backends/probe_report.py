@@ -129,7 +129,8 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
 
 def continued(report: ProbeReport | None) -> bool:
     """Whether a forced start was seen to be continued."""
-    return report is not None and "prefix" in report.checks and report.checks["prefix"].holds == "yes"
+    check = report.checks.get("prefix") if report else None
+    return check is not None and check.holds == "yes"
 
 
 def _path(who: str) -> Path:

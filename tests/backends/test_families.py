@@ -166,6 +166,22 @@ def test_a_refusal_in_any_language_is_understood(picture):
         assert len(server.bodies) == 2
 
 
+@pytest.mark.parametrize("name", ["top_k", "min_p", "repetition_penalty"])
+def test_a_server_that_does_not_know_plain_sampling_keeps_its_own(name, picture):
+    """It is asked without, and the receipt says whose limits applied."""
+
+    def refuses(body):
+        said = f"{name}: Extra inputs are not permitted"
+        return unsupported(name, said) if name in body else None
+
+    with FamilyServer(Family("m", refuses, spec="vllm")) as server, opened(server) as decider:
+        for _ in range(2):
+            notes = decider.decide(picture, QUESTION).receipt.notes
+            assert "the server's own penalties and limits of sampling applied" in notes
+        assert len(server.bodies) == 3
+        assert not {"top_k", "top_p", "min_p", "repetition_penalty"} & server.bodies[-1].keys()
+
+
 def test_what_was_learned_leaves_room_for_more_effort(picture):
     """A model has been learned with the effort that it was asked with, and no other."""
     refuses = lambda body: unsupported("temperature") if "temperature" in body else None  # noqa: E731

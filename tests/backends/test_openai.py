@@ -20,6 +20,7 @@ from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.chat import chat_body, read_chat
 from faithful_decide.backends._openai.presets import PRESETS
 from faithful_decide.backends.base import Request
+from faithful_decide.embedded.scenes import draw, make_scene
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -83,6 +84,27 @@ def test_server_and_process_reply_alike(served, picture, tmp_path, monkeypatch):
     probe(**way)
     assert decide(pixels, "Is there a red circle?", **way).receipt.order == "enforced"
     assert there.scores.probabilities == pytest.approx(here.scores.probabilities, abs=1e-4)
+
+
+def test_nothing_but_the_temperature_bends_a_reply(tmp_path, monkeypatch):
+    """The penalties of a server, or of a model's file, are not those of this model in process."""
+    pytest.importorskip("xllamacpp")
+    from tests.support.llama_server import llamacpp_server
+
+    monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
+    crowd = tmp_path / "crowd.png"
+    draw(make_scene(15)).resize((128, 128)).save(crowd)
+    question = "Does this image show anything funny?"
+    here = decide(crowd, question, model="embedded").receipt.raw
+    assert here.count("as usual") > 3  # which a penalty for repetition does not let pass
+    with llamacpp_server(bends=True) as (address, key):
+        way = {"model": "llamacpp-server/embedded", "base_url": address, "api_key": key}
+        assert decide(crowd, question, **way).receipt.raw == here
+        drawn = [decide(crowd, question, samples=3, seed=n, **way).receipt.raw for n in range(4)]
+        assert len(set(drawn)) > 1
+        # Whoever wants something else asks for it.
+        bent = decide(crowd, question, extra={"repeat_penalty": 1.5}, **way)
+        assert bent.receipt.raw != here
 
 
 def test_an_audit_says_the_same_over_http(served, picture, tmp_path, monkeypatch):

@@ -75,6 +75,9 @@ def test_what_is_promised_is_sent(backend, request_):
         assert body["grammar"]
     else:
         assert schema_in(body) in (SCHEMA, standard(SCHEMA))
+    local = backend.name.partition("/")[0] in {"vllm", "sglang", "llamacpp-server", "lmstudio"}
+    assert bool(backend._preset.sampling) == ((local and not responses) or "options" in body)
+    assert backend._preset.sampling.items() <= body.get("options", body).items()
     seed = body.get("options", body.get("generationConfig", body)).get("seed")
     assert seed == (None if responses or backend._wire.path == "/v1/messages" else 7)
     if not can.prefix:

@@ -17,10 +17,11 @@ FOLDER = Path(str(resources.files("faithful_decide") / "embedded"))
 
 
 @contextmanager
-def llamacpp_server(*, continues: bool = True) -> Iterator[tuple[str, str]]:
+def llamacpp_server(*, continues: bool = True, bends: bool = False) -> Iterator[tuple[str, str]]:
     """Start it; gives its address and its key.
 
-    Where it is told not to continue, a new message begins after a forced start.
+    Where it is told not to continue, a new message begins after a forced start. Where it bends what
+    a model says, it does so as files of models and other servers do, by default.
     """
     import xllamacpp
 
@@ -30,6 +31,9 @@ def llamacpp_server(*, continues: bool = True) -> Iterator[tuple[str, str]]:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.n_threads_http = 4
     params.prefill_assistant = continues
+    if bends:
+        params.sampling.penalty_repeat, params.sampling.penalty_last_n = 1.5, 256
+        params.sampling.top_k = 1
     key = secrets.token_urlsafe(16)
     params.api_keys = [key]
     server = xllamacpp.Server(params)

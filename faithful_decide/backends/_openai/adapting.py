@@ -1,10 +1,10 @@
 """Asking each model as it wants to be asked, which is found out by asking it.
 
-Some parameters are ours and nobody's wish: a temperature of 0, log-probabilities, a seed, the name
-of the limit. Models refuse the presence of one or the other, in a dozen ways of saying so. Such a
-refusal is answered by leaving out what it names, and the request is sent once more. What was
-learned holds for this model at this address as long as the process lives, is told once as a warning
-of the logger `faithful_decide`, and stands in every receipt.
+Some parameters are ours and nobody's wish: a temperature of 0, sampling that nothing else bends,
+log-probabilities, a seed, the name of the limit. Models refuse the presence of one or the other, in
+a dozen ways of saying so. Such a refusal is answered by leaving out what it names, and the request
+is sent once more. What was learned holds for this model at this address as long as the process
+lives, is told once as a warning of the logger `faithful_decide`, and stands in every receipt.
 
 What carries the contract is never left out: the messages, the pictures, a forced start, a grammar,
 a schema that a server promises to keep. Only a server of which nothing is promised may say that it
@@ -61,6 +61,7 @@ _OURS = {
     "temperature": re.compile(r"\btemperature\b", re.IGNORECASE),
     "logprobs": re.compile(r"log_?probs|^include\b", re.IGNORECASE),
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+    "plain": re.compile(r"\b(top_[pk]|min_p|repe(at|tition)_penalty)\b", re.IGNORECASE),
 }
 _LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _SHAPE = re.compile(r"response_?format|json_?schema|text\.format|structured.?output", re.IGNORECASE)
@@ -132,6 +133,8 @@ def _left_out(words: str, about: str, preset: Preset, model: str) -> dict[str, A
         changes["logprobs"] = "none"
     if "seed" in named:
         changes["seed"] = False
+    if "plain" in named and preset.sampling:
+        changes["plain"] = False
     return changes
 
 
@@ -216,6 +219,8 @@ def notes_on(preset: Preset, request: Request, body: Mapping[str, Any]) -> tuple
         notes.append("no temperature was sent")
     if request.seed is not None and "seed" not in sent:
         notes.append("no seed was sent")
+    if not preset.plain:
+        notes.append("the server's own penalties and limits of sampling applied")
     if request.top_logprobs and "top_logprobs" not in sent:
         notes.append("no log-probabilities were asked for, so there are no scores of tokens")
     if request.schema is not None and not request.prefix:
@@ -234,6 +239,8 @@ _SHAPES = {
 
 def _changes(preset: Preset, now: Preset) -> Iterator[str]:
     """What is different in a request from now on."""
+    if preset.plain != now.plain:
+        yield "its own penalties and limits of sampling apply"
     for name, what in (("temperature", "temperature"), ("seed", "seed")):
         if getattr(preset, name) and not getattr(now, name):
             yield f"no {what} is sent"

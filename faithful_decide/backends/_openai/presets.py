@@ -10,7 +10,7 @@ what one server does, and what a server refuses to be sent is found out while it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from faithful_decide.backends._openai.anthropic import anthropic_effort
@@ -77,6 +77,12 @@ class Preset:
     """Whether it is told one; models that reason refuse any, 0 included."""
     seed: bool = True
     """Whether it is told one."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """What it is told so that nothing but the temperature bends what the model would say. Servers
+    and the files of models have penalties for repetition, which a form that repeats itself earns at
+    every step, and cut off what is rare, so that samples are all alike."""
+    plain: bool = True
+    """Whether it is told that."""
     room: int = 0
     """Tokens that a reply may have beyond its limit, because the model thinks first."""
     effort: Effort = "reasoning_effort"
@@ -126,6 +132,7 @@ _HOSTED = Preset(
     temperature=False,
     max_image_bytes=3_500_000,
 )
+_LLAMACPP = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
 PRESETS: Mapping[str, Preset] = {
     "openai": _OPENAI,
     "azure": replace(
@@ -139,6 +146,7 @@ PRESETS: Mapping[str, Preset] = {
         prefix="structured_outputs",
         logprobs="post_mask",
         effort="template",
+        sampling={"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0},
     ),
     "sglang": Preset(
         "http://127.0.0.1:30000/v1",
@@ -146,6 +154,7 @@ PRESETS: Mapping[str, Preset] = {
         prefix="regex",
         logprobs="post_mask",
         effort="template",
+        sampling={"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0},
     ),
     "llamacpp-server": Preset(
         "http://127.0.0.1:8080/v1",
@@ -155,6 +164,7 @@ PRESETS: Mapping[str, Preset] = {
         echoes_prefix="always",
         logprobs="pre_mask",
         effort="template",
+        sampling=_LLAMACPP,
         same_model=False,  # it names its file
     ),
     "ollama": Preset(
@@ -164,10 +174,15 @@ PRESETS: Mapping[str, Preset] = {
         enforcement="best_effort",  # a model that thinks may be let off the schema
         order=False,
         effort="think",
+        sampling=_LLAMACPP,
         same_model=False,  # it adds a tag
     ),
     "lmstudio": Preset(
-        "http://127.0.0.1:1234/v1", "LM_API_TOKEN", logprobs="none", same_model=False
+        "http://127.0.0.1:1234/v1",
+        "LM_API_TOKEN",
+        logprobs="none",
+        sampling=_LLAMACPP,
+        same_model=False,
     ),
     "litellm": Preset(
         "http://127.0.0.1:4000/v1",
@@ -247,6 +262,7 @@ def preset_of(
         order=False,
         documented=False,
         prefix="none",
+        sampling={},
         logprobs="none" if preset.logprobs == "none" else "unknown",
     )
 
