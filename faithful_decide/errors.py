@@ -153,6 +153,7 @@ class TransientError(BackendError):
         hint: str = "",
         retry_after: float | None = None,
         unreachable: bool = False,
+        broken: bool = False,
     ) -> None:
         """Keep how long the server asked to be left alone, and whether there was a server at all.
 
@@ -161,10 +162,13 @@ class TransientError(BackendError):
             hint: What to do next.
             retry_after: Seconds before which it is no use to ask again, where the server said so.
             unreachable: Whether no connection came about: nobody listens, or nothing gets there.
+            broken: Whether the server says that it failed, and not that it has no time: one that
+                never replied well and goes on saying so is not waited for.
         """
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
         self.unreachable = unreachable
+        self.broken = broken
 
 
 @public

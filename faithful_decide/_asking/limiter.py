@@ -95,6 +95,8 @@ class Limiter:
         self._inside: dict[Place, None] = {}
         self._waiting: deque[Place] = deque()
         self._reached = False
+        self.replied = False
+        """Whether a call ever went well."""
         self._search_began: float | None = None
         self.last_search_s = 0.0
         """How long the last call took that did not find the server."""
@@ -207,6 +209,7 @@ class Limiter:
         self._opens = max(self._opens, now + pause)
 
     def _went_well(self, place: Place) -> None:
+        self.replied = True
         took = time.monotonic() - place.since
         usual = took if self._usual_s is None else self._usual_s
         self._usual_s = usual + (took - usual) / _SMOOTH

@@ -8,7 +8,8 @@ share.
 
 Time is measured for a whole plan (`Request.deadline`): a call that cannot end in time is not begun,
 and one that is under way is given up. Where no server was ever reached there is nothing to wait
-for: such an address is given up after ten seconds.
+for: such an address is given up after ten seconds. Nor is there where a server never replied well
+and says four times that it failed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = ["Retrying", "patient"]
 
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=30.0)
 _OPTIONAL = 3
+_BROKEN = 4
 _UNREACHED_S = 9.0
 """How long to look for a server that was never reached: ten seconds with all that is around it."""
 
@@ -87,8 +89,14 @@ class Retrying(Wrapper):
 
     def _is_over(self, state: tenacity.RetryCallState, request: Request) -> bool:
         """Whether no other attempt is made; what a plan can do without gets a few only."""
-        tried = request.optional and state.attempt_number >= _OPTIONAL
-        return tried or state.upcoming_sleep > self._left(state, request)
+        error, tries = _error(state), state.attempt_number
+        tried = request.optional and tries >= _OPTIONAL
+        broken = error is not None and error.broken and not self.backend.limiter.replied
+        return (
+            tried
+            or (broken and tries >= _BROKEN)
+            or state.upcoming_sleep > self._left(state, request)
+        )
 
     def _left(self, state: tenacity.RetryCallState, request: Request) -> float:
         """Seconds that another attempt may be waited for."""

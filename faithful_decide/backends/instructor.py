@@ -116,6 +116,7 @@ class InstructorBackend:
         self._preset = replace(
             usual,
             same_model=False,
+            sampling={},  # its SDK has no such parameters
             temperature=usual.temperature and temperature,
             room=room_for(None, thinks=thinks(self._model)),
         )

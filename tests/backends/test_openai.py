@@ -226,6 +226,20 @@ def test_a_hung_call_leaves_time_for_another(fault, picture):
         assert ask(server, picture, timeout=3.0).verdict == truth(8)
 
 
+def test_a_server_that_only_ever_fails_is_not_waited_for(picture):
+    """It says that it is broken; one that has replied before may be so for a while."""
+    with FaultyServer(lambda *_: "500") as server:
+        with pytest.raises(TransientError, match="internal error") as caught:
+            ask(server, picture)
+        assert server.requests == 4
+        assert "log of the server" in caught.value.hint
+    failing = lambda number, before: "500" if number == 9 and before < 5 else ""  # noqa: E731
+    spec = "openai/faulty"
+    with FaultyServer(failing) as server, Decider(spec, base_url=server.address) as decider:
+        assert decider.decide(picture, "Question 8?").verdict == truth(8)
+        assert decider.decide(picture, "Question 9?").verdict == truth(9)
+
+
 @pytest.mark.parametrize("fault", ["429 with seconds", "429 with a date"])
 def test_a_server_is_left_alone_for_as_long_as_it_asks(fault, picture):
     """Both forms of Retry-After are kept, by all callers."""

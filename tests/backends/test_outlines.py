@@ -90,6 +90,21 @@ def test_both_engines_reply_alike(backend, picture):
     assert here.scores.probabilities == pytest.approx(there.scores.probabilities, abs=0.01)
 
 
+def test_what_a_model_file_says_of_sampling_bends_nothing(fresh, request_):
+    """Files of models have penalties for repetition, and limits that make all samples alike."""
+    asked = replace(request_, temperature=1.0, max_tokens=40)
+    plain = [fresh.generate(request_).text, *drawn(fresh, asked)]
+    own = fresh._model.generation_config
+    own.repetition_penalty, own.no_repeat_ngram_size = 1.8, 3
+    own.top_k, own.top_p, own.min_p = 1, 0.01, 0.9
+    assert [fresh.generate(request_).text, *drawn(fresh, asked)] == plain
+    fresh.close()
+
+
+def drawn(backend, request):
+    return [backend.generate(replace(request, seed=seed)).text for seed in range(4)]
+
+
 def test_an_image_is_read_once(backend, converted, request_):
     """The second question uses what was computed for the first, and nothing changes by it."""
     backend.generate(request_)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Said", "said_in", "said_in_bytes", "sorted_by_status"]
 
-_BAD_REQUEST = 400
+_BAD_REQUEST, _FAILED = 400, 500
 _TOO_MANY = frozenset({429, 503, 529})
 _REFUSED_KEY = frozenset({401, 403})
 _PASSING = frozenset({408, 409, 425})
@@ -155,7 +155,9 @@ def sorted_by_status(
         case "busy":
             return TransientError(message, retry_after=_retry_after(headers, said.words))
         case "passing":
-            return TransientError(message)
+            broken = said.status == _FAILED
+            hint = "look into the log of the server, which says why it failed" if broken else ""
+            return TransientError(message, hint=hint, broken=broken)
     return BackendError(message, hint=request_hint)
 
 
