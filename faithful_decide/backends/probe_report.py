@@ -40,7 +40,7 @@ class Check(Frozen):
 class ProbeReport(Frozen):
     """What a probe found.
 
-    `checks` are `order`, `grammar`, `logprobs`, `prefix`, `thinking` and `image`, and `whitespace`
+    `checks` are `order`, `grammar`, `logprobs`, `thinking`, `image` and `prefix`, and `whitespace`
     where the schema was seen to let white space run on; `requests` is how many requests it took.
     """
 

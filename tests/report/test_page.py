@@ -228,6 +228,13 @@ def test_the_experiment_comes_first(pages):
     assert "Told each verdict, it argues for each of them in 41 of 120" in words(pages["dataset"])
 
 
+def test_the_experiment_is_shown_once(pages):
+    """At the top; further down stand its raw replies, and what is compared with it."""
+    said = words(pages["audit"])
+    assert said.count("a playful squirrel in a hat is funny") == 2
+    assert "These explanations stand at the top" in said
+
+
 def test_explanations_stand_side_by_side():
     """The two ways of forcing apart; of each observation what the model says of it blind."""
     note, own, prefix = sheets(factory.squirrel())
