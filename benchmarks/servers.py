@@ -581,7 +581,7 @@ def refusals(kind: Kind, server: Running, environments: Path | None, true: Truth
         wrong["a question longer than the context"] = (server, "", {})
     for what, (target, suffix, more) in wrong.items():
         yield refused(what, target, target.spec + suffix, target.options(**more), true)
-    if kind.package == "xllamacpp":
+    if kind.package in {"xllamacpp", "llama_cpp"}:
         for what, how in (
             ("a context that is too small", {"n_ctx": 256}),
             ("no projector", {"mmproj": False}),
@@ -591,7 +591,7 @@ def refusals(kind: Kind, server: Running, environments: Path | None, true: Truth
 
 
 def refused(what: str, server: Running, spec: str, options: dict[str, Any], true: Truth) -> Row:
-    """A row: whether it is a typed error, or a receipt that names who replied, soon."""
+    """A row: whether it is a typed error, or a receipt that says what is so, soon."""
     began, told = time.monotonic(), False
     try:
         with Decider(spec, timeout=SOON_S * 2, **options) as decider:
@@ -600,6 +600,11 @@ def refused(what: str, server: Running, spec: str, options: dict[str, Any], true
         # LiteLLM calls a wrong key a bad request; to decide all the same would be wrong anywhere.
         told = what == "a wrong model" and decision.receipt.model != spec.partition("/")[2]
         words = "decided, and says by whom"
+        if what == "no projector":
+            with Decider(spec, timeout=SOON_S * 2, **options) as decider:
+                notes = decider.decide(true.paths[1], QUESTION).receipt.notes
+            told = any("reads none" in note for note in notes)
+            words = f"decided, and the second receipt says: {' '.join(notes)}"
     except TransientError as error:
         words = f"TransientError: {error}"
     except FaithfulDecideError as error:

@@ -47,9 +47,10 @@ from faithful_decide.backends._openai.limits import check_schema
 from faithful_decide.backends._openai.ollama import OLLAMA
 from faithful_decide.backends._openai.presets import PRESETS, effort_in, preset_of
 from faithful_decide.backends._openai.responses import RESPONSES
+from faithful_decide.backends._openai.unread import Unread
 from faithful_decide.backends._sent import constraint_of
 from faithful_decide.backends.base import MANY_IMAGES, Capabilities, Reply, Request, Usage
-from faithful_decide.backends.probe_report import continued, corrected, recall
+from faithful_decide.backends.probe_report import corrected, holds, recall
 from faithful_decide.errors import (
     AuthError,
     BackendError,
@@ -173,7 +174,9 @@ class OpenAIBackend:
             self._capabilities = corrected(self._capabilities, report)
             if "whitespace" in report.checks and self._preset.takes_regex:
                 self._preset = replace(self._preset, shape="regex")
-        if self._preset.echoes_prefix == "always" and (not probed or continued(report)):
+        if self._preset.echoes_prefix == "always" and (
+            not probed or holds(report, "prefix") == "yes"
+        ):
             self._preset = replace(self._preset, echoes_prefix="maybe")
         # With another effort a model may take what it refuses with this one, or want more room.
         self._learned = Learned(self._name, self.identity, self._preset.wire)
@@ -186,6 +189,8 @@ class OpenAIBackend:
             variable=api_key_env or variable or "api_key=",
         )
         self._continues = True
+        self._unread = Unread(self.identity, self._name)
+        self._sees_nothing = holds(report, "image") == "no"
         self._loop = Loop(self._connection.close)
 
     def _promised(self, decoder: Literal["autoregressive", "diffusion", "unknown"]) -> Capabilities:
@@ -337,7 +342,9 @@ class OpenAIBackend:
         spent: list[Usage],
     ) -> Reply:
         """A reply with what a receipt has to know of how it came about."""
-        notes = notes_on(preset, request, body)
+        notes = notes_on(preset, request, body) + self._unread.note_on(request, reply)
+        if request.images and self._sees_nothing:
+            notes += ("a probe of this server found that it does not tell two pictures apart",)
         if spent:
             notes += (f"asked {len(spent) + 1} times, because a reply was cut; all are counted",)
         return replace(

@@ -25,7 +25,7 @@ from faithful_decide._public import public
 if TYPE_CHECKING:
     from faithful_decide.backends.base import Capabilities
 
-__all__ = ["Check", "ProbeReport", "continued", "corrected", "recall", "remember"]
+__all__ = ["Check", "ProbeReport", "corrected", "holds", "recall", "remember"]
 
 
 class Check(Frozen):
@@ -127,10 +127,10 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
     return known
 
 
-def continued(report: ProbeReport | None) -> bool:
-    """Whether a forced start was seen to be continued."""
-    check = report.checks.get("prefix") if report else None
-    return check is not None and check.holds == "yes"
+def holds(report: ProbeReport | None, name: str) -> Literal["yes", "no", "unknown"]:
+    """What a report says of one check, if there is one."""
+    check = report.checks.get(name) if report else None
+    return check.holds if check else "unknown"
 
 
 def _path(who: str) -> Path:

@@ -13,6 +13,7 @@ from faithful_decide._cli.main import main
 from faithful_decide._cli.main import run as run_main
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.adapting import Learned
+from faithful_decide.backends._openai.unread import Unread
 from faithful_decide.errors import BackendError, UnsupportedError
 from tests.support.constrained import ConstrainedServer
 from tests.support.families import Family, unsupported
@@ -23,6 +24,8 @@ QUESTION = "Is there a red circle?"
 @pytest.fixture(autouse=True)
 def _nothing_learned_or_probed(monkeypatch, tmp_path):
     monkeypatch.setattr(Learned, "_all", {})
+    monkeypatch.setattr(Unread, "_all", {})
+    monkeypatch.setattr(Unread, "_told", set())
     monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))
 
 
@@ -191,6 +194,31 @@ def test_a_wire_without_a_forced_start_promises_none(kind):
             backend.generate(request_of(prefix='{"'))
         backend.close()
         assert not server.bodies
+
+
+# ------------------------------------------------------------------------------ unread pictures
+
+
+@pytest.mark.parametrize("kind", ["vllm", "openai", "litellm"])
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_server_that_drops_pictures_is_noticed(kind, reads, picture, caplog):
+    """By probabilities that are the same for two of them, at the second decision."""
+    with ConstrainedServer(reads=reads) as server:
+        notes = [
+            " ".join(decided(server, one, kind).receipt.notes)
+            for one in (picture, picture, other_picture(), other_picture(), picture)
+        ]
+    found = ["to the last digit" in note for note in notes]
+    assert found == ([False] * 5 if reads else [False, False, True, False, True])
+    assert len([r for r in caplog.records if "reads none" in r.message]) == (not reads)
+
+
+def test_a_probe_that_told_no_pictures_apart_is_in_every_receipt(picture):
+    """Nobody else would learn that the verdict is about nothing."""
+    with ConstrainedServer(reads=False) as server:
+        assert seen(server)[0]["image"] == "no"
+        for _ in range(2):
+            assert "two pictures apart" in " ".join(decided(server, picture).receipt.notes)
 
 
 # ------------------------------------------------------------------------------ white space

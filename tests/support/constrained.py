@@ -13,6 +13,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from zlib import crc32
 
 from PIL import Image
 
@@ -36,6 +37,8 @@ class ConstrainedServer(FamilyServer):
     """One model; what is different in a server is said in a field."""
 
     family: Family = field(default_factory=lambda: Family("m", spec="vllm"))
+    reads: bool = True
+    """Whether the picture arrives; some servers without a projector drop it."""
     keeps: bool = True
     """Whether the grammar arrives and is applied; a gateway may drop it."""
     runs_on: bool = False
@@ -77,14 +80,17 @@ class ConstrainedServer(FamilyServer):
         }
         if "top_logprobs" in body and self.lists != "none":
             labels = LABELS if forced else self.only
-            choice["logprobs"] = {"content": [self._token(token, labels) for token in tokens]}
+            # Whatever is read moves every number, be it in the last digits.
+            moved = crc32(_url(user).encode()) % 1000 * 1e-10 if self.reads else 0.0
+            listed = [self._token(token, labels, moved) for token in tokens]
+            choice["logprobs"] = {"content": listed}
         made = len(tokens) + self.thinks
         usage = {"prompt_tokens": 80, "completion_tokens": made}
         return 200, {"model": body["model"], "choices": [choice], "usage": usage}
 
-    def _token(self, text: str, labels: tuple[str, ...]) -> dict[str, Any]:
+    def _token(self, text: str, labels: tuple[str, ...], moved: float) -> dict[str, Any]:
         likely = labels if text in LABELS else (text,)
-        top = [_listed(word, math.log(0.9 if word == text else 0.05)) for word in likely]
+        top = [_listed(word, math.log(0.9 if word == text else 0.05) - moved) for word in likely]
         if self.lists == "pre_mask":
             top.append(_listed("Sure", -3.0))
         if labels == LABELS:
@@ -99,7 +105,7 @@ class ConstrainedServer(FamilyServer):
             schema = regex = None
         if schema and self.runs_on:
             return "{" + "\r\n " * 3000
-        colour = _colour(user)
+        colour = _colour(user) if self.reads else "blue"
         candidates = [
             json.dumps(dict.fromkeys(("zebra", "mango", "apple"), colour)),
             *(json.dumps({"word": word}) for word in ("zephyr", "quixotic")),
@@ -139,9 +145,14 @@ def _listed(text: str, logprob: float) -> dict[str, Any]:
     return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
 
 
+def _url(user: list[dict[str, Any]]) -> str:
+    """The picture as it came."""
+    return next(part["image_url"]["url"] for part in user if part["type"] == "image_url")
+
+
 def _colour(user: list[dict[str, Any]]) -> str:
     """The colour in the middle of the picture."""
-    url = next(part["image_url"]["url"] for part in user if part["type"] == "image_url")
+    url = _url(user)
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
         size = picture.size
         red, _, blue = picture.convert("RGB").getpixel((size[0] // 2, size[1] // 2))  # type: ignore[misc]

@@ -132,6 +132,7 @@ _HOSTED = Preset(
     temperature=False,
     max_image_bytes=3_500_000,
 )
+_VLLM = {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
 _LLAMACPP = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
 PRESETS: Mapping[str, Preset] = {
     "openai": _OPENAI,
@@ -146,7 +147,7 @@ PRESETS: Mapping[str, Preset] = {
         prefix="structured_outputs",
         logprobs="post_mask",
         effort="template",
-        sampling={"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0},
+        sampling=_VLLM,
     ),
     "sglang": Preset(
         "http://127.0.0.1:30000/v1",
@@ -154,7 +155,7 @@ PRESETS: Mapping[str, Preset] = {
         prefix="regex",
         logprobs="post_mask",
         effort="template",
-        sampling={"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0},
+        sampling=_VLLM,
     ),
     "llamacpp-server": Preset(
         "http://127.0.0.1:8080/v1",
