@@ -603,7 +603,7 @@ def refused(what: str, server: Running, spec: str, options: dict[str, Any], true
         if what == "no projector":
             with Decider(spec, timeout=SOON_S * 2, **options) as decider:
                 notes = decider.decide(true.paths[1], QUESTION).receipt.notes
-            told = any("reads none" in note for note in notes)
+            told = any("does not read" in note for note in notes)
             words = f"decided, and the second receipt says: {' '.join(notes)}"
     except TransientError as error:
         words = f"TransientError: {error}"

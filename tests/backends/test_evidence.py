@@ -210,7 +210,15 @@ def test_a_server_that_drops_pictures_is_noticed(kind, reads, picture, caplog):
         ]
     found = ["to the last digit" in note for note in notes]
     assert found == ([False] * 5 if reads else [False, False, True, False, True])
-    assert len([r for r in caplog.records if "reads none" in r.message]) == (not reads)
+    assert len([r for r in caplog.records if "does not read" in r.message]) == (not reads)
+
+
+def test_a_server_that_reads_the_first_picture_only_is_noticed(picture):
+    """Of several, each has to count."""
+    with ConstrainedServer() as server:
+        pairs = [(picture, other_picture(colour)) for colour in ("blue", "green")]
+        notes = [" ".join(decided(server, list(pair)).receipt.notes) for pair in pairs]
+    assert ["to the last digit" in note for note in notes] == [False, True]
 
 
 def test_a_probe_that_told_no_pictures_apart_is_in_every_receipt(picture):

@@ -1,10 +1,10 @@
 """Pictures that a server may not have read.
 
 A server without a projector, or one whose model takes text only, ought to refuse a picture. Some
-drop it, and reply to the words alone: a reply that keeps the contract, about nothing. Nothing in a
-single reply tells. But the probabilities of tokens depend on everything that was read, in their
-last digits at least. Where they are the same, to the last digit, for two different pictures, either
-both show the same or neither was read.
+drop it, and reply to the words alone: a reply that keeps the contract, about nothing. Others read the
+first of several. Nothing in a single reply tells. But the probabilities of tokens depend on
+everything that was read, in their last digits at least. Where they are the same, to the last digit,
+for other pictures, either all show the same or some were not read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["Unread"]
 _MOST = 256
 """Questions that are remembered of a server."""
 _NOTE = (
-    "its probabilities are, to the last digit, those that came for another picture: unless both "
-    "show the same, the server reads none"
+    "its probabilities are, to the last digit, those that came for other pictures: unless these "
+    "show the same, the server does not read what it is sent"
 )
 
 _log = logging.getLogger("faithful_decide")
@@ -40,7 +40,7 @@ class Unread:
         self._who, self._name = who, name
 
     def note_on(self, request: Request, reply: Reply) -> tuple[str, ...]:
-        """A note where a greedy reply is the one that another picture got."""
+        """A note where a greedy reply is the one that other pictures got."""
         if not request.images or request.temperature or not reply.tokens:
             return ()
         asked = f"{request.system}\0{request.text}\0{request.prefix}\0{request.schema}"
