@@ -11,9 +11,12 @@ from PIL import Image
 from faithful_decide import Decider, ProbeReport, probe
 from faithful_decide._cli.main import main
 from faithful_decide._cli.main import run as run_main
+from faithful_decide._images.load import load_image
+from faithful_decide._images.prepare import prepare
 from faithful_decide.backends import load_backend
 from faithful_decide.backends._openai.adapting import Learned
 from faithful_decide.backends._openai.unread import Unread
+from faithful_decide.backends.base import Request
 from faithful_decide.errors import BackendError, UnsupportedError
 from tests.support.constrained import ConstrainedServer
 from tests.support.families import Family, unsupported
@@ -215,10 +218,18 @@ def test_a_server_that_drops_pictures_is_noticed(kind, reads, picture, caplog):
 
 def test_a_server_that_reads_the_first_picture_only_is_noticed(picture):
     """Of several, each has to count."""
+    first, *others = (
+        prepare(load_image(one), None)
+        for one in (picture, other_picture("blue"), other_picture("green"))
+    )
     with ConstrainedServer() as server:
-        pairs = [(picture, other_picture(colour)) for colour in ("blue", "green")]
-        notes = [" ".join(decided(server, list(pair)).receipt.notes) for pair in pairs]
-    assert ["to the last digit" in note for note in notes] == [False, True]
+        backend = load_backend("vllm/m", base_url=server.address)
+        notes = [
+            backend.generate(Request("", (first, other), "t", None, 99, top_logprobs=2)).notes
+            for other in others
+        ]
+        backend.close()
+    assert ["to the last digit" in " ".join(note) for note in notes] == [False, True]
 
 
 def test_a_probe_that_told_no_pictures_apart_is_in_every_receipt(picture):

@@ -1,8 +1,8 @@
 """Pictures that a server may not have read.
 
 A server without a projector, or one whose model takes text only, ought to refuse a picture. Some
-drop it, and reply to the words alone: a reply that keeps the contract, about nothing. Others read the
-first of several. Nothing in a single reply tells. But the probabilities of tokens depend on
+drop it, and reply to the words alone: a reply that keeps the contract, about nothing. Others read
+the first of several. Nothing in a single reply tells. But the probabilities of tokens depend on
 everything that was read, in their last digits at least. Where they are the same, to the last digit,
 for other pictures, either all show the same or some were not read.
 """
