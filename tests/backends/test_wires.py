@@ -142,6 +142,8 @@ GENERATION = {"response": reply_text("yes"), "done_reason": "stop"}
         ("openrouter/m", {"provider": {"order": ["a"]}}, "provider.order", ["a"]),
         ("ollama/m", {"options": {"num_ctx": 9}}, "options.num_predict", 512),
         ("ollama/m", {"options": {"num_ctx": 9}}, "options.num_ctx", 9),
+        ("ollama/m", {"options": {"num_ctx": 9}}, "truncate", False),
+        ("ollama/m", {"options": {"num_ctx": 9}}, "shift", False),
         ("vllm/m", {"chat_template_kwargs": {"a": {"b": 1}}}, "chat_template_kwargs.a.b", 1),
     ],
 )
@@ -165,6 +167,7 @@ def test_extra_is_merged_object_by_object(spec, extra, path, expected, picture):
 CARRIERS = (
     {"messages": []},
     {"input": "x"},
+    {"truncate": True},
     {"model": "other"},
     {"response_format": {"type": "text"}},
     {"response_format": None},

@@ -39,6 +39,7 @@ _CONTRACT = {
     "the question and the picture": """
         messages input instructions prompt system images suffix template chat_template raw context
         echo conversation previous_response_id transforms truncation truncate_prompt_tokens
+        truncate shift
         contents systemInstruction system_instruction cachedContent cached_content""",
     "who replies, and whether at all": """
         models route fallbacks mock_response mock_testing_fallbacks drop_params

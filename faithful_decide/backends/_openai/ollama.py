@@ -44,6 +44,9 @@ def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
         "system": request.system,
         "prompt": request.text,
         "stream": False,
+        # By default it cuts what is longer than the context, the picture too, and does not say so.
+        "truncate": False,
+        "shift": False,
         # A model that thinks would otherwise write its first words without the schema.
         "think": False,
         "options": options,
