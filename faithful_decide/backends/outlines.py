@@ -358,8 +358,9 @@ def _limits(images: Any) -> ImageLimits:  # noqa: ANN401 - an optional package
 
 
 def _sampling(temperature: float) -> dict[str, Any]:
-    # The files of many models have a penalty for repetition, and the form repeats itself.
-    plain = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+    # The files of many models have a penalty for repetition, and the form repeats itself. Beams
+    # would need a grammar each.
+    plain = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
     if not temperature:
         return {**plain, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     # The plain softmax: nothing may bend the distribution that samples estimate.

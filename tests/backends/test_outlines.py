@@ -96,7 +96,7 @@ def test_what_a_model_file_says_of_sampling_bends_nothing(fresh, request_):
     plain = [fresh.generate(request_).text, *drawn(fresh, asked)]
     own = fresh._model.generation_config
     own.repetition_penalty, own.no_repeat_ngram_size = 1.8, 3
-    own.top_k, own.top_p, own.min_p = 1, 0.01, 0.9
+    own.top_k, own.top_p, own.min_p, own.num_beams = 1, 0.01, 0.9, 2
     assert [fresh.generate(request_).text, *drawn(fresh, asked)] == plain
     fresh.close()
 
