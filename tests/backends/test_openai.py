@@ -70,6 +70,11 @@ class TestLlamaCppServer(BackendContract):
     """llama.cpp's server keeps the contract of backends, over HTTP."""
 
 
+def test_a_model_goes_on_from_its_own_words(backend):
+    """The grammar makes any text fit behind a prefix; only a model knows what it would say."""
+    assert probe(backend).checks["prefix"].holds == "yes"
+
+
 def test_server_and_process_reply_alike(served, picture, tmp_path, monkeypatch):
     """The same model gives the same bytes in this process and behind a server."""
     monkeypatch.setenv("FAITHFUL_DECIDE_CACHE", str(tmp_path))

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from contract import REPLY, BackendContract
 
-from faithful_decide import Decider, decide
+from faithful_decide import Decider, decide, probe
 from faithful_decide._core.prompt import SYSTEM
 from faithful_decide._core.schema import schema
 from faithful_decide._images.load import load_image
@@ -72,6 +72,11 @@ class TestOutlines(BackendContract):
     """The embedded weights through Outlines keep the contract of backends."""
 
     counts = False
+
+
+def test_a_model_goes_on_from_its_own_words(backend):
+    """The grammar makes any text fit behind a prefix; only a model knows what it would say."""
+    assert probe(backend).checks["prefix"].holds == "yes"
 
 
 @pytest.fixture
