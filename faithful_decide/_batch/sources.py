@@ -295,7 +295,8 @@ class _Reading:
     def _is_image(self, file: str) -> bool:
         """Whether a file is an image by its name; what is none is counted."""
         if file.startswith("."):
-            self.left_out["hidden files"] += 1
+            # What is being written here, such as the results, was never meant to be read.
+            self.left_out["hidden files"] += not file.endswith(".part")
             return False
         ending = os.path.splitext(file)[1].lower()  # noqa: PTH122 - for each of millions
         if ending not in _IMAGES:

@@ -323,6 +323,12 @@ def test_what_is_left_out_is_told(call, model, images):
     assert "1 hidden files" in re.sub("<[^>]*>", "", Path("o.html").read_text(encoding="utf-8"))
 
 
+def test_results_in_the_same_folder_are_not_left_out(call, model, images):
+    """They were never meant to be read, and are being written while the folder is."""
+    code, _, err = call("batch", images, "-q", "Is it red?", "--out", images / "o.csv")
+    assert (code, "left out" in err) == (0, False)
+
+
 def test_a_server_that_fails_ends_the_run_and_keeps_the_rows(call, images, picture_of):
     """With its error and what to do; a run that has decided nothing leaves the old file."""
     for number in range(6, 30):
