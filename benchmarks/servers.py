@@ -597,14 +597,12 @@ def refused(what: str, server: Running, spec: str, options: dict[str, Any], true
         with Decider(spec, timeout=SOON_S * 2, **options) as decider:
             long = " word" * 1200 if "context" in what else ""
             decision = decider.decide(true.paths[0], QUESTION + long)
+            if what == "no projector":  # who drops pictures replies to the second as to the first
+                decision = decider.decide(true.paths[1], QUESTION)
         # LiteLLM calls a wrong key a bad request; to decide all the same would be wrong anywhere.
         told = what == "a wrong model" and decision.receipt.model != spec.partition("/")[2]
-        words = "decided, and says by whom"
-        if what == "no projector":
-            with Decider(spec, timeout=SOON_S * 2, **options) as decider:
-                notes = decider.decide(true.paths[1], QUESTION).receipt.notes
-            told = any("does not read" in note for note in notes)
-            words = f"decided, and the second receipt says: {' '.join(notes)}"
+        told |= any("does not read" in note for note in decision.receipt.notes)
+        words = f"decided by {decision.receipt.model}: {'; '.join(decision.receipt.notes)}"
     except TransientError as error:
         words = f"TransientError: {error}"
     except FaithfulDecideError as error:

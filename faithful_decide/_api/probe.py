@@ -263,18 +263,19 @@ def _prefix(
     start = '{"word": "zep'
     asked = replace(base, text="Say a word.", schema=_words(word=_WORDS), prefix=start)
     reply = yield from _asked(asked, replies)
+    seen = repr(reply.text[:80])
     if reply.text != f'{start}hyr"}}':
-        return Check(holds="no", seen=repr(reply.text[:80]))
+        return Check(holds="no", seen=seen)
     halves = [(replace(one, prefix=text[:cut]), text) for one, text in own if (cut := _cut(text))]
     for asked, text in halves:
         reply = yield from _asked(asked, replies)
         rest, there = (whole[len(asked.prefix) :][:_SOON] for whole in (reply.text, text))
         if rest != there:
-            seen = f"after one half of its own reply it goes on with {rest!r}, not {there!r}"
-            return Check(holds="no", seen=seen)
+            other = f"after one half of its own reply it goes on with {rest!r}, not {there!r}"
+            return Check(holds="no", seen=other)
     if not halves:
         return Check(holds="unknown", seen="there is no reply of its own to cut in two")
-    return Check(holds="yes", seen=repr(replies[0].text[:80]))
+    return Check(holds="yes", seen=seen)
 
 
 def _cut(text: str) -> int:

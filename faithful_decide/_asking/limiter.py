@@ -95,8 +95,6 @@ class Limiter:
         self._inside: dict[Place, None] = {}
         self._waiting: deque[Place] = deque()
         self._reached = False
-        self.replied = False
-        """Whether a call ever went well."""
         self._search_began: float | None = None
         self.last_search_s = 0.0
         """How long the last call took that did not find the server."""
@@ -121,6 +119,11 @@ class Limiter:
         """Let in whoever may go by now, for those who have waited as long as `again_in` said."""
         with self._lock:
             self._admit()
+
+    @property
+    def replied(self) -> bool:
+        """Whether a call ever went well."""
+        return self._usual_s is not None
 
     def shut_for(self) -> float:
         """How many seconds nobody is let in, 0.0 or less if somebody may be."""
@@ -209,7 +212,6 @@ class Limiter:
         self._opens = max(self._opens, now + pause)
 
     def _went_well(self, place: Place) -> None:
-        self.replied = True
         took = time.monotonic() - place.since
         usual = took if self._usual_s is None else self._usual_s
         self._usual_s = usual + (took - usual) / _SMOOTH

@@ -47,6 +47,7 @@ from faithful_decide._batch.cells import Cells, csv_cells, parquet_cells
 from faithful_decide._batch.damage import Damage, sound
 from faithful_decide._batch.row import Item
 from faithful_decide._batch.together import grouped, patterns_of
+from faithful_decide._core.files import is_part
 from faithful_decide._images.source import MAX_SOURCE_BYTES
 from faithful_decide.errors import (
     FaithfulDecideError,
@@ -294,9 +295,10 @@ class _Reading:
 
     def _is_image(self, file: str) -> bool:
         """Whether a file is an image by its name; what is none is counted."""
+        if is_part(file):
+            return False  # such as the results, which were never meant to be read
         if file.startswith("."):
-            # What is being written here, such as the results, was never meant to be read.
-            self.left_out["hidden files"] += not file.endswith(".part")
+            self.left_out["hidden files"] += 1
             return False
         ending = os.path.splitext(file)[1].lower()  # noqa: PTH122 - for each of millions
         if ending not in _IMAGES:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_place", "locked", "written_whole"]
+__all__ = ["check_place", "is_part", "locked", "written_whole"]
 
 
 @contextmanager
@@ -56,6 +56,11 @@ def check_place(path: str | os.PathLike[str]) -> None:
         part = _part(place)
         with _held(part, place):
             part.unlink()
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name is one that is being written, and will be called otherwise."""
+    return name.startswith(".") and name.endswith(".part")
 
 
 def _part(place: Path) -> Path:

@@ -276,7 +276,8 @@ class OpenAIBackend:
             msg = f"{self.name} cannot continue a forced prefix"
             hint = "use one that can, over chat completions: vllm, sglang, llamacpp-server"
             raise UnsupportedError(msg, hint=hint)
-        self._check_continues(request)
+        if request.prefix and not self._continues:
+            raise self._not_continued()
         refuse_hidden(request, self.name)
         if request.schema is not None:
             check_schema(self._kind, request.schema, self.name)
@@ -290,16 +291,15 @@ class OpenAIBackend:
         except NotRepeated:
             # One reply is enough to see it by; nobody pays for another.
             self._continues = False
-        self._check_continues(request)
+            raise self._not_continued() from None
         if reply is None:
             msg = f"{self.name} did not reply in time at {self._server.shown}"
             raise TransientError(msg)
         return replace(reply, latency_s=time.perf_counter() - started)
 
-    def _check_continues(self, request: Request) -> None:
-        if request.prefix and not self._continues:
-            msg = f"{self.name} does not repeat a forced start, and may not have gone on from it"
-            raise BackendError(msg, hint="run a probe, which finds out whether it goes on")
+    def _not_continued(self) -> BackendError:
+        msg = f"{self.name} does not repeat a forced start, and may not have gone on from it"
+        return BackendError(msg, hint="run a probe, which finds out whether it goes on")
 
     async def _adapted(self, request: Request) -> Reply:
         """The reply to a request, asked for in the way in which this model can be asked."""

@@ -103,15 +103,17 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
     Returns:
         The capabilities; a check that was not made changes nothing.
     """
-    holds = {name: check.holds for name, check in report.checks.items()}
     known = promised
-    if holds.get("grammar") == "no":
+    if holds(report, "grammar") == "no":
         known = replace(known, enforcement="prompt", order=False)
-    if holds.get("order") == "no":
+    if holds(report, "order") == "no":
         # Sorted keys do no harm: those of the contract are in alphabetical order.
         harmless = "(sorted)" in report.checks["order"].seen
         known = replace(known, order=False, two_steps=not harmless)
-    if holds.get("grammar") == holds.get("order") == "yes" and known.enforcement != "prompt":
+    if (
+        holds(report, "grammar") == holds(report, "order") == "yes"
+        and known.enforcement != "prompt"
+    ):
         strength = "grammar" if known.enforcement == "grammar" else "strict"
         known = replace(known, enforcement=strength, order=True, proven=True)  # type: ignore[arg-type] # one of the two
     if known.logprobs != "none" and "logprobs" in report.checks:
@@ -120,9 +122,9 @@ def corrected(promised: Capabilities, report: ProbeReport) -> Capabilities:
             known = replace(known, logprobs="none")
         elif seen in {"pre_mask", "post_mask"}:
             known = replace(known, logprobs=seen)  # type: ignore[arg-type] # one of the two
-    if holds.get("prefix") == "no":
+    if holds(report, "prefix") == "no":
         known = replace(known, prefix=False)
-    if (thinking := holds.get("thinking")) in {"yes", "no"}:
+    if (thinking := holds(report, "thinking")) in {"yes", "no"}:
         known = replace(known, thinking="hidden" if thinking == "yes" else "none")
     return known
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 END = "<|end|>"
 LABELS = ("yes", "no", "cannot_tell")
 MASKED = -3.4028234663852886e38
-_LETTERS = re.compile(r"(?<!\")\b \w+")
+_NEXT_WORD = re.compile(r"(?<=\w) \w+")
 _TOKEN = re.compile(r"\w+|[^\w]")
 
 
@@ -118,7 +118,7 @@ class ConstrainedServer(FamilyServer):
             if self.continues:
                 return fitting
             # A new message, held to the rest of the form: other words where there is a choice.
-            other = _LETTERS.sub(" something else", fitting, count=1)
+            other = _NEXT_WORD.sub(" something else", fitting, count=1)
             return other if re.fullmatch(regex, other) else fitting
         if schema:
             keys = list(schema["properties"])

@@ -49,7 +49,7 @@ def chat_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {"model": model, "messages": messages}
     body[preset.length_limit] = preset.limit_of(request)
-    body |= preset.sampling if preset.plain else {}
+    body |= preset.told_sampling
     if preset.temperature:
         body["temperature"] = request.temperature
     if request.seed is not None and preset.seed:

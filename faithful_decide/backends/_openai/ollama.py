@@ -33,8 +33,7 @@ __all__ = ["OLLAMA"]
 
 def ollama_body(request: Request, model: str, preset: Preset) -> dict[str, Any]:
     """Write the body of a generation."""
-    options: dict[str, Any] = dict(preset.sampling if preset.plain else {})
-    options["num_predict"] = preset.limit_of(request)
+    options = {**preset.told_sampling, "num_predict": preset.limit_of(request)}
     if preset.temperature:
         options["temperature"] = request.temperature
     if request.seed is not None and preset.seed:

@@ -101,6 +101,11 @@ class Preset:
         return request.max_tokens + (0 if request.prefix else self.room)
 
     @property
+    def told_sampling(self) -> Mapping[str, Any]:
+        """What is sent of that: nothing where it was refused."""
+        return self.sampling if self.plain else {}
+
+    @property
     def takes_regex(self) -> bool:
         """Whether a regular expression can stand in the place of the schema."""
         return self.prefix in {"regex", "structured_outputs"}
